@@ -1,0 +1,147 @@
+// Package authn says who somebody is: it checks passwords at a login, and on
+// every later request it says again whether that person is still there, enabled,
+// and in which groups.
+//
+// A Directory is one source of people: Static holds those of the config, LDAP
+// asks a directory server, and a Cache stands before an LDAP and remembers what
+// it said. A Chain asks several directories in order and adds what all logins
+// share: the throttle, and a refusal that takes the same time whatever its cause.
+//
+//	login, password ──> Chain ──> Throttle
+//	                      ├─────> Static
+//	                      └─────> Cache ──> LDAP ──> servers
+//
+// Three outcomes are kept apart everywhere, because mixing them up locks a
+// company out or lets a stranger in: the person is known (an Identity), the
+// directory answered that there is no such person (ErrUnknownUser), or it could
+// not answer (ErrUnavailable). A fault is never "unknown".
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// The outcomes of a login or a lookup besides an Identity. They arrive wrapped
+// with the cause, which is for logs only: what a client is told is decided in
+// package proxy.
+var (
+	// ErrInvalidCredentials: the directory refused this password, or refuses
+	// this person a login (disabled, locked, expired, must change it first).
+	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrUnknownUser: the directory answered, and there is no such person, he
+	// is disabled, or he is another person than the one of the Ref.
+	ErrUnknownUser = errors.New("unknown user")
+	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
+	ErrUnavailable = errors.New("directory unavailable")
+)
+
+// ThrottledError says that a login was refused before any directory was asked.
+type ThrottledError struct {
+	// RetryAfter is how long further logins will be refused, at least a second.
+	RetryAfter time.Duration
+}
+
+func (e *ThrottledError) Error() string {
+	return fmt.Sprintf("too many failed logins, retry after %s", e.RetryAfter)
+}
+
+// KeyError is a fault in a Config: Key is the config file's name of the value,
+// relative to the Config it was found in (`users.filter`, `static[2].password_hash`).
+// Several are joined by errors.Join; package cmd finds file, line and column for them.
+type KeyError struct {
+	Key string
+	Err error
+	// Warning: the config works, but its owner should know.
+	Warning bool
+}
+
+func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap gives the fault itself.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// Secret is a password or another text that must never be seen: every way of
+// printing, logging or marshalling it gives stars. string(s) is the text.
+type Secret string
+
+const stars = "***"
+
+func (Secret) String() string               { return stars }
+func (Secret) GoString() string             { return stars }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(stars) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(stars), nil }
+
+// Group is one group of a person. DN is empty for a group that the config gives
+// to a static user, else the normalised distinguished name (RFC 4514, types and
+// values in lower case). Name is lower case: the config's, or the group's
+// name attribute, or the value of the DN's first RDN.
+type Group struct {
+	Name string
+	DN   string
+}
+
+// Identity is one person as a directory shows him at one moment. The zero
+// Identity is the anonymous caller. It is immutable: caches share it.
+type Identity struct {
+	// Directory is the name of the directory that knows the person; empty: anonymous.
+	Directory string
+	// Username is the canonical name, in lower case: what the directory calls
+	// the person, however he spelled it at the login.
+	Username string
+	// ID is the lasting id: it differs for a person re-created under the same name.
+	ID string
+	// DN is where an LDAP directory keeps the person; empty for static users.
+	DN string
+	// Groups are the groups, each once, sorted by name.
+	Groups []Group
+	// PasswordStamp changes whenever the person's password does; empty where the
+	// directory shows nothing of the kind. It is no secret.
+	PasswordStamp string
+	// NoLogin says why the person may not log in now although his running
+	// tokens go on (a temporary lock after wrong passwords); empty: he may.
+	NoLogin string
+}
+
+// Anonymous says whether this is the caller who gave no credentials.
+func (id Identity) Anonymous() bool { return id.Directory == "" }
+
+// Ref names the person of a token, for Lookup.
+type Ref struct {
+	Directory string
+	Username  string
+	ID        string
+	// Strict refuses a stale answer: at the realm a directory at fault is
+	// ErrUnavailable even where a cache remembers the person.
+	Strict bool
+}
+
+// Directory is one source of people. Implementations are safe for concurrent
+// use; every method returns within the directory's time limit and at once when
+// it is known to be at fault. Errors wrap one of the sentinels above.
+type Directory interface {
+	// Name is the directory's name in the config.
+	Name() string
+	// Find resolves what somebody typed as his name, at a login. It never
+	// answers with stale data. ErrUnknownUser: not one of this directory's, or
+	// disabled. A login that this directory's name gate refuses is unknown too.
+	Find(ctx context.Context, login string) (Identity, error)
+	// Verify checks the password of a person that Find has just returned, and
+	// returns the identity to use from now on: it is another than id only where
+	// the directory had to be asked again. ErrInvalidCredentials: refused.
+	Verify(ctx context.Context, id Identity, password Secret) (Identity, error)
+	// Lookup asks whether the person of a token is still there, and for his
+	// groups as they are now. ErrUnknownUser: gone, disabled or re-created.
+	Lookup(ctx context.Context, ref Ref) (Identity, error)
+}
+
+// Attempt is one login. Source is the client's address, for the throttle.
+type Attempt struct {
+	Login    string
+	Password Secret
+	Source   netip.Addr
+}

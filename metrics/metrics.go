@@ -1,0 +1,191 @@
+// Package metrics holds every number that Gatehouse shows to Prometheus: its
+// name, help, labels and buckets stand here and nowhere else.
+//
+// A *Metrics owns a registry of its own, so nothing that a library puts into
+// Prometheus' default registry reaches our endpoint. Every method may be called
+// on a nil *Metrics and then does nothing, so a package that counts needs no
+// metrics in its tests.
+//
+// No label ever takes a repository, a tag, a user or an address: each label's
+// values are a small closed set, whatever a client sends.
+package metrics
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// BuildInfo is what gatehouse_build_info says of the running binary.
+type BuildInfo struct {
+	Version, Commit, GoVersion string
+}
+
+// Metrics is the set of all metrics, safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests         *prometheus.CounterVec
+	requestDuration  *prometheus.HistogramVec
+	requestsInFlight prometheus.Gauge
+
+	tokenRequests    *prometheus.CounterVec
+	tokenValidations *prometheus.CounterVec
+	decisions        *prometheus.CounterVec
+
+	directoryRequests *prometheus.CounterVec
+	directoryDuration *prometheus.HistogramVec
+	cacheRequests     *prometheus.CounterVec
+
+	upstreamRequests *prometheus.CounterVec
+	upstreamDuration prometheus.Histogram
+
+	configReloads       *prometheus.CounterVec
+	certificateNotAfter prometheus.Gauge
+}
+
+// longBuckets reach from a cached manifest to a layer that takes an hour:
+// Prometheus' default buckets end at ten seconds, where pushes begin.
+var longBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+
+// directoryBuckets end where a lookup's time limit usually does.
+var directoryBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// methods are the request methods that have a label value of their own.
+var methods = map[string]bool{
+	"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true,
+	"TRACE": true, "CONNECT": true,
+}
+
+// New returns the metrics, with the Go runtime's and the process' own beside ours.
+func New(build BuildInfo) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry()}
+	m.requests = counter("http_requests_total", "Requests answered on the public listener.", "route", "method", "code")
+	m.requestDuration = histogram("http_request_duration_seconds", "Time from a request's headers to the end of its answer.", longBuckets, "route")
+	m.requestsInFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered now."})
+	m.tokenRequests = counter("token_requests_total", "Requests to the token realm.", "grant", "result")
+	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
+	m.decisions = counter("decisions_total", "Policy decisions.", "action", "result")
+	m.directoryRequests = counter("directory_requests_total", "Questions that reached a directory.", "directory", "operation", "result")
+	m.directoryDuration = histogram("directory_request_duration_seconds", "Time a directory took to answer.", directoryBuckets, "directory", "operation")
+	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
+	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the registry behind; code 0 is no answer.", "code")
+	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the registry behind sent its response headers.", Buckets: longBuckets})
+	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
+	m.certificateNotAfter = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_tls_certificate_not_after_seconds", Help: "End of the serving certificate, in seconds since 1970."})
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
+	info.WithLabelValues(build.Version, build.Commit, build.GoVersion).Set(1)
+	for _, result := range []string{"ok", "failed"} {
+		m.configReloads.WithLabelValues(result)
+	}
+	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
+		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration,
+		m.configReloads, m.certificateNotAfter, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_" + name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "gatehouse_" + name, Help: help, Buckets: buckets}, labels)
+}
+
+// Handler answers a scrape, in the OpenMetrics format where it is asked for.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// RequestStarted counts a request on the public listener as in flight.
+// Each call is paired with one RequestDone.
+func (m *Metrics) RequestStarted() {
+	if m != nil {
+		m.requestsInFlight.Inc()
+	}
+}
+
+// RequestDone counts an answered request. Route is one of base, manifest, blob,
+// upload, tags, referrers, catalog, realm, other; an unknown method counts as other.
+func (m *Metrics) RequestDone(route, method string, code int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	if !methods[method] {
+		method = "other"
+	}
+	m.requestsInFlight.Dec()
+	m.requests.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
+	m.requestDuration.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// TokenRequest counts a request to the realm. Grant is basic, password, refresh
+// or anonymous; result is granted, refused, throttled, unavailable or invalid.
+func (m *Metrics) TokenRequest(grant, result string) {
+	if m != nil {
+		m.tokenRequests.WithLabelValues(grant, result).Inc()
+	}
+}
+
+// TokenValidation counts a token presented under /v2/. Result is valid, expired,
+// invalid, gone (its person is no longer who he was) or unavailable.
+func (m *Metrics) TokenValidation(result string) {
+	if m != nil {
+		m.tokenValidations.WithLabelValues(result).Inc()
+	}
+}
+
+// Decision counts a policy decision. Action is pull, push, delete or catalog;
+// result is allowed, denied or insufficient_scope.
+func (m *Metrics) Decision(action, result string) {
+	if m != nil {
+		m.decisions.WithLabelValues(action, result).Inc()
+	}
+}
+
+// DirectoryRequest counts a question that reached a directory, a cache's answer
+// is none. Operation is lookup or login; result is ok, refused, unknown or fault.
+func (m *Metrics) DirectoryRequest(directory, operation, result string, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.directoryRequests.WithLabelValues(directory, operation, result).Inc()
+	m.directoryDuration.WithLabelValues(directory, operation).Observe(took.Seconds())
+}
+
+// CacheRequest counts a look-up in a cache. Cache is identity, negative, password,
+// wrong_password or token; result is hit, stale or miss.
+func (m *Metrics) CacheRequest(cache, result string) {
+	if m != nil {
+		m.cacheRequests.WithLabelValues(cache, result).Inc()
+	}
+}
+
+// UpstreamRequest counts a request that was sent to the registry behind and the
+// time until its response headers; code 0 stands for no answer at all.
+func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.upstreamRequests.WithLabelValues(strconv.Itoa(code)).Inc()
+	m.upstreamDuration.Observe(took.Seconds())
+}
+
+// ConfigReload counts a reload; result is ok or failed.
+func (m *Metrics) ConfigReload(result string) {
+	if m != nil {
+		m.configReloads.WithLabelValues(result).Inc()
+	}
+}
+
+// CertificateNotAfter shows the end of the certificate that is served now.
+func (m *Metrics) CertificateNotAfter(end time.Time) {
+	if m != nil {
+		m.certificateNotAfter.Set(float64(end.Unix()))
+	}
+}
