@@ -1,0 +1,408 @@
+// Package authntest is what tests of directories share: a real slapd that holds
+// the musicians' directory (StartSlapd), a scripted LDAP server that behaves as
+// badly as it is told (StartFake), and one conformance suite that every
+// authn.Directory passes (Conformance).
+package authntest
+
+import (
+	"bytes"
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// The musicians' directory. Every person's password is Password; mozart and bach
+// are musicians with mail addresses (mozart@example.com), kant and schopenhauer
+// philosophs. ou=groups has composers (mozart, bach), artists (the group
+// composers) and thinkers (kant, schopenhauer).
+const (
+	BaseDN    = "dc=example,dc=com"
+	AdminDN   = "cn=admin,dc=example,dc=com"
+	ServiceDN = "uid=serviceaccount,ou=it,dc=example,dc=com"
+	UsersDN   = "ou=musicians,dc=example,dc=com"
+	GroupsDN  = "ou=groups,dc=example,dc=com"
+	MozartDN  = "uid=mozart,ou=musicians,dc=example,dc=com"
+	BachDN    = "uid=bach,ou=musicians,dc=example,dc=com"
+	Password  = "password"
+)
+
+const defaultACL = `access to attrs=userPassword by anonymous auth by * none
+access to * by users read by %s`
+
+//go:embed musicians.ldif
+var musicians []byte
+
+// Options change what StartSlapd starts; the zero value is a directory that
+// only a bound user may read.
+type Options struct {
+	// Anonymous lets anonymous searches read everything but passwords.
+	Anonymous bool
+	// Lockout is how many wrong passwords lock an account; 0: it is never locked.
+	Lockout int
+	// LDIF is loaded besides the musicians. Overlays do not see it: write memberOf in it.
+	LDIF string
+	// ACL replaces the access directives of slapd.conf.
+	ACL string
+	// Config is added to the database section of slapd.conf.
+	Config string
+}
+
+// Slapd is a running OpenLDAP server on loopback with a database of its own.
+// It ends with the test, or with the test's process where that dies.
+type Slapd struct {
+	t       testing.TB
+	opts    Options
+	dir     string
+	port    int
+	tlsPort int
+	roots   *x509.CertPool
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// StartSlapd starts a slapd and waits until it answers. Where slapd is not
+// installed the test is skipped, or fails if GATEHOUSE_NO_SKIP is set.
+func StartSlapd(t testing.TB, opts Options) *Slapd {
+	t.Helper()
+	requireSlapd(t)
+	// Not t.TempDir: its long names make the ldapi socket's path too long.
+	dir, err := os.MkdirTemp("", "slapd")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Slapd{t: t, opts: opts, dir: dir, port: freePort(t), tlsPort: freePort(t)}
+	s.roots = writeCertificates(t, dir)
+	must(t, os.Mkdir(s.path("db"), 0o700))
+	s.write("slapd.conf", s.config())
+	policy := fmt.Sprintf(policyLDIF, strings.ToUpper(fmt.Sprint(opts.Lockout > 0)), opts.Lockout)
+	s.write("base.ldif", string(musicians)+policy+opts.LDIF)
+	out, err := exec.Command(slapadd(), "-q", "-f", s.path("slapd.conf"), "-l", s.path("base.ldif")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("slapadd: %v\n%s", err, out)
+	}
+	t.Cleanup(s.Stop)
+	s.Start()
+	s.addGroups()
+	return s
+}
+
+// URL is the ldap:// address, on which StartTLS works too.
+func (s *Slapd) URL() string { return fmt.Sprintf("ldap://127.0.0.1:%d", s.port) }
+
+// TLSURL is the ldaps:// address; its certificate is from the CA of CAFile.
+func (s *Slapd) TLSURL() string { return fmt.Sprintf("ldaps://127.0.0.1:%d", s.tlsPort) }
+
+// SocketURL is the ldapi:// address.
+func (s *Slapd) SocketURL() string { return "ldapi://" + url.PathEscape(s.path("ldapi")) }
+
+// CAFile is the file (PEM) with the CA that signed the server's certificate.
+func (s *Slapd) CAFile() string { return s.path("ca.crt") }
+
+// Roots is the content of CAFile.
+func (s *Slapd) Roots() *x509.CertPool { return s.roots }
+
+// Start starts a stopped server on the same ports with the same data.
+func (s *Slapd) Start() {
+	s.t.Helper()
+	for attempt := 1; ; attempt++ {
+		log := s.run()
+		if s.awaitAnswer() {
+			return
+		}
+		s.Stop()
+		if attempt == 3 {
+			s.t.Fatalf("slapd does not answer: %s", log)
+		}
+	}
+}
+
+// Stop ends the server at once; its clients see their connections closed.
+func (s *Slapd) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return
+	}
+	s.cmd.Process.Kill()
+	<-s.exited
+	s.cmd = nil
+}
+
+// Pause stops the server's process: connections stay open, nothing is answered.
+func (s *Slapd) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (s *Slapd) Resume() { s.signal(syscall.SIGCONT) }
+
+// SetACL replaces the access directives and restarts the server.
+func (s *Slapd) SetACL(acl string) {
+	s.Stop()
+	s.opts.ACL = acl
+	s.write("slapd.conf", s.config())
+	s.Start()
+}
+
+// Do runs f on a connection that is bound as AdminDN.
+func (s *Slapd) Do(f func(*ldap.Conn) error) {
+	s.t.Helper()
+	conn, err := s.dial()
+	must(s.t, err)
+	defer conn.Close()
+	must(s.t, f(conn))
+}
+
+// Add adds an entry.
+func (s *Slapd) Add(dn string, attributes map[string][]string) {
+	s.t.Helper()
+	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(dn, attributes)) })
+}
+
+// AddUser adds a person with Password and the given uid to the musicians and
+// returns his DN.
+func (s *Slapd) AddUser(uid string, more map[string][]string) string {
+	s.t.Helper()
+	dn := "uid=" + ldap.EscapeDN(uid) + "," + UsersDN
+	attributes := map[string][]string{
+		"objectClass": {"inetOrgPerson"}, "uid": {uid}, "cn": {uid}, "sn": {uid}, "userPassword": {Password},
+	}
+	for name, values := range more {
+		attributes[name] = values
+	}
+	s.Add(dn, attributes)
+	return dn
+}
+
+// AddGroup adds a groupOfNames below GroupsDN and returns its DN.
+func (s *Slapd) AddGroup(cn string, members ...string) string {
+	s.t.Helper()
+	dn := "cn=" + ldap.EscapeDN(cn) + "," + GroupsDN
+	s.Add(dn, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {cn}, "member": members})
+	return dn
+}
+
+// Delete deletes an entry.
+func (s *Slapd) Delete(dn string) {
+	s.t.Helper()
+	s.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(dn, nil)) })
+}
+
+// Replace sets an attribute of an entry to values, or removes it where none are
+// given. A new userPassword is a password change (pwdChangedTime follows).
+func (s *Slapd) Replace(dn, attribute string, values ...string) {
+	s.t.Helper()
+	request := ldap.NewModifyRequest(dn, nil)
+	request.Replace(attribute, values)
+	s.Do(func(c *ldap.Conn) error { return c.Modify(request) })
+}
+
+func (s *Slapd) addGroups() {
+	s.t.Helper()
+	s.AddGroup("composers", MozartDN, BachDN)
+	s.AddGroup("artists", "cn=composers,"+GroupsDN)
+	s.AddGroup("thinkers", "uid=kant,ou=philosophs,"+BaseDN, "uid=schopenhauer,ou=philosophs,"+BaseDN)
+}
+
+// run starts the process on a thread that lives as long as it does: the kernel
+// sends the parent-death signal when the starting thread ends.
+func (s *Slapd) run() *bytes.Buffer {
+	urls := s.URL() + " " + s.TLSURL() + " " + s.SocketURL()
+	log := new(bytes.Buffer)
+	cmd := exec.Command(slapd(), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, exited := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(exited)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+		}
+	}()
+	must(s.t, <-started)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cmd, s.exited = cmd, exited
+	return log
+}
+
+// awaitAnswer polls until the server takes a bind; false: it ended or is silent.
+func (s *Slapd) awaitAnswer() bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if conn, err := s.dial(); err == nil {
+			conn.Close()
+			return true
+		}
+		select {
+		case <-s.exited:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+func (s *Slapd) dial() (*ldap.Conn, error) {
+	conn, err := ldap.DialURL(s.URL(), ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}))
+	if err != nil {
+		return nil, err
+	}
+	conn.SetTimeout(5 * time.Second)
+	if err := conn.Bind(AdminDN, Password); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (s *Slapd) signal(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		s.cmd.Process.Signal(sig)
+	}
+}
+
+func (s *Slapd) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Slapd) write(name, content string) {
+	s.t.Helper()
+	must(s.t, os.WriteFile(s.path(name), []byte(content), 0o600))
+}
+
+func (s *Slapd) config() string {
+	acl := s.opts.ACL
+	if acl == "" {
+		rest := "* none"
+		if s.opts.Anonymous {
+			rest = "* read"
+		}
+		acl = fmt.Sprintf(defaultACL, rest)
+	}
+	return strings.NewReplacer("{dir}", s.dir, "{acl}", acl, "{more}", s.opts.Config, "{modules}", modulePath()).Replace(slapdConf)
+}
+
+const slapdConf = `include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
+modulepath {modules}
+moduleload back_mdb
+moduleload memberof
+moduleload refint
+moduleload ppolicy
+pidfile {dir}/slapd.pid
+argsfile {dir}/slapd.args
+TLSCACertificateFile {dir}/ca.crt
+TLSCertificateFile {dir}/server.crt
+TLSCertificateKeyFile {dir}/server.key
+TLSProtocolMin 3.3
+sizelimit 500
+{acl}
+database mdb
+suffix "dc=example,dc=com"
+rootdn "cn=admin,dc=example,dc=com"
+rootpw password
+directory {dir}/db
+maxsize 268435456
+dbnosync
+index objectClass,uid,mail,member,memberUid,memberOf eq
+{more}
+overlay memberof
+memberof-refint true
+overlay refint
+refint_attributes member memberOf
+overlay ppolicy
+ppolicy_default "cn=default,ou=policies,dc=example,dc=com"
+ppolicy_use_lockout
+ppolicy_hash_cleartext
+`
+
+const policyLDIF = `
+dn: ou=policies,dc=example,dc=com
+objectClass: organizationalUnit
+ou: policies
+
+dn: cn=default,ou=policies,dc=example,dc=com
+objectClass: pwdPolicy
+objectClass: device
+cn: default
+pwdAttribute: userPassword
+pwdMustChange: TRUE
+pwdLockout: %s
+pwdMaxFailure: %d
+
+`
+
+func addRequest(dn string, attributes map[string][]string) *ldap.AddRequest {
+	request := ldap.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		request.Attribute(name, values)
+	}
+	return request
+}
+
+func requireSlapd(t testing.TB) {
+	t.Helper()
+	if slapd() != "" && slapadd() != "" {
+		return
+	}
+	const missing = "slapd is not installed (Debian: slapd, ldap-utils)"
+	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+}
+
+func slapd() string   { return program("slapd") }
+func slapadd() string { return program("slapadd") }
+
+// program looks where administrators' programs are too: they are often not in a
+// user's PATH.
+func program(name string) string {
+	for _, candidate := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
+		if path, err := exec.LookPath(candidate); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func modulePath() string {
+	const debian = "/usr/lib/ldap"
+	if _, err := os.Stat(debian); errors.Is(err, os.ErrNotExist) {
+		return "/usr/lib/openldap"
+	}
+	return debian
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
