@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// curl runs the program and returns what it printed.
+func curl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("curl", append([]string{"-sS", "--max-time", "20"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("curl %q: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+var challenge = regexp.MustCompile(`(?i)www-authenticate: Bearer realm="([^"]+)",service="([^"]+)",scope="([^"]+)"\r`)
+
+// TestCurlDance follows the catalog's challenge by hand, as a script would.
+func TestCurlDance(t *testing.T) {
+	need(t, "curl")
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
+	g.push(t, "anyuser/busybox:latest", "mozart", musicians)
+	g.push(t, "hidden/busybox:latest", "admin", adminPassword)
+	catalog := "http://" + g.address + "/v2/_catalog"
+	refused := curl(t, "-i", catalog)
+	c := challenge.FindStringSubmatch(refused)
+	if c == nil || !strings.HasPrefix(refused, "HTTP/1.1 401 ") {
+		t.Fatalf("no challenge:\n%s", refused)
+	}
+	for _, tt := range []struct{ user, want string }{
+		{"mozart:" + musicians, `{"repositories":["anyuser/busybox"]}`},
+		{"guest:" + guestPassword, `{"repositories":[]}`},
+		{"admin:" + adminPassword, `{"repositories":["anyuser/busybox","hidden/busybox"]}`},
+	} {
+		var reply struct{ Token string }
+		text := curl(t, "-u", tt.user, "-G", "--data-urlencode", "service="+c[2], "--data-urlencode", "scope="+c[3], c[1])
+		if err := json.Unmarshal([]byte(text), &reply); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		got := strings.TrimSpace(curl(t, "-H", "Authorization: Bearer "+reply.Token, catalog))
+		if got != tt.want {
+			t.Errorf("the catalog of %.5s is %s, want %s", tt.user, got, tt.want)
+		}
+	}
+}

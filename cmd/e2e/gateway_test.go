@@ -1,0 +1,218 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"gatehouse/authn/authntest"
+)
+
+// The passwords of the tests. All but the musicians' own are words that occur
+// nowhere else, so that a log which shows one is found out.
+const (
+	musicians     = "password"
+	wrongPassword = "canary-wrong-4f1d"
+	newPassword   = "canary-changed-93ab"
+	testPassword  = "123"
+	adminPassword = "badmin"
+	guestPassword = "canary-guest-77c0"
+)
+
+// secrets must not occur in any log of the gateway: the canaries and Basic
+// credentials. Neither may a token.
+var secrets = []string{
+	wrongPassword, newPassword, bindPassword, adminPassword, guestPassword, basic("mozart", musicians), basic("test", testPassword),
+	basic("bach", musicians),
+}
+
+var jwtPattern = regexp.MustCompile(`eyJ[\w-]{8,}\.eyJ`)
+
+func basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+// setup is what a test wants of its gateway besides the defaults.
+type setup struct {
+	Upstream string           // required, see startRegistry
+	LDAP     *authntest.Slapd // nil: only the static users
+	FreshFor string           // and the other times of the cache; empty: the default
+	StaleFor string
+	Timeout  string // of the directory
+	Policy   string // further rules, in YAML
+	TLS      *keyPair
+
+	Listen, Admin string // filled in by startGateway
+	Hash          func(string) (string, error)
+}
+
+var configTemplate = template.Must(template.New("config").Parse(`
+listen:
+  address: {{.Listen}}
+{{- with .TLS}}
+  tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
+{{- end}}
+admin: {address: {{.Admin}}}
+upstream: {url: {{.Upstream}}}
+directories:
+  - name: local
+    static:
+      - {username: admin, password_hash: "{{call .Hash "badmin"}}", groups: [admins]}
+      - {username: test, password_hash: "{{call .Hash "123"}}"}
+      - {username: guest, password_hash: "{{call .Hash "canary-guest-77c0"}}"}
+{{- with .LDAP}}
+  - name: example
+    ldap:
+      servers: ["{{.URL}}"]
+      bind_dn: uid=gatehouse,ou=it,dc=example,dc=com
+      bind_password_file: bind_password
+      timeout: {{or $.Timeout "5s"}}
+      users:
+        base: ou=musicians,dc=example,dc=com
+        filter: "(&(|(uid={login})(mail={login}))(objectClass=person))"
+      cache:
+        fresh_for: {{or $.FreshFor "60s"}}
+        stale_for: {{or $.StaleFor "10m"}}
+{{- end}}
+policy:
+  - {allow: [pull, push, delete], repositories: ["**"], to: ["user:admin"]}
+  - {allow: [pull], repositories: ["**"], to: ["user:test"]}
+{{- if .LDAP}}
+  - {allow: [pull, push], repositories: ["anyuser/**"], to: ["directory:example"]}
+{{- end}}
+{{.Policy}}
+`))
+
+// gateway is a running gatehouse.
+type gateway struct {
+	*process
+	address, admin string // host:port
+	client         *http.Client
+	scheme         string
+}
+
+// startGateway writes a config, runs `gatehouse serve` with it and waits until
+// it is ready. At the end of the test its log is searched for panics and secrets.
+func startGateway(t *testing.T, s setup) *gateway {
+	t.Helper()
+	s.Listen, s.Admin, s.Hash = freeAddress(t), freeAddress(t), hashPassword
+	g := &gateway{address: s.Listen, admin: s.Admin, scheme: "http", client: &http.Client{Transport: &http.Transport{}}}
+	if s.TLS != nil {
+		g.scheme = "https"
+		g.client.Transport = &http.Transport{TLSClientConfig: s.TLS.trust(), ForceAttemptHTTP2: true}
+	}
+	g.process = start(t, binary, "serve", "-c", writeConfig(t, s))
+	t.Cleanup(func() { g.inspect(t) })
+	eventually(t, 20*time.Second, "gateway ready", func() bool {
+		if !g.running() {
+			t.Fatalf("gateway ended at its start: %v\n%s", g.err, g.log)
+		}
+		return g.status("/readyz") == http.StatusOK
+	})
+	return g
+}
+
+// hashPassword asks the binary itself, as an administrator would.
+func hashPassword(password string) (string, error) {
+	cmd := exec.Command(binary, "hash-password")
+	cmd.Stdin = strings.NewReader(password + "\n")
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// writeConfig returns the config's file name.
+func writeConfig(t *testing.T, s setup) string {
+	t.Helper()
+	dir := t.TempDir()
+	var text strings.Builder
+	if err := configTemplate.Execute(&text, s); err != nil {
+		t.Fatal(err)
+	}
+	if s.LDAP != nil {
+		write(t, filepath.Join(dir, "bind_password"), bindPassword+"\r\n")
+	}
+	name := filepath.Join(dir, "gatehouse.yaml")
+	write(t, name, text.String())
+	return name
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// status asks the admin listener; 0: no answer.
+func (g *gateway) status(path string) int {
+	res, err := http.Get("http://" + g.admin + path)
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// inspect stops the gateway and judges what it wrote.
+func (g *gateway) inspect(t *testing.T) {
+	if g.running() {
+		g.client.CloseIdleConnections()
+		if code, err := g.terminate(20 * time.Second); err != nil || code != 0 {
+			t.Errorf("gateway did not end well on TERM: status %d, %v", code, err)
+		}
+	}
+	log := g.log.String()
+	for _, bad := range []string{"panic", "goroutine ", "DATA RACE"} {
+		if strings.Contains(log, bad) {
+			t.Errorf("the gateway's log has %q", bad)
+		}
+	}
+	if jwt := jwtPattern.FindString(log); jwt != "" {
+		t.Errorf("the gateway's log shows the token %s", jwt)
+	}
+	for _, secret := range secrets {
+		if i := strings.Index(log, secret); i >= 0 {
+			t.Errorf("the gateway's log shows the secret %q: %s", secret, log[max(0, i-200):min(len(log), i+100)])
+		}
+	}
+}
+
+// terminate sends TERM and returns the exit status.
+func (g *gateway) terminate(within time.Duration) (int, error) {
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return -1, err
+	}
+	select {
+	case <-g.done:
+		return g.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(within):
+		return -1, errors.New("still running")
+	}
+}
+
+// resident returns the gateway's resident memory in bytes, now and at its peak.
+func (g *gateway) resident(t *testing.T) (now, peak int64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fmt.Sscanf(line, "VmRSS: %d kB", &now)
+		fmt.Sscanf(line, "VmHWM: %d kB", &peak)
+	}
+	if now == 0 || peak == 0 {
+		t.Fatalf("no VmRSS or VmHWM in:\n%s", text)
+	}
+	return now << 10, peak << 10
+}
