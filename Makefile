@@ -1,0 +1,56 @@
+# `make help` lists what can be done here.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# go.mod names the Go version that is needed; an older Go fetches it by itself.
+export GOTOOLCHAIN := auto
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# How long each fuzz target runs in `make test`.
+FUZZTIME ?= 10s
+
+# A slow suite is one executable file, deploy/suites/NAME.sh, whose second line
+# is `## what it does`: it is then the target NAME, in `make help` and `make full`.
+SUITES := $(patsubst deploy/suites/%.sh,%,$(wildcard deploy/suites/*.sh))
+
+.PHONY: help build demo test fuzz lint bench full $(SUITES)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@for s in $(SUITES); do printf '  make %-14s %s\n' "$$s" "$$(sed -n '2s/^## //p' "deploy/suites/$$s.sh")"; done
+
+build: ## bin/gatehouse, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse
+
+demo: ## a directory, a registry and the gateway on this machine, to try it out (ONCE=1: check and stop)
+	@go run ./cmd/demo $(if $(filter 1,$(ONCE)),-once)
+
+test: ## everything, end to end too, in minutes; installs what is missing on Debian; a skip is a failure
+	@deploy/test-deps.sh
+	@go build ./... && go vet ./...
+	@GATEHOUSE_NO_SKIP=1 FUZZTIME=$(FUZZTIME) deploy/test.sh
+
+fuzz: ## each fuzz target alone, FUZZTIME (10s) each
+	@FUZZTIME=$(FUZZTIME) deploy/fuzz.sh
+
+lint: ## gofmt, vet, staticcheck, known vulnerabilities
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@GOVULNCHECK=$(GOVULNCHECK) deploy/vulncheck.sh
+
+bench: ## Go benchmarks, then the gateway against a bare registry and nginx
+	go test -run '^$$' -bench . -benchmem ./...
+	@if test -d cmd/bench; then go run ./cmd/bench; fi
+
+full: test lint bench $(SUITES) ## all of the above and every slow suite
+
+$(SUITES): ## (in help by the loop above)
+	deploy/suites/$@.sh
