@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// stepPackages hold the benchmarks of the steps of a request: classify
+// (proxy), verify (tokens), lookup (authn) and decide (authz), and this
+// package's own, which takes verify, lookup and decide in a row.
+var stepPackages = []string{"gatehouse/proxy", "gatehouse/tokens", "gatehouse/authn", "gatehouse/authz", "gatehouse/cmd/bench"}
+
+// wholeStep is the benchmark that the target below is about: what a request with a
+// token that was seen before pays until it is decided.
+const wholeStep = "VerifyLookupDecide"
+
+const (
+	wholeNanoseconds = 3000
+	wholeAllocations = 4
+)
+
+// step is one line of `go test -bench -benchmem`.
+type step struct {
+	name        string
+	nanoseconds float64 // an operation
+	bytes       int64   // allocated an operation
+	allocations int64
+}
+
+// benchSteps runs the Go benchmarks and prints them together.
+func benchSteps(ctx context.Context, out io.Writer, o options) (missed int, err error) {
+	if o.gobench <= 0 {
+		return 0, nil
+	}
+	fmt.Fprintf(out, "\n%-52s %12s %8s %8s   %s\n", "", "ns/op", "B/op", "allocs", "target")
+	for _, p := range stepPackages {
+		steps, err := runSteps(ctx, p, o.gobench)
+		if err != nil {
+			return missed, err
+		}
+		if len(steps) == 0 {
+			fmt.Fprintf(out, "%-52s no benchmark of its step\n", p)
+		}
+		for _, s := range steps {
+			verdict, bad := s.verdict()
+			if bad {
+				missed++
+			}
+			fmt.Fprintf(out, "%-52s %12.1f %8d %8d   %s\n", strings.TrimPrefix(p, "gatehouse/")+" "+s.name, s.nanoseconds, s.bytes, s.allocations, verdict)
+		}
+	}
+	return missed, nil
+}
+
+// runSteps runs one package's benchmarks of these steps and no others.
+func runSteps(ctx context.Context, pkg string, d time.Duration) ([]step, error) {
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Classify|Verify|Lookup|Decide)",
+		"-benchmem", "-benchtime", d.String(), pkg)
+	text, err := command.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("the benchmarks of %s: %w\n%s", pkg, err, text)
+	}
+	return parseSteps(text), nil
+}
+
+// stepLine is `BenchmarkX/y-2  1000  123.4 ns/op  [other units]  8 B/op  1 allocs/op`.
+var stepLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op.*?\s(\d+) B/op\s+(\d+) allocs/op`)
+
+func parseSteps(text []byte) []step {
+	var steps []step
+	for line := range bytes.Lines(text) {
+		m := stepLine.FindSubmatch(line)
+		if m == nil {
+			continue
+		}
+		s := step{name: string(m[1])} // the expression lets only numbers through
+		s.nanoseconds, _ = strconv.ParseFloat(string(m[2]), 64)
+		s.bytes, _ = strconv.ParseInt(string(m[3]), 10, 64)
+		s.allocations, _ = strconv.ParseInt(string(m[4]), 10, 64)
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+func (s step) verdict() (text string, missed bool) {
+	if s.name != wholeStep {
+		return "", false
+	}
+	text = fmt.Sprintf("<= %d ns and <= %d allocations", wholeNanoseconds, wholeAllocations)
+	if s.nanoseconds > wholeNanoseconds || s.allocations > wholeAllocations {
+		return text + ": MISSED", true
+	}
+	return text + ": met", false
+}
