@@ -1,0 +1,372 @@
+// Package deploy holds what an operator starts from: example configs, a Compose
+// file with a directory and a registry, a unit file, alerts and a dashboard. Its
+// tests load each of them with the program that will, so that none can rot.
+package deploy
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"gatehouse/metrics"
+)
+
+// gatehouse is the path of the real binary, built once for all tests.
+var gatehouse = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-bin")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "gatehouse")
+	out, err := exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse").CombinedOutput()
+	if err != nil {
+		os.Stderr.Write(out)
+	}
+	return binary, err
+})
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if binary, err := gatehouse(); err == nil {
+		os.RemoveAll(filepath.Dir(binary))
+	}
+	os.Exit(status)
+}
+
+func check(t *testing.T, config string) (string, error) {
+	t.Helper()
+	binary, err := gatehouse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "check", "-c", config).CombinedOutput()
+	return string(out), err
+}
+
+func TestExamplesLoad(t *testing.T) {
+	dir := exampleFolder(t)
+	files, err := filepath.Glob("examples/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	for _, file := range append(files, "gatehouse.yaml", "gatehouse.example.custom") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			config := copyFile(t, file, filepath.Join(dir, filepath.Base(file)))
+			if out, err := check(t, config); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// TestCustomConfig: a file with .custom appended is loaded instead, so what stands
+// in the file beside it no longer matters.
+func TestCustomConfig(t *testing.T) {
+	dir := exampleFolder(t)
+	config := filepath.Join(dir, "gatehouse.yaml")
+	write(t, config, []byte("nonsense: true\n"))
+	if out, err := check(t, config); exitCode(err) != 1 || !strings.Contains(out, "gatehouse.yaml:1:1") {
+		t.Errorf("nonsense: %v, want status 1 and its place\n%s", err, out)
+	}
+	copyFile(t, "gatehouse.example.custom", config+".custom")
+	if out, err := check(t, config); err != nil {
+		t.Errorf("with a good .custom file: %v\n%s", err, out)
+	}
+}
+
+// exampleFolder is a folder with every file that the examples name.
+func exampleFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ldap_certificates", "example-ca.pem")
+	if err := os.Mkdir(filepath.Dir(ca), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, "ldap_certificates/example-ca.pem", ca)
+	copyFile(t, "ldap_password.txt", filepath.Join(dir, "ldap_password.txt"))
+	write(t, filepath.Join(dir, "upstream_password.txt"), []byte("secret\n"))
+	writeCertificate(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	copyFile(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "upstream-ca.pem"))
+	copyFile(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "ldap-ca.pem"))
+	for _, name := range []string{"token-1.key", "token-2.key"} {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeKey(t, filepath.Join(dir, name), key)
+	}
+	return dir
+}
+
+func write(t *testing.T, file string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, to, text)
+	return to
+}
+
+func writeKey(t *testing.T, file string, key any) {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func writeCertificate(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "registry.example.com"},
+		DNSNames:  []string{"registry.example.com", "images.example.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	writeKey(t, keyFile, key)
+}
+
+// TestCompose: the registry can be reached through the gateway only, its images
+// survive a restart, and every file that is mounted is here.
+func TestCompose(t *testing.T) {
+	var file struct {
+		Services map[string]struct {
+			Ports, Volumes []string
+			ReadOnly       bool `yaml:"read_only"`
+			Build          any
+			NetworkMode    string `yaml:"network_mode"`
+		}
+		Volumes map[string]any
+		Secrets map[string]struct{ File string }
+	}
+	text, err := os.ReadFile("compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	for name, service := range file.Services {
+		if name != "gatehouse" && (len(service.Ports) > 0 || service.NetworkMode != "") {
+			t.Errorf("%s publishes %v (network %q)", name, service.Ports, service.NetworkMode)
+		}
+		for _, volume := range service.Volumes {
+			checkVolume(t, name, volume, file.Volumes)
+		}
+	}
+	gateway, registry := file.Services["gatehouse"], file.Services["registry"]
+	if len(gateway.Ports) != 1 || gateway.Ports[0] != "127.0.0.1:5000:5000" || !gateway.ReadOnly {
+		t.Errorf("gatehouse: ports %v, read-only %v", gateway.Ports, gateway.ReadOnly)
+	}
+	if len(registry.Volumes) != 1 || registry.Volumes[0] != "images:/var/lib/registry" {
+		t.Errorf("the registry's volumes: %v", registry.Volumes)
+	}
+	for name, secret := range file.Secrets {
+		if _, err := os.Stat(secret.File); err != nil {
+			t.Errorf("secret %s: %v", name, err)
+		}
+	}
+}
+
+// checkVolume: a mount is of a file that is here or of a volume that is declared.
+func checkVolume(t *testing.T, service, volume string, declared map[string]any) {
+	t.Helper()
+	source, _, ok := strings.Cut(volume, ":")
+	if !ok {
+		t.Errorf("%s: volume %q names no target", service, volume)
+	}
+	if strings.HasPrefix(source, "./") {
+		if _, err := os.Stat(source); err != nil {
+			t.Errorf("%s: %v", service, err)
+		}
+		return
+	}
+	if _, ok := declared[source]; !ok {
+		t.Errorf("%s: volume %q is not declared", service, source)
+	}
+}
+
+// TestMetricNames: alerts and dashboard ask for nothing that is not there.
+func TestMetricNames(t *testing.T) {
+	known := metricNames(t)
+	if len(known) < 14 {
+		t.Fatalf("only %d metrics found: %v", len(known), known)
+	}
+	for _, file := range []string{"alerts.yml", "dashboard.json"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := regexp.MustCompile(`gatehouse_[a-z_]+`).FindAllString(string(text), -1)
+		if len(asked) == 0 {
+			t.Errorf("%s asks for no metric", file)
+		}
+		for _, name := range asked {
+			if !known[name] && !known[strings.TrimSuffix(name, "_bucket")] {
+				t.Errorf("%s asks for %s", file, name)
+			}
+		}
+	}
+}
+
+// metricNames scrapes metrics of which each was used once.
+func metricNames(t *testing.T) map[string]bool {
+	t.Helper()
+	m := metrics.New(metrics.BuildInfo{Version: "v0"})
+	m.RequestStarted()
+	m.RequestDone("base", "GET", 200, time.Second)
+	m.TokenRequest("basic", "granted")
+	m.TokenValidation("valid")
+	m.Decision("pull", "allowed")
+	m.DirectoryRequest("example", "lookup", "ok", time.Second)
+	m.CacheRequest("identity", "hit")
+	m.UpstreamRequest(200, time.Second)
+	m.CertificateNotAfter(time.Now())
+	answer := httptest.NewRecorder()
+	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	names := map[string]bool{}
+	for _, line := range regexp.MustCompile(`(?m)^# TYPE (gatehouse_\S+)`).FindAllStringSubmatch(answer.Body.String(), -1) {
+		names[line[1]] = true
+	}
+	return names
+}
+
+func TestDashboardIsJSON(t *testing.T) {
+	text, err := os.ReadFile("dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if len(dashboard.Panels) == 0 {
+		t.Error("no panels")
+	}
+	for _, panel := range dashboard.Panels {
+		if len(panel.Targets) == 0 || panel.Targets[0].Expr == "" {
+			t.Errorf("panel %q shows nothing", panel.Title)
+		}
+	}
+}
+
+func TestAlertRules(t *testing.T) {
+	promtool := program(t, "promtool")
+	if out, err := exec.Command(promtool, "check", "rules", "alerts.yml").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// program finds an installed program. Without it the test is skipped, or fails
+// where GATEHOUSE_NO_SKIP is set.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
+			return filepath.Join(dir, name)
+		}
+	}
+	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
+		t.Fatalf("no %s on this machine", name)
+	}
+	t.Skipf("no %s on this machine", name)
+	return ""
+}
+
+// TestUnit: a reload is a HUP, a start checks first, and systemd waits for the drain.
+func TestUnit(t *testing.T) {
+	text, err := os.ReadFile("gatehouse.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ExecStartPre=/usr/local/bin/gatehouse check\n", "ExecReload=/bin/kill -HUP $MAINPID\n",
+		"TimeoutStopSec=330\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the unit lacks %q", want)
+		}
+	}
+}
+
+// TestScripts: every script here and each one that CI runs is one its shell can read.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("*.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suites, err := filepath.Glob("suites/*.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(append(files, suites...), "openldap/start", "../.ci/run") {
+		if out, err := exec.Command("bash", "-n", file).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode()&0o111 == 0 {
+			t.Errorf("%s cannot be executed (%v)", file, err)
+		}
+	}
+}
+
+// TestDocs: every link from one page to another file of the repository leads there.
+func TestDocs(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots, err := filepath.Glob("../*.md")
+	if err != nil || len(pages) == 0 || len(roots) == 0 {
+		t.Fatalf("%v %v %v", pages, roots, err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, page := range append(pages, roots...) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), found[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, found[1], err)
+			}
+		}
+	}
+}
