@@ -2,7 +2,13 @@ package authn
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"gatehouse/metrics"
 )
@@ -18,8 +24,86 @@ type CacheConfig struct {
 	Metrics          *metrics.Metrics
 }
 
-// Cache is a Directory before an LDAP.
-type Cache struct{}
+const (
+	cachedPeople    = 10_000
+	cachedNegatives = 10_000
+	// faultPause is how long after a fault nobody asks again for the same person.
+	faultPause = time.Second
+	// faultMemory is how long after a fault (at most FreshFor) a stale answer is
+	// given at once, while the question is repeated in the background.
+	faultMemory = 10 * time.Second
+)
+
+// errNotPassword marks an ErrInvalidCredentials that is not, or not surely, the
+// password's fault (a locked account, a password that must be changed): the same
+// password may be good a moment later, so the refusal is not remembered.
+var errNotPassword = errors.New("refused for another reason than the password")
+
+// Cache is a Directory before an LDAP. What it promises:
+//
+//   - An identity is served for at most FreshFor after the question that brought
+//     it was sent; after half of that the next request starts a new question in the
+//     background.
+//   - Past that it is served only where the directory cannot answer, only to
+//     running tokens (never at a login), and only until StaleFor after the last
+//     good lookup.
+//   - "Unknown" replaces an identity at once, and a fault is never remembered as
+//     an answer.
+//   - However many ask for one person, the directory is asked once; who stops
+//     waiting does not disturb the others.
+type Cache struct {
+	src  source
+	cfg  CacheConfig
+	seal sealer
+
+	mu        sync.Mutex
+	closed    bool
+	era       int // counts Expire
+	people    *simplelru.LRU[personKey, *person]
+	logins    *simplelru.LRU[string, loginEntry] // by folded login
+	negatives *simplelru.LRU[negativeKey, time.Time]
+	good      *simplelru.LRU[personKey, goodPassword]
+	wrong     *simplelru.LRU[digest, time.Time]
+	flights   map[flightKey]*flight
+}
+
+// The keys are structs of their parts, so that no two of them can run together.
+type (
+	personKey   struct{ username, id string }
+	negativeKey struct {
+		login string // of a Find, else empty
+		personKey
+	}
+	flightKey struct {
+		negativeKey
+		password digest // of a Verify, else zero
+		era      int
+	}
+)
+
+// person is a remembered identity.
+type person struct {
+	id      Identity
+	asked   time.Time // when the question was sent that brought it
+	refresh time.Time // from here a background refresh is due
+	until   time.Time // fresh until here
+	fault   time.Time // last fault since asked, zero for none
+	served  bool      // somebody got it from the cache
+}
+
+// loginEntry says whom a typed name means. It ends by itself, because a mail
+// address may move to another person while both of them stay.
+type loginEntry struct {
+	who   personKey
+	until time.Time
+}
+
+// goodPassword is the last password that a bind accepted for somebody. Until is
+// how long it need not be asked again; after that it only says what is usual.
+type goodPassword struct {
+	password digest
+	until    time.Time
+}
 
 // source is what a Cache stands before: an *LDAP, or a test's fake.
 type source interface {
@@ -30,22 +114,470 @@ type source interface {
 	Close()
 }
 
-// NewCache returns a cache before src.
-func NewCache(src source, cfg CacheConfig) (*Cache, error) { panic("being built") }
+// NewCache returns a cache before src. Its error joins *KeyError values whose
+// keys are relative to `cache` (`fresh_for`).
+func NewCache(src source, cfg CacheConfig) (*Cache, error) {
+	var faults faultList
+	for _, f := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"fresh_for", cfg.FreshFor}, {"stale_for", cfg.StaleFor}, {"negative_for", cfg.NegativeFor},
+		{"password_for", cfg.PasswordFor}, {"wrong_password_for", cfg.WrongPasswordFor},
+	} {
+		if f.value < 0 {
+			faults.add(f.key, fmt.Errorf("%s is below zero", f.value))
+		}
+	}
+	if faults.fatal {
+		return nil, errors.Join(faults.errs...)
+	}
+	return &Cache{
+		src: src, cfg: cfg, seal: newSealer(), flights: map[flightKey]*flight{},
+		people:    newLRU[personKey, *person](cachedPeople),
+		logins:    newLRU[string, loginEntry](cachedPeople),
+		negatives: newLRU[negativeKey, time.Time](cachedNegatives),
+		good:      newLRU[personKey, goodPassword](cachedPeople),
+		wrong:     newLRU[digest, time.Time](cachedNegatives),
+	}, nil
+}
 
 // Expire marks every remembered identity as due for a lookup (a reload does):
-// it is still good as a stale answer on a fault. Passwords and negatives go.
-func (c *Cache) Expire() { panic("being built") }
+// it is still good as a stale answer on a fault. Passwords and negatives go, and
+// so does what questions that run now will bring.
+func (c *Cache) Expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.era++
+	for _, p := range c.people.Values() {
+		p.refresh, p.until, p.fault = time.Time{}, time.Time{}, time.Time{}
+	}
+	c.logins.Purge()
+	c.negatives.Purge()
+	c.good.Purge()
+	c.wrong.Purge()
+}
 
 // Close stops refreshes in the background and closes the source. Calls that
 // still run end normally.
-func (c *Cache) Close() { panic("being built") }
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, f := range c.flights {
+		if f.waiting == 0 {
+			f.cancel()
+		}
+	}
+	c.mu.Unlock()
+	c.src.Close()
+}
 
-func (c *Cache) Name() string { panic("being built") }
+// Name is the source's name.
+func (c *Cache) Name() string { return c.src.Name() }
+
+// Lookup answers for a running token.
+func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
+	if ref.Strict && !c.src.Available() {
+		return Identity{}, c.down()
+	}
+	key := personKey{ref.Username, ref.ID}
+	c.mu.Lock()
+	now := time.Now()
+	if c.denied(negativeKey{personKey: key}, now) {
+		c.mu.Unlock()
+		return Identity{}, c.unknown()
+	}
+	p, known := c.people.Get(key)
+	if known && now.Before(p.until) {
+		defer c.mu.Unlock()
+		return c.hit(p, now), nil
+	}
+	if known && !ref.Strict && c.faulty(p, key, now) {
+		defer c.mu.Unlock()
+		c.count("identity", "stale")
+		c.lookup(key, background)
+		return p.id, nil
+	}
+	f := c.lookup(key, waiting)
+	c.mu.Unlock()
+	id, err := c.wait(ctx, f)
+	if err != nil && !refused(err) && ctx.Err() == nil && !ref.Strict {
+		id, err = c.stale(key, err)
+	}
+	c.countAnswer(err, f)
+	return id, err
+}
+
+// Find resolves a login.
 func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
-	panic("being built")
+	switch {
+	case !c.src.Available():
+		return Identity{}, c.down()
+	case len(login) > maxLogin:
+		return Identity{}, c.unknown()
+	}
+	key := foldASCII(login)
+	c.mu.Lock()
+	now := time.Now()
+	if c.denied(negativeKey{login: key}, now) {
+		c.mu.Unlock()
+		return Identity{}, c.unknown()
+	}
+	if l, ok := c.logins.Get(key); ok && now.Before(l.until) {
+		// A lock may be lifted any moment, so that one is asked about each time.
+		if p, ok := c.people.Get(l.who); ok && now.Before(p.until) && p.id.NoLogin == "" {
+			defer c.mu.Unlock()
+			return c.hit(p, now), nil
+		}
+	}
+	f := c.find(key, login)
+	c.mu.Unlock()
+	id, err := c.wait(ctx, f)
+	c.countAnswer(err, f)
+	return id, err
 }
+
+// Verify checks a password: remembered ones without a bind, and one bind for
+// however many logins with the same.
 func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
-	panic("being built")
+	switch {
+	case blank(string(password)):
+		return Identity{}, fmt.Errorf("%w: empty password", ErrInvalidCredentials)
+	case !c.src.Available():
+		return Identity{}, c.down()
+	}
+	key := personKey{id.Username, id.ID}
+	sealed := c.seal.digest("password", id.Username, id.ID, id.DN, id.PasswordStamp, id.NoLogin, string(password))
+	c.mu.Lock()
+	now := time.Now()
+	if g, ok := c.good.Get(key); ok && g.password == sealed && now.Before(g.until) && id.NoLogin == "" {
+		c.count("password", "hit")
+		c.mu.Unlock()
+		return id, nil
+	}
+	if until, ok := c.wrong.Get(sealed); ok && now.Before(until) {
+		c.count("wrong_password", "hit")
+		c.mu.Unlock()
+		return Identity{}, fmt.Errorf("%w: the same wrong password as before", ErrInvalidCredentials)
+	}
+	c.count("password", "miss")
+	c.count("wrong_password", "miss")
+	f := c.bind(key, id, password, sealed)
+	c.mu.Unlock()
+	return c.wait(ctx, f)
 }
-func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) { panic("being built") }
+
+// hit serves a fresh identity, and starts its refresh where one is due.
+func (c *Cache) hit(p *person, now time.Time) Identity {
+	c.count("identity", "hit")
+	p.served = true
+	if now.After(p.refresh) && now.Sub(p.fault) >= faultPause {
+		c.lookup(personKey{p.id.Username, p.id.ID}, background)
+	}
+	return p.id
+}
+
+// faulty says that the directory was at fault moments ago, and the identity may
+// be served stale without waiting for the next fault. The memory is short: else
+// somebody rarely seen could be served stale long after the directory is back.
+func (c *Cache) faulty(p *person, key personKey, now time.Time) bool {
+	if p.fault.IsZero() || !c.usable(p, now) {
+		return false
+	}
+	memory := max(faultPause, min(faultMemory, c.cfg.FreshFor))
+	if f, running := c.flights[c.lookupKey(key)]; running {
+		return f.asked.Sub(p.fault) < memory
+	}
+	return now.Sub(p.fault) < memory
+}
+
+// usable says that the identity may still be served on a fault.
+func (c *Cache) usable(p *person, now time.Time) bool {
+	return c.cfg.StaleFor > 0 && now.Sub(p.asked) < c.cfg.StaleFor
+}
+
+// stale answers a running token after a fault.
+func (c *Cache) stale(key personKey, fault error) (Identity, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	p, ok := c.people.Get(key)
+	switch {
+	case ok && now.Before(p.until): // a login just brought it
+		c.count("identity", "hit")
+	case ok && c.usable(p, now):
+		c.count("identity", "stale")
+	default:
+		return Identity{}, fault
+	}
+	return p.id, nil
+}
+
+// denied says that "unknown" is remembered.
+func (c *Cache) denied(key negativeKey, now time.Time) bool {
+	until, ok := c.negatives.Get(key)
+	if !ok || !now.Before(until) {
+		return false
+	}
+	c.count("negative", "hit")
+	return true
+}
+
+func (c *Cache) unknown() error { return fmt.Errorf("%w in directory %s", ErrUnknownUser, c.Name()) }
+
+func (c *Cache) down() error {
+	return fmt.Errorf("%w: directory %s is known to be at fault", ErrUnavailable, c.Name())
+}
+
+func (c *Cache) count(cache, result string) { c.cfg.Metrics.CacheRequest(cache, result) }
+
+// countAnswer counts a request that had to wait for the directory, unless it was
+// served stale, which is counted where it happens.
+func (c *Cache) countAnswer(err error, f *flight) {
+	if err == nil && f.failed() {
+		return
+	}
+	c.count("identity", "miss")
+	c.count("negative", "miss")
+}
+
+// foldASCII lowers A to Z alone: what else is alike is for the directory to say.
+func foldASCII(s string) string {
+	b := []byte(s)
+	for i, ch := range b {
+		if 'A' <= ch && ch <= 'Z' {
+			b[i] = ch + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// flight is one question that runs, for all who wait for its answer. It runs on
+// a context of its own: only Close ends it early, and only if nobody waits.
+type flight struct {
+	asked   time.Time
+	cancel  context.CancelFunc
+	waiting int           // under Cache.mu
+	done    chan struct{} // closed when id and err are set
+	id      Identity
+	err     error
+}
+
+// failed says whether the answer, where there is one by now, was a fault.
+func (f *flight) failed() bool {
+	select {
+	case <-f.done:
+		return f.err != nil && !refused(f.err)
+	default:
+		return false
+	}
+}
+
+// How a question is started: for somebody who waits, or for the next one.
+const (
+	waiting    = true
+	background = false
+)
+
+// fly joins the question that runs under the key, or starts it. It returns nil for
+// one in the background that is not started, since the cache is closed. Ask gets
+// the flight's own context; keep is called under the lock with the answer.
+func (c *Cache) fly(key flightKey, wait bool, ask func(context.Context) (Identity, error), keep func(*flight)) *flight {
+	f, running := c.flights[key]
+	if !running {
+		if c.closed && !wait {
+			return nil
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		f = &flight{asked: time.Now(), cancel: cancel, done: make(chan struct{})}
+		c.flights[key] = f
+		go func() {
+			defer cancel()
+			f.id, f.err = ask(ctx)
+			f.err = classified(f.err)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.flights, key)
+			keep(f)
+			close(f.done)
+		}()
+	}
+	if wait {
+		f.waiting++
+	}
+	return f
+}
+
+// wait waits for the answer, but not longer than the caller does.
+func (c *Cache) wait(ctx context.Context, f *flight) (Identity, error) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if f.waiting--; f.waiting == 0 && c.closed {
+			f.cancel()
+		}
+	}()
+	select {
+	case <-f.done:
+		return f.id, f.err
+	case <-ctx.Done():
+		return Identity{}, fmt.Errorf("%w: the caller stopped waiting: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+func (c *Cache) lookupKey(key personKey) flightKey {
+	return flightKey{negativeKey: negativeKey{personKey: key}, era: c.era}
+}
+
+// lookup asks for the person of a token.
+func (c *Cache) lookup(key personKey, wait bool) *flight {
+	era := c.era
+	return c.fly(c.lookupKey(key), wait, func(ctx context.Context) (Identity, error) {
+		return c.src.Lookup(ctx, Ref{Directory: c.Name(), Username: key.username, ID: key.id, Strict: true})
+	}, func(f *flight) {
+		switch {
+		case f.err == nil:
+			c.remember(f.id, f.asked, era)
+		case refused(f.err):
+			c.forget(key, f.asked)
+			c.deny(negativeKey{personKey: key}, f.asked, era)
+		default:
+			c.fault(key)
+		}
+	})
+}
+
+// find asks for the person of a typed name.
+func (c *Cache) find(folded, login string) *flight {
+	era := c.era
+	key := negativeKey{login: folded}
+	return c.fly(flightKey{negativeKey: key, era: era}, waiting, func(ctx context.Context) (Identity, error) {
+		return c.src.Find(ctx, login)
+	}, func(f *flight) {
+		switch {
+		case f.err == nil:
+			c.remember(f.id, f.asked, era)
+			c.negatives.Remove(key)
+			if era == c.era {
+				c.logins.Add(folded, loginEntry{personKey{f.id.Username, f.id.ID}, c.until(f.asked)})
+			}
+		case refused(f.err):
+			if l, ok := c.logins.Peek(folded); ok {
+				c.logins.Remove(folded)
+				c.forget(l.who, f.asked)
+			}
+			c.deny(key, f.asked, era)
+		}
+	})
+}
+
+// bind asks whether the password is good.
+func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest) *flight {
+	era := c.era
+	again := c.mustAskAgain(key, id, sealed)
+	var askedAgain time.Time
+	return c.fly(flightKey{negativeKey: negativeKey{personKey: key}, password: sealed, era: era}, waiting, func(ctx context.Context) (Identity, error) {
+		got, err := c.src.Verify(ctx, id, password)
+		if err != nil || !again {
+			return got, err
+		}
+		askedAgain = time.Now()
+		return c.src.Lookup(ctx, Ref{Directory: c.Name(), Username: id.Username, ID: id.ID, Strict: true})
+	}, func(f *flight) {
+		switch {
+		case f.err == nil:
+			if !askedAgain.IsZero() {
+				c.remember(f.id, askedAgain, era)
+			}
+			c.accept(key, f, id, password, era)
+		case errors.Is(f.err, ErrUnknownUser):
+			c.forget(key, f.asked)
+		case errors.Is(f.err, ErrInvalidCredentials):
+			c.reject(key, f, id, sealed, era)
+		}
+	})
+}
+
+// mustAskAgain says that an identity which comes from the cache may be older than
+// the password: a password other than the usual one speaks for a change, and
+// with it the stamp has changed.
+func (c *Cache) mustAskAgain(key personKey, id Identity, sealed digest) bool {
+	if g, ok := c.good.Peek(key); ok && g.password == sealed {
+		return false
+	}
+	p, ok := c.people.Peek(key)
+	return !ok || p.served || p.id.PasswordStamp != id.PasswordStamp
+}
+
+// accept remembers a good password, under the identity as it is now.
+func (c *Cache) accept(key personKey, f *flight, asked Identity, password Secret, era int) {
+	if era != c.era {
+		return
+	}
+	id := f.id
+	sealed := c.seal.digest("password", id.Username, id.ID, id.DN, id.PasswordStamp, id.NoLogin, string(password))
+	c.good.Add(key, goodPassword{sealed, f.asked.Add(min(c.cfg.PasswordFor, c.cfg.FreshFor))})
+}
+
+// reject remembers a wrong password, if that is what it is, and forgets the good
+// one if it is the same.
+func (c *Cache) reject(key personKey, f *flight, id Identity, sealed digest, era int) {
+	if g, ok := c.good.Peek(key); ok && g.password == sealed {
+		c.good.Remove(key)
+	}
+	if era == c.era && id.NoLogin == "" && c.cfg.WrongPasswordFor > 0 && !errors.Is(f.err, errNotPassword) {
+		c.wrong.Add(sealed, f.asked.Add(c.cfg.WrongPasswordFor))
+	}
+}
+
+// until is the end of freshness of what was asked for then: FreshFor, shortened
+// at random by up to a tenth so that people who came together do not expire so.
+func (c *Cache) until(asked time.Time) time.Time {
+	return asked.Add(c.cfg.FreshFor - time.Duration(rand.Float64()*0.1*float64(c.cfg.FreshFor)))
+}
+
+// remember keeps an identity, unless a later question has been answered already.
+func (c *Cache) remember(id Identity, asked time.Time, era int) {
+	key := personKey{id.Username, id.ID}
+	old, known := c.people.Peek(key)
+	if known && old.asked.After(asked) {
+		return
+	}
+	if known && (old.id.PasswordStamp != id.PasswordStamp || old.id.NoLogin != id.NoLogin || old.id.DN != id.DN) {
+		c.good.Remove(key)
+	}
+	p := &person{id: id, asked: asked}
+	if era == c.era {
+		p.refresh, p.until = asked.Add(c.cfg.FreshFor/2), c.until(asked)
+	}
+	c.people.Add(key, p)
+	c.negatives.Remove(negativeKey{personKey: key})
+}
+
+// forget drops a person whom the directory does not know any more, unless a later
+// question found him. A directory that lost sight of everybody at once (a broken
+// access rule) would be noticed here, before the person is dropped.
+func (c *Cache) forget(key personKey, asked time.Time) {
+	if p, ok := c.people.Peek(key); ok && p.asked.After(asked) {
+		return
+	}
+	c.people.Remove(key)
+	c.good.Remove(key)
+}
+
+// deny remembers "unknown".
+func (c *Cache) deny(key negativeKey, asked time.Time, era int) {
+	if p, ok := c.people.Peek(key.personKey); ok && p.asked.After(asked) {
+		return
+	}
+	if era == c.era && c.cfg.NegativeFor > 0 {
+		c.negatives.Add(key, asked.Add(c.cfg.NegativeFor))
+	}
+}
+
+// fault notes that the directory could not answer for a remembered person.
+func (c *Cache) fault(key personKey) {
+	if p, ok := c.people.Peek(key); ok {
+		p.fault = time.Now()
+	}
+}

@@ -2,7 +2,11 @@ package authn
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
+	"time"
 
 	"gatehouse/metrics"
 )
@@ -18,26 +22,163 @@ type ChainConfig struct {
 	Logger *slog.Logger
 }
 
+const (
+	// refusalTime is how long a refusal takes at least: longer than a directory's
+	// answer usually does, so that its time tells nothing.
+	refusalTime = 100 * time.Millisecond
+	// maxLogin is the longest name, in bytes, that any directory is asked about.
+	maxLogin = 256
+)
+
 // Chain is all directories as one. At a login the first directory that knows
 // the name decides alone, and its fault never hands the name on; a token's
 // person is asked of his own directory only.
-type Chain struct{}
+type Chain struct {
+	directories []Directory
+	byName      map[string]Directory
+	statics     []*Static
+	throttle    *Throttle
+	log         *slog.Logger
+}
 
 // NewChain returns the chain.
-func NewChain(cfg ChainConfig) *Chain { panic("being built") }
+func NewChain(cfg ChainConfig) *Chain {
+	c := &Chain{directories: cfg.Directories, byName: map[string]Directory{}, throttle: cfg.Throttle, log: cfg.Logger}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range cfg.Directories {
+		c.byName[d.Name()] = d
+		if s, ok := d.(*Static); ok {
+			c.statics = append(c.statics, s)
+		}
+	}
+	return c
+}
 
 // Authenticate checks a login. Besides the sentinels it returns *ThrottledError.
 // The identity returned beside ErrInvalidCredentials, where one was found, is for
 // the log. Every refusal takes about the same time, whatever its cause, so that
 // time tells nobody which names exist.
 func (c *Chain) Authenticate(ctx context.Context, a Attempt) (Identity, error) {
-	panic("being built")
+	began := time.Now()
+	ctx, work := withTally(ctx)
+	id, err := c.login(ctx, a)
+	if refused(err) {
+		err = c.level(ctx, began, work, err)
+	}
+	if err != nil {
+		c.log.LogAttrs(ctx, slog.LevelInfo, "login refused", slog.String("directory", id.Directory),
+			slog.String("user", id.Username), slog.Any("reason", err))
+	}
+	return id, err
 }
+
+// login is Authenticate without the levelling of time. Its order matters: the
+// throttle stands before every question to a directory that could hurt.
+func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
+	if blank(a.Login) || blank(string(a.Password)) {
+		return Identity{}, fmt.Errorf("%w: empty name or password", ErrInvalidCredentials)
+	}
+	if err := c.throttle.gate(a); err != nil {
+		return Identity{}, err
+	}
+	d, id, err := c.find(ctx, a.Login)
+	if err != nil && !errors.Is(err, ErrUnknownUser) {
+		return Identity{}, err
+	}
+	try, held := c.throttle.admit(a, id)
+	if held != nil {
+		return id, held
+	}
+	defer func() { try.settle(ctx, err) }()
+	if err != nil {
+		return Identity{}, err
+	}
+	got, err := d.Verify(ctx, id, a.Password)
+	if err != nil {
+		err = classified(err)
+		return id, err
+	}
+	return got, nil
+}
+
+// find asks the directories in order. An error is ErrUnknownUser from all of
+// them, or the fault of the first that could not answer.
+func (c *Chain) find(ctx context.Context, login string) (Directory, Identity, error) {
+	if len(login) > maxLogin {
+		return nil, Identity{}, fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin)
+	}
+	for _, d := range c.directories {
+		id, err := d.Find(ctx, login)
+		if errors.Is(err, ErrUnknownUser) {
+			continue
+		}
+		return d, id, classified(err)
+	}
+	return nil, Identity{}, fmt.Errorf("%w in any directory", ErrUnknownUser)
+}
+
+// level makes a refusal cost the same work and time as any other: one comparison
+// of each cost that static users have, and refusalTime in all. The refusal it
+// returns is ErrInvalidCredentials whatever it was.
+func (c *Chain) level(ctx context.Context, began time.Time, work tally, refusal error) error {
+	for _, s := range c.statics {
+		if err := s.burn(ctx, work); err != nil {
+			return err
+		}
+	}
+	timer := time.NewTimer(refusalTime - time.Since(began))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if errors.Is(refusal, ErrInvalidCredentials) {
+		return refusal
+	}
+	return fmt.Errorf("%w: %w", ErrInvalidCredentials, refusal)
+}
+
+// refused says that a directory answered, and the answer is no.
+func refused(err error) bool {
+	return errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrUnknownUser)
+}
+
+// classified makes an error that no sentinel describes a fault: what is not
+// known is never taken for an answer.
+func classified(err error) error {
+	throttled := new(ThrottledError)
+	if err == nil || refused(err) || errors.Is(err, ErrUnavailable) || errors.As(err, &throttled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// blank says that nothing but NULs is there: some servers stop reading at the
+// first, and an empty password would be an anonymous bind (RFC 4513, 5.1.2).
+func blank(s string) bool { return strings.Trim(s, "\x00") == "" }
 
 // Lookup asks the directory that ref names for the person of a token.
 // ErrUnknownUser also where no such directory exists (any more).
-func (c *Chain) Lookup(ctx context.Context, ref Ref) (Identity, error) { panic("being built") }
+func (c *Chain) Lookup(ctx context.Context, ref Ref) (Identity, error) {
+	d, ok := c.byName[ref.Directory]
+	if !ok {
+		return Identity{}, fmt.Errorf("%w: no directory %q", ErrUnknownUser, ref.Directory)
+	}
+	id, err := d.Lookup(ctx, ref)
+	if err != nil {
+		return Identity{}, classified(err)
+	}
+	if id.ID != ref.ID || id.Directory != ref.Directory {
+		return Identity{}, fmt.Errorf("%w: %s is another person now", ErrUnknownUser, ref.Username)
+	}
+	return id, nil
+}
 
 // Find resolves a login without a password, for explain and check: the first
 // directory that knows the name, or the error of the first at fault.
-func (c *Chain) Find(ctx context.Context, login string) (Identity, error) { panic("being built") }
+func (c *Chain) Find(ctx context.Context, login string) (Identity, error) {
+	_, id, err := c.find(ctx, login)
+	return id, err
+}

@@ -1,9 +1,22 @@
 package authn
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // StaticUser is one person of the config.
 type StaticUser struct {
+	// Username is folded to lower case; it is 1 to 128 bytes of UTF-8 without
+	// spaces, control characters, '/' and ':'.
 	Username string
 	// PasswordHash is bcrypt ($2a$, $2b$, $2y$) or argon2id in its usual text form.
 	PasswordHash Secret
@@ -18,23 +31,165 @@ type StaticConfig struct {
 	Users []StaticUser
 }
 
-// Static is a Directory of the people that the config names.
-type Static struct{}
+// Static is a Directory of the people that the config names. It is never at
+// fault, but it refuses logins with *ThrottledError where too many wait for
+// their password to be compared.
+type Static struct {
+	name   string
+	users  map[string]staticUser
+	costs  []cost // each once
+	hasher *hasher
+}
+
+type staticUser struct {
+	id   Identity
+	hash passwordHash
+}
 
 // NewStatic checks the config. Its error joins *KeyError values whose keys are
 // relative to the directory (`static[0].password_hash`), warnings among them;
 // where all of them are warnings the *Static is returned as well.
-func NewStatic(cfg StaticConfig) (*Static, error) { panic("being built") }
-
-// HashPassword returns a hash for `password_hash`; over 72 bytes it is argon2id,
-// because bcrypt ignores what follows.
-func HashPassword(password Secret) (string, error) { panic("being built") }
-
-func (s *Static) Name() string { panic("being built") }
-func (s *Static) Find(ctx context.Context, login string) (Identity, error) {
-	panic("being built")
+func NewStatic(cfg StaticConfig) (*Static, error) {
+	s := &Static{name: cfg.Name, users: map[string]staticUser{}, hasher: newHasher()}
+	var faults faultList
+	if cfg.Name == "" {
+		faults.add("name", errors.New("a directory needs a name"))
+	}
+	for i, u := range cfg.Users {
+		key := fmt.Sprintf("static[%d]", i)
+		name := strings.ToLower(u.Username)
+		faults.add(key+".username", s.checkName(name))
+		groups := staticGroups(&faults, key, u.Groups)
+		hash, stamp := staticHash(&faults, key, cfg.Name, name, u)
+		id := Identity{Directory: cfg.Name, Username: name, ID: "static:" + name, Groups: groups, PasswordStamp: stamp}
+		s.users[name] = staticUser{id: id, hash: hash}
+		if !slices.Contains(s.costs, hash.cost) {
+			s.costs = append(s.costs, hash.cost)
+		}
+	}
+	if faults.fatal {
+		return nil, errors.Join(faults.errs...)
+	}
+	return s, errors.Join(faults.errs...)
 }
+
+// faultList gathers *KeyError values; nil errors are none.
+type faultList struct {
+	errs  []error
+	fatal bool
+}
+
+func (f *faultList) add(key string, err error) {
+	if err != nil {
+		f.errs = append(f.errs, &KeyError{Key: key, Err: err})
+		f.fatal = true
+	}
+}
+
+func (f *faultList) warn(key string, err error) {
+	if err != nil {
+		f.errs = append(f.errs, &KeyError{Key: key, Err: err, Warning: true})
+	}
+}
+
+func (s *Static) checkName(name string) error {
+	bad := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '/' || r == ':' }
+	_, taken := s.users[name]
+	switch {
+	case name == "":
+		return errors.New("required")
+	case len(name) > 128:
+		return errors.New("longer than 128 bytes")
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, bad):
+		return fmt.Errorf("%q holds a space, a control character, '/' or ':', or is no UTF-8", name)
+	case taken:
+		return fmt.Errorf("%q stands twice in this directory (upper and lower case are the same)", name)
+	}
+	return nil
+}
+
+func staticGroups(faults *faultList, key string, names []string) []Group {
+	var groups []Group
+	for i, name := range names {
+		if strings.TrimSpace(name) == "" {
+			faults.add(fmt.Sprintf("%s.groups[%d]", key, i), errors.New("an empty group name"))
+		}
+		groups = append(groups, Group{Name: strings.ToLower(name)})
+	}
+	slices.SortFunc(groups, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.Compact(groups)
+}
+
+// staticHash returns the user's hash and a stamp of it. A plain password becomes
+// argon2id with a salt that stays the same over restarts, so that the stamp does
+// too, and so that guessing the password from the stamp is as slow as from a hash.
+func staticHash(faults *faultList, key, directory, name string, u StaticUser) (passwordHash, string) {
+	text := string(u.PasswordHash)
+	switch {
+	case u.Password != "" && u.PasswordHash != "":
+		faults.add(key+".password_hash", errors.New("either password_hash or password_file, not both"))
+		return passwordHash{}, ""
+	case u.Password != "":
+		salt := sha256.Sum256([]byte(join("gatehouse static salt", directory, name)))
+		text = hashArgon(u.Password, salt[:16])
+	case u.PasswordHash == "":
+		faults.add(key+".password_hash", errors.New("required: password_hash, or a password_file that is not empty"))
+		return passwordHash{}, ""
+	}
+	hash, weak, err := parseHash(text)
+	faults.add(key+".password_hash", err)
+	faults.warn(key+".password_hash", weak)
+	sum := sha256.Sum256([]byte(join("gatehouse static stamp", text)))
+	return hash, hex.EncodeToString(sum[:16])
+}
+
+// Name is the directory's name in the config.
+func (s *Static) Name() string { return s.name }
+
+// Find resolves a name, upper and lower case alike.
+func (s *Static) Find(_ context.Context, login string) (Identity, error) {
+	u, ok := s.users[strings.ToLower(login)]
+	if !ok {
+		return Identity{}, fmt.Errorf("%w in directory %s", ErrUnknownUser, s.name)
+	}
+	return u.id, nil
+}
+
+// Verify compares the password with the configured hash.
 func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
-	panic("being built")
+	u, ok := s.users[id.Username]
+	if !ok || u.id.ID != id.ID || password == "" {
+		return Identity{}, ErrInvalidCredentials
+	}
+	same, err := s.hasher.compare(ctx, u.hash, password)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !same {
+		return Identity{}, fmt.Errorf("%w: wrong password", ErrInvalidCredentials)
+	}
+	return u.id, nil
 }
-func (s *Static) Lookup(ctx context.Context, ref Ref) (Identity, error) { panic("being built") }
+
+// Lookup asks whether the person of a token is still in the config.
+func (s *Static) Lookup(_ context.Context, ref Ref) (Identity, error) {
+	u, ok := s.users[ref.Username]
+	if !ok || u.id.ID != ref.ID {
+		return Identity{}, fmt.Errorf("%w in directory %s", ErrUnknownUser, s.name)
+	}
+	return u.id, nil
+}
+
+// burn makes one comparison of each of the directory's costs that done lacks,
+// so that every refusal has cost the same work.
+func (s *Static) burn(ctx context.Context, done tally) error {
+	for _, c := range s.costs {
+		if done[c] > 0 {
+			continue
+		}
+		if _, err := s.hasher.compare(ctx, c.dummy(), "a password"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
