@@ -202,7 +202,7 @@ func (l *load) pushBlob(ctx context.Context, w way, blob []byte, digest string) 
 	query := location.Query()
 	query.Set("digest", digest)
 	location.RawQuery = query.Encode()
-	if base, err := url.Parse(w.base); err != nil || location.Host != base.Host {
+	if base, err := url.Parse(w.base); err != nil || location.Host != base.Host || location.Scheme != base.Scheme {
 		return fmt.Errorf("the upload's Location %s leads away from %s", location.Host, w.base)
 	}
 	_, err = l.do(ctx, w, http.MethodPut, location.String(), blob, http.StatusCreated)

@@ -34,6 +34,7 @@ type options struct {
 	blobSize int           // bytes
 	workers  int           // of the manifest load
 	gobench  time.Duration // -benchtime of the Go benchmarks; 0: none
+	tuned    bool
 	strict   bool
 }
 
@@ -61,6 +62,7 @@ func parse(arguments []string) (options, error) {
 	mebibytes := set.Int("blob", 128, "size of the blob in `MiB`")
 	set.IntVar(&o.workers, "workers", 8, "clients that ask for manifests at once")
 	set.DurationVar(&o.gobench, "gobench", time.Second, "`time` of each Go benchmark; 0: none")
+	set.BoolVar(&o.tuned, "tuned", false, "give nginx buffers of 256 KiB")
 	set.BoolVar(&o.strict, "strict", false, "status 1 where a target is missed")
 	if err := set.Parse(arguments); err != nil {
 		return o, err
@@ -99,7 +101,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 
 // benchProxies starts everything, measures, and prints the table.
 func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, err error) {
-	h, err := startHouse(ctx, out)
+	h, err := startHouse(ctx, out, o.tuned)
 	if err != nil {
 		return 0, err
 	}

@@ -51,6 +51,7 @@ type addresses struct {
 	Gateway, GatewayTLS                string
 	Admin, AdminTLS                    string
 	Secure                             bool // this file is for the TLS way
+	Tuned                              bool // nginx with large buffers
 }
 
 // registryConfig switches off what costs the registry time and us nothing to
@@ -70,9 +71,10 @@ http:
 {{- end}}
 `))
 
-// nginxConfig is a plain proxy as its makers advise for a registry: kept
-// connections upstream, no limit on bodies, uploads not gathered first, no
-// temporary files, and buffers with which it was fastest here.
+// nginxConfig is a plain proxy as a registry's operator sets one up: no limit on
+// bodies, uploads not gathered first, kept connections upstream, no temporary
+// files, nginx's own buffers (4 and 8 KiB). With -tuned they are 256 KiB, which makes
+// its pulls over plain HTTP more than twice as fast here; the targets are about the former.
 var nginxConfig = template.Must(template.New("nginx").Parse(`worker_processes auto;
 daemon off;
 pid {{.Folder}}/nginx.pid;
@@ -90,11 +92,13 @@ http {
   tcp_nodelay on;
   keepalive_requests 1000000;
   client_max_body_size 0;
-  client_body_buffer_size 256k;
   proxy_request_buffering off;
+{{- if .Tuned}}
+  client_body_buffer_size 256k;
   proxy_buffers 8 256k;
   proxy_buffer_size 256k;
   proxy_busy_buffers_size 512k;
+{{- end}}
   proxy_max_temp_file_size 0;
   upstream registry { server {{.Direct}}; keepalive 64; keepalive_requests 1000000; }
   server {
@@ -154,7 +158,7 @@ var files = []struct {
 }
 
 // startHouse builds, configures and starts everything. On an error nothing is left.
-func startHouse(ctx context.Context, out io.Writer) (h *house, err error) {
+func startHouse(ctx context.Context, out io.Writer, tuned bool) (h *house, err error) {
 	h = &house{roots: x509.NewCertPool()}
 	if h.folder, err = os.MkdirTemp("", "gatehouse-bench-"); err != nil {
 		return nil, err
@@ -172,7 +176,7 @@ func startHouse(ctx context.Context, out io.Writer) (h *house, err error) {
 	if text, err := exec.CommandContext(ctx, "go", "build", "-o", gateway, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building gatehouse: %w\n%s", err, text)
 	}
-	a, err := h.configure()
+	a, err := h.configure(tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -250,8 +254,8 @@ func buildRegistry(ctx context.Context, out io.Writer) (string, error) {
 func (h *house) path(name string) string { return filepath.Join(h.folder, name) }
 
 // configure takes free ports and writes every config, the certificate and the key.
-func (h *house) configure() (addresses, error) {
-	a := addresses{Folder: h.folder}
+func (h *house) configure(tuned bool) (addresses, error) {
+	a := addresses{Folder: h.folder, Tuned: tuned}
 	for _, p := range []*string{&a.Direct, &a.DirectTLS, &a.Nginx, &a.NginxTLS, &a.Gateway, &a.GatewayTLS, &a.Admin, &a.AdminTLS} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
