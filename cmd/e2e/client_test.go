@@ -109,18 +109,23 @@ func (g *gateway) token(t *testing.T, user, password string, scopes ...string) s
 	return reply.Token
 }
 
-// reference is a name that crane's library takes.
+// reference is a name that crane's library takes; for a loopback address it
+// tries https before http.
 func (g *gateway) reference(t *testing.T, repositoryTag string) name.Reference {
 	t.Helper()
-	ref, err := name.ParseReference(g.address+"/"+repositoryTag, name.Insecure)
+	ref, err := name.ParseReference(g.address + "/" + repositoryTag)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ref
 }
 
-func as(user, password string) remote.Option {
-	return remote.WithAuth(&ggcr.Basic{Username: user, Password: password})
+// as are the options of crane's library for one person.
+func (g *gateway) as(user, password string) []remote.Option {
+	return []remote.Option{
+		remote.WithAuth(&ggcr.Basic{Username: user, Password: password}),
+		remote.WithTransport(g.client.Transport),
+	}
 }
 
 // push pushes a small random image with crane's library.
@@ -130,7 +135,7 @@ func (g *gateway) push(t *testing.T, repositoryTag, user, password string) v1.Im
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(g.reference(t, repositoryTag), image, as(user, password)); err != nil {
+	if err := remote.Write(g.reference(t, repositoryTag), image, g.as(user, password)...); err != nil {
 		t.Fatalf("%s pushes %s: %v", user, repositoryTag, err)
 	}
 	return image

@@ -97,6 +97,7 @@ policy:
 type gateway struct {
 	*process
 	address, admin string // host:port
+	config         string // file name
 	client         *http.Client
 	scheme         string
 }
@@ -111,7 +112,8 @@ func startGateway(t *testing.T, s setup) *gateway {
 		g.scheme = "https"
 		g.client.Transport = &http.Transport{TLSClientConfig: s.TLS.trust(), ForceAttemptHTTP2: true}
 	}
-	g.process = start(t, binary, "serve", "-c", writeConfig(t, s))
+	g.config = writeConfig(t, s)
+	g.process = start(t, binary, "serve", "-c", g.config)
 	t.Cleanup(func() { g.inspect(t) })
 	eventually(t, 20*time.Second, "gateway ready", func() bool {
 		if !g.running() {

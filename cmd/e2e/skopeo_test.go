@@ -100,13 +100,21 @@ func TestSkopeoLogin(t *testing.T) {
 	}
 }
 
-// TestCrane pushes, lists, pulls and deletes with crane's library.
+// TestCrane pushes, lists, pulls and deletes with crane's library, over plain
+// HTTP and over TLS, where it speaks HTTP/2.
 func TestCrane(t *testing.T) {
 	registry, ldap := startRegistry(t), startDirectory(t)
-	g := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap})
+	for name, pair := range map[string]*keyPair{"http": nil, "tls": newKeyPair(t)} {
+		t.Run(name, func(t *testing.T) {
+			crane(t, startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, TLS: pair}))
+		})
+	}
+}
+
+func crane(t *testing.T, g *gateway) {
 	image := g.push(t, "anyuser/crane:v1", "bach@example.com", musicians)
 	ref := g.reference(t, "anyuser/crane:v1")
-	pulled, err := remote.Image(ref, as("mozart", musicians))
+	pulled, err := remote.Image(ref, g.as("mozart", musicians)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,17 +122,17 @@ func TestCrane(t *testing.T) {
 	if got, err := pulled.Digest(); err != nil || got != want {
 		t.Errorf("pulled %v (%v), pushed %v", got, err, want)
 	}
-	if tags, err := remote.List(ref.Context(), as("test", testPassword)); err != nil || len(tags) != 1 || tags[0] != "v1" {
+	if tags, err := remote.List(ref.Context(), g.as("test", testPassword)...); err != nil || len(tags) != 1 || tags[0] != "v1" {
 		t.Errorf("tags %q, %v", tags, err)
 	}
 	digest := ref.Context().Digest(want.String())
-	if err := remote.Delete(digest, as("mozart", musicians)); err == nil || !strings.Contains(err.Error(), "DENIED") {
+	if err := remote.Delete(digest, g.as("mozart", musicians)...); err == nil || !strings.Contains(err.Error(), "DENIED") {
 		t.Errorf("mozart deletes: %v", err)
 	}
-	if err := remote.Delete(digest, as("admin", adminPassword)); err != nil {
+	if err := remote.Delete(digest, g.as("admin", adminPassword)...); err != nil {
 		t.Errorf("admin deletes: %v", err)
 	}
-	if _, err := remote.Image(ref, as("guest", guestPassword)); err == nil || !strings.Contains(err.Error(), "DENIED") {
+	if _, err := remote.Image(ref, g.as("guest", guestPassword)...); err == nil || !strings.Contains(err.Error(), "DENIED") {
 		t.Errorf("guest pulls: %v", err)
 	}
 }

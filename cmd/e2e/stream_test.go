@@ -23,7 +23,7 @@ import (
 func (g *gateway) pushLayer(t *testing.T, repository string, size int64) v1.Hash {
 	t.Helper()
 	layer := stream.NewLayer(io.NopCloser(pattern(uint64(size), size)), stream.WithCompressionLevel(gzip.NoCompression))
-	if err := remote.WriteLayer(g.reference(t, repository).Context(), layer, as("mozart", musicians)); err != nil {
+	if err := remote.WriteLayer(g.reference(t, repository).Context(), layer, g.as("mozart", musicians)...); err != nil {
 		t.Fatalf("push of %d bytes: %v", size, err)
 	}
 	digest, err := layer.Digest()
@@ -36,7 +36,7 @@ func (g *gateway) pushLayer(t *testing.T, repository string, size int64) v1.Hash
 // pullLayer reads a layer, whose digest crane's library checks, and returns its size.
 func (g *gateway) pullLayer(t *testing.T, repository string, digest v1.Hash) int64 {
 	t.Helper()
-	layer, err := remote.Layer(g.reference(t, repository).Context().Digest(digest.String()), as("mozart", musicians))
+	layer, err := remote.Layer(g.reference(t, repository).Context().Digest(digest.String()), g.as("mozart", musicians)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestCutPush(t *testing.T) {
 	if out, err := push(); err != nil {
 		t.Fatalf("retry: %v\n%s", err, out)
 	}
-	pulled, err := remote.Image(g.reference(t, "anyuser/cut:v1"), as("mozart", musicians))
+	pulled, err := remote.Image(g.reference(t, "anyuser/cut:v1"), g.as("mozart", musicians)...)
 	if err != nil {
 		t.Fatal(err)
 	}
