@@ -2,72 +2,313 @@ package authn
 
 import (
 	"context"
-	"crypto/x509"
-	"log/slog"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
 	"time"
 
-	"gatehouse/metrics"
+	"github.com/go-ldap/ldap/v3"
 )
-
-// LDAPConfig is one `ldap` directory. Strings are as in the config file; what
-// the file names by path arrives here already read.
-type LDAPConfig struct {
-	Name           string
-	Preset         string // "", openldap, ad, freeipa, 389ds, rfc2307: defaults for what is empty below
-	Servers        []string
-	StartTLS       bool
-	AllowPlaintext bool
-	Roots          *x509.CertPool // nil: the system's
-	BindDN         string
-	BindPassword   Secret
-	Timeout        time.Duration
-
-	UsersBase         string
-	UsersFilter       string
-	UsernameAttribute string
-	LoginPattern      string
-
-	// Groups by search; GroupsBase empty: the entry's memberOf.
-	GroupsBase          string
-	GroupsFilter        string
-	GroupsNameAttribute string
-	GroupsNested        bool
-
-	Metrics *metrics.Metrics
-	Logger  *slog.Logger
-}
 
 // LDAP is a Directory that asks directory servers. It remembers no people (a
 // Cache does), only connections and which servers are down.
-type LDAP struct{}
+type LDAP struct {
+	cfg  LDAPConfig
+	gate gate
+	pool *pool
 
-// NewLDAP checks the config and dials nothing. Its error joins *KeyError values
-// whose keys are the config file's, relative to `ldap` (`users.filter`, `servers[1]`).
-func NewLDAP(cfg LDAPConfig) (*LDAP, error) { panic("being built") }
+	warnedOfDN sync.Once
+}
 
 // Available is false while every server is down.
-func (d *LDAP) Available() bool { panic("being built") }
+func (d *LDAP) Available() bool { return d.pool.available() }
 
 // Close lets go of idle connections and stops background work. Calls that
-// still run end normally.
-func (d *LDAP) Close() { panic("being built") }
+// still run end normally, and so do later ones.
+func (d *LDAP) Close() { d.pool.close() }
 
-func (d *LDAP) Name() string { panic("being built") }
+// Name is the directory's name in the config.
+func (d *LDAP) Name() string { return d.cfg.Name }
+
+// Find resolves a login by one search, for which users.filter must find exactly
+// one entry. ErrUnknownUser: none, several, a disabled one, or a login that the
+// name gate refuses without asking.
 func (d *LDAP) Find(ctx context.Context, login string) (Identity, error) {
-	panic("being built")
+	if err := d.gate.check(login); err != nil {
+		return Identity{}, err
+	}
+	return d.person(ctx, expand(d.cfg.UsersFilter, "{login}", login), func(Identity) error { return nil })
 }
+
+// Lookup finds the person of ref by his canonical name, among those that
+// users.filter lets log in, and compares the lasting id.
+func (d *LDAP) Lookup(ctx context.Context, ref Ref) (Identity, error) {
+	if ref.Username == "" {
+		return Identity{}, fmt.Errorf("%w: no name", ErrUnknownUser)
+	}
+	return d.person(ctx, d.lookupFilter(ref.Username), func(id Identity) error {
+		if id.ID != ref.ID {
+			return fmt.Errorf("%w: %s is another entry than before (re-created)", ErrUnknownUser, ref.Username)
+		}
+		return nil
+	})
+}
+
+// lookupFilter looks for username by its own attribute, because the login may
+// have been another one (a mail address), and for the operator's conditions.
+func (d *LDAP) lookupFilter(username string) string {
+	attribute, filter := d.cfg.UsernameAttribute, d.cfg.UsersFilter
+	if strings.Contains(strings.ToLower(filter), "("+strings.ToLower(attribute)+"={login})") {
+		filter = expand(filter, "{login}", username)
+	} else {
+		filter = strings.ReplaceAll(filter, "{login}", "*")
+	}
+	return "(&(" + attribute + "=" + ldap.EscapeFilter(username) + ")" + filter + ")"
+}
+
+// person asks for the one entry that filter finds, and for its groups if accept
+// takes him.
+func (d *LDAP) person(ctx context.Context, filter string, accept func(Identity) error) (id Identity, err error) {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	defer d.count("lookup", time.Now(), &err)
+	entry, err := d.entry(ctx, filter)
+	if err != nil {
+		return Identity{}, err
+	}
+	if id, err = d.identity(entry); err != nil {
+		return Identity{}, err
+	}
+	if err := accept(id); err != nil {
+		return Identity{}, err
+	}
+	if id.Groups, err = d.groups(ctx, entry, id.Username); err != nil {
+		return Identity{}, unavailable(err)
+	}
+	return id, nil
+}
+
+// entry tells three answers apart: one entry; none or several, which is
+// ErrUnknownUser; and everything else, which says nothing of the person. A base
+// that is missing, or a right that the service account lacks, looks like
+// nobody's there: those result codes (32, 50, ...) are faults.
+func (d *LDAP) entry(ctx context.Context, filter string) (*ldap.Entry, error) {
+	request := ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+		2, d.timeLimit(), false, filter, d.attributes(), nil)
+	result, err := d.pool.search(ctx, request)
+	truncated := ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)
+	switch {
+	case err == nil && len(result.Entries) == 1:
+		return result.Entries[0], nil
+	case err == nil && len(result.Entries) == 0:
+		return nil, fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
+	case (err == nil || truncated) && len(result.Entries) > 1:
+		d.cfg.Logger.Warn("ambiguous user", "directory", d.cfg.Name, "first", result.Entries[0].DN, "second", result.Entries[1].DN)
+		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", ErrUnknownUser)
+	}
+	return nil, unavailable(err)
+}
+
+// attributes are all that is asked of a person; what a schema lacks is ignored.
+func (d *LDAP) attributes() []string {
+	names := []string{d.cfg.UsernameAttribute}
+	for _, id := range idAttributes {
+		names = append(names, id.name)
+	}
+	names = append(append(names, stampAttributes...), stateAttributes...)
+	if d.cfg.GroupsBase == "" {
+		names = append(names, "memberOf")
+	}
+	return names
+}
+
+// idAttributes hold what outlives a renaming and differs for a re-created
+// entry; the first that an entry has counts.
+var idAttributes = []struct {
+	name   string
+	format func([]byte) string
+}{
+	{"entryUUID", lowerText}, // RFC 4530
+	{"objectGUID", guid},
+	{"nsUniqueId", lowerText},
+	{"ipaUniqueID", lowerText},
+}
+
+func lowerText(value []byte) string { return strings.ToLower(string(value)) }
+
+// guid writes Active Directory's 16 bytes as its tools do ([MS-DTYP] 2.3.4.2).
+func guid(b []byte) string {
+	if len(b) != 16 {
+		return hex.EncodeToString(b)
+	}
+	return fmt.Sprintf("%x-%x-%x-%x-%x", []byte{b[3], b[2], b[1], b[0]}, []byte{b[5], b[4]}, []byte{b[7], b[6]}, b[8:10], b[10:])
+}
+
+// identity is what the entry says of the person, without groups.
+func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
+	username := strings.ToLower(entry.GetEqualFoldAttributeValue(d.cfg.UsernameAttribute))
+	if username == "" {
+		return Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", ErrUnavailable, entry.DN, d.cfg.UsernameAttribute)
+	}
+	s, err := judge(entry, time.Now())
+	if err != nil {
+		return Identity{}, unavailable(err)
+	}
+	if s.gone != "" {
+		return Identity{}, fmt.Errorf("%w: %s: %s", ErrUnknownUser, username, s.gone)
+	}
+	return Identity{
+		Directory: d.cfg.Name, Username: username, ID: d.lastingID(entry), DN: entry.DN,
+		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin,
+	}, nil
+}
+
+func (d *LDAP) lastingID(entry *ldap.Entry) string {
+	for _, id := range idAttributes {
+		if value := entry.GetEqualFoldRawAttributeValue(id.name); len(value) > 0 {
+			return id.format(value)
+		}
+	}
+	d.warnedOfDN.Do(func() {
+		d.cfg.Logger.Warn("entries show no entryUUID, objectGUID, nsUniqueId or ipaUniqueID: a person re-created under the same DN keeps the old tokens",
+			"directory", d.cfg.Name, "dn", entry.DN)
+	})
+	dn, _ := NormalizeDN(entry.DN)
+	return dn
+}
+
+// Verify binds as the person. A password of nothing is refused before that:
+// servers take such a bind for an anonymous one and call it good (RFC 4513 5.1.2).
 func (d *LDAP) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
-	panic("being built")
+	switch {
+	case strings.Trim(string(password), "\x00 \t\r\n") == "":
+		return Identity{}, fmt.Errorf("%w: empty password", ErrInvalidCredentials)
+	case id.NoLogin != "":
+		return Identity{}, fmt.Errorf("%w: %s", ErrInvalidCredentials, id.NoLogin)
+	case id.DN == "":
+		return Identity{}, fmt.Errorf("%w: %s has no DN", ErrUnavailable, id.Username)
+	}
+	if err := d.verify(ctx, id.DN, password); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
 }
-func (d *LDAP) Lookup(ctx context.Context, ref Ref) (Identity, error) { panic("being built") }
 
-// Finding is one line of what Inspect saw: OK, or a fault with what to do.
-type Finding struct {
-	Subject string // "server ldap://127.0.0.1:389", "users.base", ...
-	OK      bool
-	Detail  string
+func (d *LDAP) verify(ctx context.Context, dn string, password Secret) (err error) {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	defer d.count("login", time.Now(), &err)
+	result, err := d.pool.bind(ctx, dn, password)
+	var controls []ldap.Control
+	if result != nil {
+		controls = result.Controls
+	}
+	if err != nil && !ldap.IsErrorAnyOf(err, refusedBinds...) {
+		return unavailable(err)
+	}
+	reason := policyReason(controls)
+	switch {
+	case err == nil && reason == "":
+		return nil
+	case reason == "":
+		reason = bindReason(err)
+	}
+	return fmt.Errorf("%w: %s: %s", ErrInvalidCredentials, dn, reason)
 }
 
-// Inspect is check --online: per server dial, TLS chain and end date, bind,
-// vendor; then bases, filters, attributes in the schema.
-func (d *LDAP) Inspect(ctx context.Context) []Finding { panic("being built") }
+// refusedBinds are the results by which servers refuse this person, as opposed
+// to failing: 389-ds says unwilling for a deactivated account, and an entry that
+// was deleted since the search is no such object somewhere.
+var refusedBinds = []uint16{
+	ldap.LDAPResultInvalidCredentials, ldap.LDAPResultConstraintViolation, ldap.LDAPResultNoSuchObject,
+	ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultInappropriateAuthentication,
+}
+
+// policyReason reads the password policy's response controls. They come with a
+// good bind too: a person whose password must be changed gets success, and may
+// then do nothing else. "": nothing speaks against the login.
+func policyReason(controls []ldap.Control) string {
+	for _, control := range controls {
+		switch c := control.(type) {
+		case *ldap.ControlBeheraPasswordPolicy:
+			switch {
+			case c.Error == 0, c.Error < 0 && c.Grace == 0:
+				return "the password has expired"
+			case c.Error == 1:
+				return "the account is locked"
+			case c.Error == 2:
+				return "the password must be changed first"
+			}
+		case *ldap.ControlVChuPasswordMustChange:
+			return "the password must be changed first"
+		}
+	}
+	return ""
+}
+
+// adReasons are the codes that Active Directory puts into the text of result 49.
+var adReasons = map[string]string{
+	"525": "no such user", "52e": "wrong password", "530": "not allowed at this hour", "531": "not allowed from here",
+	"532": "the password has expired", "533": "the account is disabled", "701": "the account has expired",
+	"773": "the password must be changed first", "775": "the account is locked",
+}
+
+var adCode = regexp.MustCompile(`data ([0-9a-f]{3}),`)
+
+// bindReason explains a refused bind, for the log: most reasons show only with
+// the right password, so no client may see them.
+func bindReason(err error) string {
+	if match := adCode.FindStringSubmatch(err.Error()); match != nil && adReasons[match[1]] != "" {
+		return adReasons[match[1]]
+	}
+	switch {
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
+		return "wrong password"
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
+		return "the account is inactive: " + err.Error()
+	}
+	return err.Error()
+}
+
+// limit bounds one question in all, whatever its steps take.
+func (d *LDAP) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d.cfg.Timeout, fmt.Errorf("no answer within %s", d.cfg.Timeout))
+}
+
+// timeLimit is the limit that searches tell the server, which would go on with
+// them after we gave up (there is no way to abandon one in go-ldap).
+func (d *LDAP) timeLimit() int { return seconds(d.pool.attempt) }
+
+// count records the end of a question, unless no server could be asked.
+func (d *LDAP) count(operation string, start time.Time, err *error) {
+	result := "ok"
+	switch {
+	case errors.Is(*err, errAllDown):
+		return
+	case errors.Is(*err, ErrUnknownUser):
+		result = "unknown"
+	case errors.Is(*err, ErrInvalidCredentials):
+		result = "refused"
+	case *err != nil:
+		result = "fault"
+	}
+	d.cfg.Metrics.DirectoryRequest(d.cfg.Name, operation, result, time.Since(start))
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+
+// expand puts values, escaped for a filter (RFC 4515), in the place of names
+// (`{login}`), all in one pass: a value that looks like a name stays as it is.
+func expand(filter string, namesAndValues ...string) string {
+	pairs := make([]string, len(namesAndValues))
+	for i, text := range namesAndValues {
+		pairs[i] = text
+		if i%2 == 1 {
+			pairs[i] = ldap.EscapeFilter(text)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(filter)
+}

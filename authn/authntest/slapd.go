@@ -5,7 +5,6 @@
 package authntest
 
 import (
-	"bytes"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -53,6 +52,8 @@ type Options struct {
 	Anonymous bool
 	// Lockout is how many wrong passwords lock an account; 0: it is never locked.
 	Lockout int
+	// MustChange makes every password set by Replace one that must be changed first.
+	MustChange bool
 	// LDIF is loaded besides the musicians. Overlays do not see it: write memberOf in it.
 	LDIF string
 	// ACL replaces the access directives of slapd.conf.
@@ -89,7 +90,7 @@ func StartSlapd(t testing.TB, opts Options) *Slapd {
 	s.roots = writeCertificates(t, dir)
 	must(t, os.Mkdir(s.path("db"), 0o700))
 	s.write("slapd.conf", s.config())
-	policy := fmt.Sprintf(policyLDIF, strings.ToUpper(fmt.Sprint(opts.Lockout > 0)), opts.Lockout)
+	policy := fmt.Sprintf(policyLDIF, ldapBool(opts.MustChange), ldapBool(opts.Lockout > 0), opts.Lockout)
 	s.write("base.ldif", string(musicians)+policy+opts.LDIF)
 	out, err := exec.Command(slapadd(), "-q", "-f", s.path("slapd.conf"), "-l", s.path("base.ldif")).CombinedOutput()
 	if err != nil {
@@ -120,12 +121,13 @@ func (s *Slapd) Roots() *x509.CertPool { return s.roots }
 func (s *Slapd) Start() {
 	s.t.Helper()
 	for attempt := 1; ; attempt++ {
-		log := s.run()
+		s.run()
 		if s.awaitAnswer() {
 			return
 		}
 		s.Stop()
 		if attempt == 3 {
+			log, _ := os.ReadFile(s.path("log"))
 			s.t.Fatalf("slapd does not answer: %s", log)
 		}
 	}
@@ -144,7 +146,28 @@ func (s *Slapd) Stop() {
 }
 
 // Pause stops the server's process: connections stay open, nothing is answered.
-func (s *Slapd) Pause() { s.signal(syscall.SIGSTOP) }
+func (s *Slapd) Pause() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(5 * time.Second); !s.stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("slapd does not stop")
+		}
+	}
+}
+
+// stopped says that every thread has taken the signal in (proc(5), state T).
+func (s *Slapd) stopped() bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	must(s.t, err)
+	for _, task := range tasks {
+		stat, err := os.ReadFile(task)
+		if err != nil || !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume undoes Pause.
 func (s *Slapd) Resume() { s.signal(syscall.SIGCONT) }
@@ -219,9 +242,11 @@ func (s *Slapd) addGroups() {
 
 // run starts the process on a thread that lives as long as it does: the kernel
 // sends the parent-death signal when the starting thread ends.
-func (s *Slapd) run() *bytes.Buffer {
+func (s *Slapd) run() {
 	urls := s.URL() + " " + s.TLSURL() + " " + s.SocketURL()
-	log := new(bytes.Buffer)
+	log, err := os.Create(s.path("log"))
+	must(s.t, err)
+	defer log.Close()
 	cmd := exec.Command(slapd(), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -239,7 +264,6 @@ func (s *Slapd) run() *bytes.Buffer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cmd, s.exited = cmd, exited
-	return log
 }
 
 // awaitAnswer polls until the server takes a bind; false: it ended or is silent.
@@ -344,11 +368,13 @@ objectClass: pwdPolicy
 objectClass: device
 cn: default
 pwdAttribute: userPassword
-pwdMustChange: TRUE
+pwdMustChange: %s
 pwdLockout: %s
 pwdMaxFailure: %d
 
 `
+
+func ldapBool(b bool) string { return strings.ToUpper(fmt.Sprint(b)) }
 
 func addRequest(dn string, attributes map[string][]string) *ldap.AddRequest {
 	request := ldap.NewAddRequest(dn, nil)

@@ -1,0 +1,236 @@
+package authn
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/metrics"
+)
+
+// LDAPConfig is one `ldap` directory. Strings are as in the config file; what
+// the file names by path arrives here already read. Empty strings take the
+// preset's defaults, then the general ones.
+type LDAPConfig struct {
+	Name           string
+	Preset         string // "", openldap, ad, freeipa, 389ds, rfc2307: defaults for what is empty below
+	Servers        []string
+	StartTLS       bool
+	AllowPlaintext bool
+	Roots          *x509.CertPool // nil: the system's
+	BindDN         string
+	BindPassword   Secret
+	Timeout        time.Duration
+
+	UsersBase         string
+	UsersFilter       string
+	UsernameAttribute string
+	LoginPattern      string
+
+	// Groups by search; GroupsBase empty: the entry's memberOf.
+	GroupsBase          string
+	GroupsFilter        string
+	GroupsNameAttribute string
+	GroupsNested        bool
+
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
+}
+
+// preset is what a kind of server lets us assume.
+type preset struct {
+	username, users, groups string
+}
+
+var presets = map[string]preset{
+	"":         {groups: "(member={dn})"},
+	"openldap": {users: "(&(uid={login})(objectClass=inetOrgPerson))", groups: "(member={dn})"},
+	"389ds":    {users: "(&(uid={login})(objectClass=person))", groups: "(|(member={dn})(uniqueMember={dn}))"},
+	"freeipa":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(member={dn})"},
+	"rfc2307":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(memberUid={username})"},
+	"ad": {username: "sAMAccountName", groups: "(&(member={dn})(objectClass=group))",
+		users: "(&(sAMAccountName={login})(objectCategory=person)(objectClass=user))"},
+}
+
+// NewLDAP checks the config and dials nothing. Its error joins *KeyError values
+// whose keys are the config file's, relative to `ldap` (`users.filter`, `servers[1]`).
+func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
+	limitPackets()
+	var faults faultList
+	defaults, known := presets[cfg.Preset]
+	if !known {
+		faults.add("preset", "must be openldap, ad, freeipa, 389ds or rfc2307")
+	}
+	cfg.applyDefaults(defaults)
+	servers := cfg.checkServers(&faults)
+	cfg.checkUsers(&faults)
+	cfg.checkGroups(&faults)
+	gate, err := newGate(cfg.LoginPattern)
+	if err != nil {
+		faults.add("users.login_pattern", "%w", err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &LDAP{cfg: cfg, gate: gate, pool: newPool(cfg, servers)}, nil
+}
+
+// limitPackets bounds what a server can make us hold in memory for one answer;
+// the decoder's own limit is 2 GiB, and it has only this one for all.
+var limitPackets = sync.OnceFunc(func() { ber.MaxPacketLengthBytes = 16 << 20 })
+
+func (cfg *LDAPConfig) applyDefaults(defaults preset) {
+	cfg.UsersFilter = cmp.Or(cfg.UsersFilter, defaults.users)
+	cfg.UsernameAttribute = cmp.Or(cfg.UsernameAttribute, defaults.username, "uid")
+	cfg.LoginPattern = cmp.Or(cfg.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
+	cfg.GroupsFilter = cmp.Or(cfg.GroupsFilter, defaults.groups)
+	cfg.GroupsNameAttribute = cmp.Or(cfg.GroupsNameAttribute, "cn")
+	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (cfg *LDAPConfig) checkServers(faults *faultList) []*server {
+	if len(cfg.Servers) == 0 {
+		faults.add("servers", "at least one is required, such as ldaps://ldap.example.com")
+	}
+	servers := make([]*server, len(cfg.Servers))
+	for i, address := range cfg.Servers {
+		var err error
+		if servers[i], err = parseServer(address); err == nil {
+			err = cfg.checkServer(servers[i])
+		}
+		if err != nil {
+			faults.add(fmt.Sprintf("servers[%d]", i), "%w", err)
+		}
+	}
+	if cfg.BindDN != "" && cfg.BindPassword == "" {
+		faults.add("bind_dn", "has no password: set bind_password_file")
+	}
+	if _, err := ldap.ParseDN(cfg.BindDN); err != nil && !strings.ContainsAny(cfg.BindDN, `@\`) {
+		faults.add("bind_dn", "%w", err) // Active Directory takes name@domain and DOMAIN\name too
+	}
+	if cfg.Timeout < 0 {
+		faults.add("timeout", "must be above 0s")
+	}
+	return servers
+}
+
+func (cfg *LDAPConfig) checkServer(s *server) error {
+	switch {
+	case s.tls && cfg.StartTLS:
+		return errors.New("start_tls goes with ldap://, not with ldaps://")
+	case s.network == "unix" && cfg.StartTLS:
+		return errors.New("start_tls goes with ldap://, not with ldapi://")
+	case s.network == "tcp" && !s.tls && !cfg.StartTLS && !cfg.AllowPlaintext && !loopback(s.host):
+		return errors.New("passwords would cross the network in plain text: use ldaps:// or start_tls (or allow_plaintext)")
+	}
+	return nil
+}
+
+// parseServer reads ldap://host[:389], ldaps://host[:636] or ldapi://%2Fpath.
+func parseServer(address string) (*server, error) {
+	if path, ok := strings.CutPrefix(address, "ldapi://"); ok {
+		path, err := url.PathUnescape(path)
+		if err != nil || !strings.HasPrefix(path, "/") {
+			return nil, errors.New("must be like ldapi://%2Frun%2Fslapd%2Fldapi")
+		}
+		return &server{url: address, network: "unix", address: path}, nil
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("is not a URL")
+	}
+	ports := map[string]string{"ldap": "389", "ldaps": "636"}
+	if ports[u.Scheme] == "" {
+		return nil, errors.New("must begin with ldap://, ldaps:// or ldapi://")
+	}
+	if u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("must be scheme, host and port only")
+	}
+	port := cmp.Or(u.Port(), ports[u.Scheme])
+	return &server{url: address, network: "tcp", address: net.JoinHostPort(u.Hostname(), port), host: u.Hostname(), tls: u.Scheme == "ldaps"}, nil
+}
+
+func loopback(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// attributeName is an attribute description without options (RFC 4512 2.5).
+var attributeName = regexp.MustCompile(`\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)\z`)
+
+func (cfg *LDAPConfig) checkUsers(faults *faultList) {
+	checkBase(faults, "users.base", cfg.UsersBase)
+	if !attributeName.MatchString(cfg.UsernameAttribute) {
+		faults.add("users.username_attribute", "%q is no attribute name", cfg.UsernameAttribute)
+	}
+	switch filter := cfg.UsersFilter; {
+	case filter == "":
+		faults.add("users.filter", "is required, such as (uid={login})")
+	case !strings.Contains(filter, "{login}"):
+		faults.add("users.filter", "must contain {login}, else everybody is the same person")
+	default:
+		// As Find and as Lookup put it.
+		_, err := ldap.CompileFilter(expand(filter, "{login}", "x"))
+		if _, other := ldap.CompileFilter(strings.ReplaceAll(filter, "{login}", "*")); err == nil {
+			err = other
+		}
+		if err != nil {
+			faults.add("users.filter", "%w", err)
+		}
+	}
+}
+
+func (cfg *LDAPConfig) checkGroups(faults *faultList) {
+	if cfg.GroupsBase == "" {
+		if cfg.GroupsNested {
+			faults.add("groups.base", "is required with nested: memberOf shows direct groups only")
+		}
+		return
+	}
+	checkBase(faults, "groups.base", cfg.GroupsBase)
+	if !attributeName.MatchString(cfg.GroupsNameAttribute) {
+		faults.add("groups.name_attribute", "%q is no attribute name", cfg.GroupsNameAttribute)
+	}
+	byDN := strings.Contains(cfg.GroupsFilter, "{dn}")
+	switch {
+	case !byDN && !strings.Contains(cfg.GroupsFilter, "{username}"):
+		faults.add("groups.filter", "must contain {dn} or {username}")
+	case !byDN && cfg.GroupsNested:
+		faults.add("groups.filter", "must contain {dn} with nested: groups are members by their DN")
+	}
+	if _, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x")); err != nil {
+		faults.add("groups.filter", "%w", err)
+	}
+}
+
+func checkBase(faults *faultList, key, dn string) {
+	if dn == "" {
+		faults.add(key, "is required, such as ou=people,dc=example,dc=com")
+	} else if _, err := ldap.ParseDN(dn); err != nil {
+		faults.add(key, "%w", err)
+	}
+}
+
+// faultList collects KeyErrors.
+type faultList []error
+
+func (f *faultList) add(key, format string, args ...any) {
+	*f = append(*f, &KeyError{Key: key, Err: fmt.Errorf(format, args...)})
+}
