@@ -71,18 +71,16 @@ func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
 	var faults faultList
 	defaults, known := presets[cfg.Preset]
 	if !known {
-		faults.add("preset", "must be openldap, ad, freeipa, 389ds or rfc2307")
+		faults.add("preset", errors.New("must be openldap, ad, freeipa, 389ds or rfc2307"))
 	}
 	cfg.applyDefaults(defaults)
 	servers := cfg.checkServers(&faults)
 	cfg.checkUsers(&faults)
 	cfg.checkGroups(&faults)
 	gate, err := newGate(cfg.LoginPattern)
-	if err != nil {
-		faults.add("users.login_pattern", "%w", err)
-	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, err
+	faults.add("users.login_pattern", err)
+	if faults.fatal {
+		return nil, errors.Join(faults.errs...)
 	}
 	return &LDAP{cfg: cfg, gate: gate, pool: newPool(cfg, servers)}, nil
 }
@@ -105,7 +103,7 @@ func (cfg *LDAPConfig) applyDefaults(defaults preset) {
 
 func (cfg *LDAPConfig) checkServers(faults *faultList) []*server {
 	if len(cfg.Servers) == 0 {
-		faults.add("servers", "at least one is required, such as ldaps://ldap.example.com")
+		faults.add("servers", errors.New("at least one is required, such as ldaps://ldap.example.com"))
 	}
 	servers := make([]*server, len(cfg.Servers))
 	for i, address := range cfg.Servers {
@@ -113,18 +111,16 @@ func (cfg *LDAPConfig) checkServers(faults *faultList) []*server {
 		if servers[i], err = parseServer(address); err == nil {
 			err = cfg.checkServer(servers[i])
 		}
-		if err != nil {
-			faults.add(fmt.Sprintf("servers[%d]", i), "%w", err)
-		}
+		faults.add(fmt.Sprintf("servers[%d]", i), err)
 	}
 	if cfg.BindDN != "" && cfg.BindPassword == "" {
-		faults.add("bind_dn", "has no password: set bind_password_file")
+		faults.add("bind_dn", errors.New("has no password: set bind_password_file"))
 	}
 	if _, err := ldap.ParseDN(cfg.BindDN); err != nil && !strings.ContainsAny(cfg.BindDN, `@\`) {
-		faults.add("bind_dn", "%w", err) // Active Directory takes name@domain and DOMAIN\name too
+		faults.add("bind_dn", err) // Active Directory takes name@domain and DOMAIN\name too
 	}
 	if cfg.Timeout < 0 {
-		faults.add("timeout", "must be above 0s")
+		faults.add("timeout", errors.New("must be above 0s"))
 	}
 	return servers
 }
@@ -178,59 +174,50 @@ var attributeName = regexp.MustCompile(`\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0
 func (cfg *LDAPConfig) checkUsers(faults *faultList) {
 	checkBase(faults, "users.base", cfg.UsersBase)
 	if !attributeName.MatchString(cfg.UsernameAttribute) {
-		faults.add("users.username_attribute", "%q is no attribute name", cfg.UsernameAttribute)
+		faults.add("users.username_attribute", fmt.Errorf("%q is no attribute name", cfg.UsernameAttribute))
 	}
 	switch filter := cfg.UsersFilter; {
 	case filter == "":
-		faults.add("users.filter", "is required, such as (uid={login})")
+		faults.add("users.filter", errors.New("is required, such as (uid={login})"))
 	case !strings.Contains(filter, "{login}"):
-		faults.add("users.filter", "must contain {login}, else everybody is the same person")
+		faults.add("users.filter", errors.New("must contain {login}, else everybody is the same person"))
 	default:
 		// As Find and as Lookup put it.
 		_, err := ldap.CompileFilter(expand(filter, "{login}", "x"))
 		if _, other := ldap.CompileFilter(strings.ReplaceAll(filter, "{login}", "*")); err == nil {
 			err = other
 		}
-		if err != nil {
-			faults.add("users.filter", "%w", err)
-		}
+		faults.add("users.filter", err)
 	}
 }
 
 func (cfg *LDAPConfig) checkGroups(faults *faultList) {
 	if cfg.GroupsBase == "" {
 		if cfg.GroupsNested {
-			faults.add("groups.base", "is required with nested: memberOf shows direct groups only")
+			faults.add("groups.base", errors.New("is required with nested: memberOf shows direct groups only"))
 		}
 		return
 	}
 	checkBase(faults, "groups.base", cfg.GroupsBase)
 	if !attributeName.MatchString(cfg.GroupsNameAttribute) {
-		faults.add("groups.name_attribute", "%q is no attribute name", cfg.GroupsNameAttribute)
+		faults.add("groups.name_attribute", fmt.Errorf("%q is no attribute name", cfg.GroupsNameAttribute))
 	}
 	byDN := strings.Contains(cfg.GroupsFilter, "{dn}")
 	switch {
 	case !byDN && !strings.Contains(cfg.GroupsFilter, "{username}"):
-		faults.add("groups.filter", "must contain {dn} or {username}")
+		faults.add("groups.filter", errors.New("must contain {dn} or {username}"))
 	case !byDN && cfg.GroupsNested:
-		faults.add("groups.filter", "must contain {dn} with nested: groups are members by their DN")
+		faults.add("groups.filter", errors.New("must contain {dn} with nested: groups are members by their DN"))
 	}
-	if _, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x")); err != nil {
-		faults.add("groups.filter", "%w", err)
-	}
+	_, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x"))
+	faults.add("groups.filter", err)
 }
 
 func checkBase(faults *faultList, key, dn string) {
 	if dn == "" {
-		faults.add(key, "is required, such as ou=people,dc=example,dc=com")
-	} else if _, err := ldap.ParseDN(dn); err != nil {
-		faults.add(key, "%w", err)
+		faults.add(key, errors.New("is required, such as ou=people,dc=example,dc=com"))
+		return
 	}
-}
-
-// faultList collects KeyErrors.
-type faultList []error
-
-func (f *faultList) add(key, format string, args ...any) {
-	*f = append(*f, &KeyError{Key: key, Err: fmt.Errorf(format, args...)})
+	_, err := ldap.ParseDN(dn)
+	faults.add(key, err)
 }
