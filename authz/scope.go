@@ -1,24 +1,98 @@
 // Package authz says what somebody may do: the scope grammar of the
 // distribution token specification, and the policy of the config.
+//
+// # The policy
+//
+// A policy is a list of rules. A rule allows or denies actions (pull, push,
+// delete, or "*" for all three) on repositories to people, and may be narrowed
+// to tags and to client networks. Nothing is allowed that no rule allows, and a
+// deny that matches always wins, wherever it stands.
+//
+// Patterns are anchored: `*` is any number of characters within one component,
+// `**` any number of whole components, none too. `{user}` and `{group}` are the
+// caller's own name and each of his groups, taken literally, and match nothing
+// where that value is no repository component.
+//
+// # Scopes
+//
+// A Scope is a set of accesses, `repository:team/app:pull,push` and
+// `registry:catalog:*`. A token carries one as a ceiling: the policy is asked
+// anew on every request.
 package authz
 
-import "gatehouse/authn"
-
-var _ authn.Identity
+import (
+	"errors"
+	"slices"
+	"strings"
+)
 
 // Action is one thing that can be done to a repository, or listing the catalog.
 type Action string
 
+// The actions of a repository, and Catalog, which a scope writes registry:catalog:*.
 const (
 	Pull    Action = "pull"
 	Push    Action = "push"
 	Delete  Action = "delete"
-	Catalog Action = "catalog" // written registry:catalog:* in a scope
+	Catalog Action = "catalog"
 )
+
+// ErrTooManyScopes says that a request asked for more than 1,000 scopes.
+var ErrTooManyScopes = errors.New("more than 1000 scopes")
+
+const (
+	maxScopes    = 1000
+	catalogScope = "registry:catalog:*"
+)
+
+// actionSet holds a bit for each action of a repository.
+type actionSet uint8
+
+const (
+	pullBit actionSet = 1 << iota
+	pushBit
+	deleteBit
+	allActions = pullBit | pushBit | deleteBit
+)
+
+// repositoryActions are the actions in the order of their bits.
+var repositoryActions = [...]Action{Pull, Push, Delete}
+
+// bit is the action's, none for Catalog and unknown ones.
+func bit(a Action) actionSet {
+	switch a {
+	case Pull:
+		return pullBit
+	case Push:
+		return pushBit
+	case Delete:
+		return deleteBit
+	}
+	return 0
+}
+
+func (s actionSet) String() string {
+	var names []string
+	for i, a := range repositoryActions {
+		if s&(1<<i) != 0 {
+			names = append(names, string(a))
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// access is what a scope holds of one repository.
+type access struct {
+	repository string
+	actions    actionSet
+}
 
 // Scope is an immutable set of accesses: what a token carries, or what a client
 // asks for. The zero Scope is empty.
-type Scope struct{}
+type Scope struct {
+	repositories []access // sorted by name, each name once, no empty sets
+	catalog      bool
+}
 
 // ParseScope reads the values of a request's scope parameters. Each value may
 // hold several scopes, separated by spaces; what is said twice counts once and
@@ -26,17 +100,101 @@ type Scope struct{}
 // actions stand behind the last colon. What cannot be parsed is left out, as is
 // an unknown type, name or action; `*` stands for every action.
 // The error is ErrTooManyScopes only.
-func ParseScope(values []string) (Scope, error) { panic("being built") }
+func ParseScope(values []string) (Scope, error) {
+	var s Scope
+	count, sets := 0, map[string]actionSet{}
+	for _, value := range values {
+		for text := range strings.SplitSeq(value, " ") {
+			if text == "" {
+				continue
+			}
+			if count++; count > maxScopes {
+				return Scope{}, ErrTooManyScopes
+			}
+			s.read(text, sets)
+		}
+	}
+	for name, actions := range sets {
+		s.repositories = append(s.repositories, access{name, actions})
+	}
+	slices.SortFunc(s.repositories, func(a, b access) int { return strings.Compare(a.repository, b.repository) })
+	return s, nil
+}
+
+// read takes in one scope, a repository's into sets. The name lies between the
+// first colon and the last, so host:port/name is read as one name.
+func (s *Scope) read(text string, sets map[string]actionSet) {
+	kind, rest, _ := strings.Cut(text, ":")
+	last := strings.LastIndexByte(rest, ':')
+	if last < 0 {
+		return
+	}
+	name, actions := rest[:last], rest[last+1:]
+	switch kind {
+	case "registry":
+		s.catalog = s.catalog || text == catalogScope
+	case "repository", "repository(plugin)":
+		if set := readActions(actions); set != 0 && ValidRepository(name) {
+			sets[name] |= set
+		}
+	}
+}
+
+func readActions(list string) (set actionSet) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name == "*" {
+			return allActions
+		}
+		set |= bit(Action(name))
+	}
+	return set
+}
 
 // Allows says whether the set holds the action on the repository
 // (the repository is ignored for Catalog).
-func (s Scope) Allows(repository string, action Action) bool { panic("being built") }
+func (s Scope) Allows(repository string, action Action) bool {
+	if action == Catalog {
+		return s.catalog
+	}
+	i, found := slices.BinarySearchFunc(s.repositories, repository, func(a access, name string) int {
+		return strings.Compare(a.repository, name)
+	})
+	return found && s.repositories[i].actions&bit(action) != 0
+}
 
-// Filter returns the part of the set for which keep says yes.
-func (s Scope) Filter(keep func(repository string, action Action) bool) Scope { panic("being built") }
+// Filter returns the part of the set for which keep says yes; for the catalog
+// keep is asked with Catalog and no repository.
+func (s Scope) Filter(keep func(repository string, action Action) bool) Scope {
+	kept := Scope{catalog: s.catalog && keep("", Catalog)}
+	for _, a := range s.repositories {
+		left := access{repository: a.repository}
+		for i, action := range repositoryActions {
+			if a.actions&(1<<i) != 0 && keep(a.repository, action) {
+				left.actions |= 1 << i
+			}
+		}
+		if left.actions != 0 {
+			kept.repositories = append(kept.repositories, left)
+		}
+	}
+	return kept
+}
+
+// Empty says that the set holds nothing.
+func (s Scope) Empty() bool { return !s.catalog && len(s.repositories) == 0 }
 
 // Strings are the scopes in canonical form, sorted: `repository:a/b:pull,push`.
-func (s Scope) Strings() []string { panic("being built") }
+func (s Scope) Strings() []string {
+	list := make([]string, 0, len(s.repositories)+1)
+	if s.catalog {
+		list = append(list, catalogScope)
+	}
+	for _, a := range s.repositories {
+		list = append(list, "repository:"+a.repository+":"+a.actions.String())
+	}
+	slices.Sort(list)
+	return list
+}
 
 // String is the scopes joined by spaces, as in a challenge.
-func (s Scope) String() string { panic("being built") }
+func (s Scope) String() string { return strings.Join(s.Strings(), " ") }

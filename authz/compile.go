@@ -1,0 +1,142 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"gatehouse/authn"
+)
+
+// New compiles the rules. Its error joins *authn.KeyError values whose keys are
+// relative to `policy` (`[3].tags`, `[0].to[1]`, empty for the policy as a whole),
+// warnings among them; where all of them are warnings the *Policy is returned as well.
+func New(cfg Config) (*Policy, error) {
+	c := compiler{directories: make(map[string]string, len(cfg.Directories))}
+	for _, name := range cfg.Directories {
+		c.directories[strings.ToLower(name)] = name
+	}
+	if len(cfg.Rules) == 0 {
+		c.warn("", errors.New("no rules: everything is refused; allow something under policy"))
+	}
+	p := &Policy{rules: make([]rule, len(cfg.Rules))}
+	for i, r := range cfg.Rules {
+		p.rules[i] = c.rule(fmt.Sprintf("[%d]", i), r)
+	}
+	if c.failed {
+		p = nil
+	}
+	return p, errors.Join(c.found...)
+}
+
+// compiler collects what is wrong, so that all of it is told at once.
+type compiler struct {
+	directories map[string]string // lower case to the name
+	found       []error
+	failed      bool // there is more than warnings
+}
+
+func (c *compiler) fail(key string, err error) {
+	c.failed = true
+	c.found = append(c.found, &authn.KeyError{Key: key, Err: err})
+}
+
+func (c *compiler) warn(key string, err error) {
+	c.found = append(c.found, &authn.KeyError{Key: key, Err: err, Warning: true})
+}
+
+func (c *compiler) rule(key string, r Rule) rule {
+	out := rule{position: r.Position, deny: len(r.Deny) > 0}
+	switch {
+	case len(r.Allow) == 0 && len(r.Deny) == 0:
+		c.fail(key, errors.New("a rule needs allow or deny, with at least one action"))
+	case len(r.Allow) > 0 && len(r.Deny) > 0:
+		c.fail(key, errors.New("a rule has either allow or deny; write two rules"))
+	}
+	out.actions = c.actions(key+".allow", r.Allow) | c.actions(key+".deny", r.Deny)
+	if len(r.Tags) > 0 && out.actions&pullBit != 0 {
+		c.fail(key+".tags", errors.New("tags cannot go with pull or *: a pull by digest names no tag, so it could not be held to them; name push, delete or both"))
+	}
+	out.repositories = c.repositories(key+".repositories", r.Repositories)
+	out.tags = each(c, key+".tags", r.Tags, compileTagPattern)
+	out.networks = each(c, key+".networks", r.Networks, compileNetwork)
+	if len(r.To) == 0 {
+		c.fail(key+".to", errors.New("a rule needs somebody that it speaks to; everyone is the anonymous caller too"))
+	}
+	out.to = c.subjects(key+".to", r.To)
+	out.except = c.subjects(key+".except", r.Except)
+	return out
+}
+
+func (c *compiler) actions(key string, names []string) (set actionSet) {
+	for i, name := range names {
+		one := bit(Action(name))
+		if name == "*" {
+			one = allActions
+		}
+		if one == 0 {
+			c.fail(index(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them", name))
+		}
+		set |= one
+	}
+	return set
+}
+
+func (c *compiler) repositories(key string, list []string) []pattern {
+	if len(list) == 0 {
+		c.fail(key, errors.New(`a rule needs repositories; ["**"] is all of them`))
+	}
+	patterns := each(c, key, list, compilePattern)
+	for i, text := range list {
+		if text != strings.ToLower(text) {
+			c.warn(index(key, i), fmt.Errorf("pattern %q can never match: repository names have no upper-case letters", text))
+		}
+	}
+	return patterns
+}
+
+func (c *compiler) subjects(key string, list []string) []subject {
+	return each(c, key, list, func(text string) (subject, error) { return compileSubject(text, c.directories) })
+}
+
+// each compiles the entries of a list, and says of each what is wrong with it.
+func each[T any](c *compiler, key string, list []string, compile func(string) (T, error)) []T {
+	out := make([]T, 0, len(list))
+	for i, text := range list {
+		one, err := compile(text)
+		switch {
+		case errors.Is(err, errBareName), errors.Is(err, errHostBits):
+			c.warn(index(key, i), err)
+		case err != nil:
+			c.fail(index(key, i), err)
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+
+// errHostBits is a warning: the network is taken without them.
+var errHostBits = errors.New("bits are set behind the prefix; the whole network is meant")
+
+// compileNetwork reads a CIDR or a single address; an IPv4 network written as
+// IPv6 is the IPv4 network.
+func compileNetwork(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		address = address.Unmap().WithZone("")
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		return network, fmt.Errorf("%q is no network such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1", text)
+	}
+	if a := network.Addr(); a.Is4In6() && network.Bits() >= 96 {
+		network = netip.PrefixFrom(a.Unmap(), network.Bits()-96)
+	}
+	if network != network.Masked() {
+		return network.Masked(), fmt.Errorf("%q: %w", text, errHostBits)
+	}
+	return network, nil
+}
