@@ -1,16 +1,21 @@
 // Package tokens makes and checks the tokens that the realm hands out, and
 // decides what goes into them. It knows no HTTP.
+//
+// A token is a signed JWT (RFC 7519) whose text only this gateway and its
+// replicas need to understand. It says who the person was at the login (name,
+// directory, lasting id, password stamp) and which scope was granted; who he is
+// now is asked of his directory at every request (Identify), so a token is a
+// ceiling and never a right.
 package tokens
 
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"fmt"
 	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authz"
-	"gatehouse/metrics"
 )
 
 // The ways a token or a request for one can be wrong.
@@ -19,7 +24,7 @@ var (
 	// person who is no longer who he was.
 	ErrInvalidToken = errors.New("invalid token")
 	// ErrExpired: good but too old. It wraps ErrInvalidToken.
-	ErrExpired = errors.New("expired")
+	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
 	// ErrInvalidRequest: another service, too many scopes, a token over 16 KiB.
 	ErrInvalidRequest = errors.New("invalid request")
 )
@@ -27,6 +32,7 @@ var (
 // Kind keeps the kinds of tokens apart.
 type Kind string
 
+// The kinds: what is presented under /v2/, and what a client trades for it.
 const (
 	Access  Kind = "access"
 	Refresh Kind = "refresh"
@@ -46,89 +52,23 @@ type Token struct {
 	Expires       time.Time // IssuedAt plus the advertised lifetime
 }
 
-// Key is one PEM file of key_files: Name is for messages.
-type Key struct {
-	Name string
-	PEM  []byte
-}
-
-// KeyringConfig says how tokens are made.
-type KeyringConfig struct {
-	Issuer, Service string
-	Lifetime        time.Duration
-	RefreshLifetime time.Duration
-	// Keys: the first signs, all verify.
-	Keys    []Key
-	Metrics *metrics.Metrics
-	Now     func() time.Time // nil: time.Now
-}
-
-// GenerateKey returns a new Ed25519 key for a gateway that was given none.
-func GenerateKey() (Key, error) { panic("being built") }
-
-// Keyring signs and verifies. It is immutable but for its cache of verified tokens.
-type Keyring struct{}
-
-// NewKeyring checks the keys. Its error joins *authn.KeyError values with keys
-// relative to `tokens` (`key_files[1]`).
-func NewKeyring(cfg KeyringConfig) (*Keyring, error) { panic("being built") }
-
-// Issue signs the token; it fills in ID, IssuedAt and Expires of what it returns.
-// A text over 16 KiB is ErrInvalidRequest.
-func (k *Keyring) Issue(t Token) (string, Token, error) { panic("being built") }
-
-// Verify checks a token's text (RFC 7515, RFC 7519, RFC 8725). It is good until
-// grace after its Expires.
-func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, error) {
-	panic("being built")
-}
-
-// GranterConfig says what a Granter works with.
-type GranterConfig struct {
-	Keyring *Keyring
-	Chain   *authn.Chain
-	Policy  *authz.Policy
-}
-
-// Granter answers requests for tokens.
-type Granter struct{}
-
-// NewGranter returns a granter.
-func NewGranter(cfg GranterConfig) *Granter { panic("being built") }
-
-// GrantRequest is a request for a token. Attempt nil and RefreshToken empty is the
-// anonymous caller.
-type GrantRequest struct {
-	Attempt      *authn.Attempt
-	RefreshToken authn.Secret
-	Service      string // empty: ours
-	Scopes       []string
-	Offline      bool // a refresh token is asked for
-	Source       netip.Addr
-}
-
-// Reply is a granted token.
-type Reply struct {
-	Token        string
-	Granted      Token // its content; Scope is what was granted
-	ExpiresIn    time.Duration
-	RefreshToken string // empty: none
-	// NoRefresh says why no refresh token was issued although one was asked for; for the log.
-	NoRefresh string
-	Identity  authn.Identity
-}
-
-// Grant checks the credentials and issues a token with that part of the asked
-// scope that the policy allows, which may be nothing. The reply's Identity is
-// set beside an error too where it is known. Errors wrap this package's
-// sentinels or package authn's.
-func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
-	panic("being built")
-}
-
 // Identify asks the directory for the person of a verified token and checks that
 // he is still the same, with the same password. ErrInvalidToken: he is not;
-// ErrUnavailable passes.
+// ErrUnavailable passes. strict refuses a stale answer, as the realm must.
 func Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (authn.Identity, error) {
-	panic("being built")
+	if t.Subject.Directory == "" {
+		return authn.Identity{}, nil
+	}
+	ref := t.Subject
+	ref.Strict = strict
+	id, err := chain.Lookup(ctx, ref)
+	switch {
+	case errors.Is(err, authn.ErrUnknownUser):
+		return authn.Identity{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
+	case err != nil:
+		return authn.Identity{}, err
+	case id.PasswordStamp != t.PasswordStamp:
+		return authn.Identity{}, fmt.Errorf("%w: the password was changed", ErrInvalidToken)
+	}
+	return id, nil
 }

@@ -1,0 +1,183 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/authz"
+)
+
+const (
+	// catalogLimit bounds a listing over all the upstream's pages.
+	catalogLimit = 60 * time.Second
+	// maxCatalogPage bounds one page of the upstream's, in bytes.
+	maxCatalogPage = 8 << 20
+)
+
+// catalog answers /v2/_catalog: the upstream's pages, as many as are needed for
+// the caller's, with only those names that he may pull. The cursor is the last
+// name that he was shown, so no header ever tells a hidden one.
+func (g *Gateway) catalog(x *exchange) error {
+	page := catalogPage{names: []string{}, limit: x.route.page}
+	if page.limit < 0 {
+		page.limit = maxPage
+	}
+	if page.limit > 0 {
+		ctx, cancel := context.WithTimeout(x.r.Context(), catalogLimit)
+		defer cancel()
+		if err := g.fillCatalog(ctx, x, &page); err != nil {
+			return err
+		}
+	}
+	body, err := json.Marshal(map[string][]string{"repositories": page.names})
+	if err != nil {
+		return err
+	}
+	if page.more {
+		next := encodeQuery([]pair{{"last", page.names[len(page.names)-1]}, {"n", strconv.Itoa(page.limit)}})
+		x.w.Header().Set("Link", "</v2/_catalog?"+next+`>; rel="next"`)
+	}
+	g.writeJSON(x, append(body, '\n'))
+	return nil
+}
+
+// catalogPage is the page that is being filled.
+type catalogPage struct {
+	names []string
+	limit int
+	more  bool
+}
+
+// add takes the visible names of one page of the upstream's and says whether
+// ours is full. rest: the upstream has further pages.
+func (p *catalogPage) add(names []string, visible func(string) bool, rest bool) (full bool) {
+	for _, name := range names {
+		if !visible(name) {
+			continue
+		}
+		if len(p.names) == p.limit {
+			p.more = true
+			return true
+		}
+		p.names = append(p.names, name)
+	}
+	// Whether a further page holds a name for this caller is not known without
+	// reading it; a page too many is better than a name too few.
+	p.more = len(p.names) == p.limit && rest
+	return p.more
+}
+
+func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPage) error {
+	visible := func(name string) bool {
+		return authz.ValidRepository(name) && g.policy.Decide(x.caller.identity,
+			authz.Request{Repository: name, Action: authz.Pull, Source: x.peer.client}).Allowed
+	}
+	size, last := maxPage, x.route.last
+	for {
+		names, rest, err := g.upstream.catalogNames(ctx, x, size, last)
+		if err == errPageSize {
+			size = 0 // this upstream's pages are smaller: let it choose
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if page.add(names, visible, rest != "") || rest == "" {
+			return nil
+		}
+		if rest == last {
+			return upstreamError(http.StatusBadGateway, "the registry behind does not get on with its catalog", errors.New("the cursor stays at "+last))
+		}
+		last = rest
+	}
+}
+
+// errPageSize: the upstream refuses pages of that size (PAGINATION_NUMBER_INVALID).
+var errPageSize = errors.New("the upstream refuses that page size")
+
+// catalogNames reads one page of the upstream's catalog and the cursor of the
+// next, empty at the end.
+func (u *upstream) catalogNames(ctx context.Context, x *exchange, size int, last string) ([]string, string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wait := startWait(u.timeout, cancel)
+	defer wait.stop()
+	wait.begin()
+	rt := x.route
+	rt.query = nil
+	if size > 0 {
+		rt.query = append(rt.query, pair{"n", strconv.Itoa(size)})
+	}
+	if last != "" {
+		rt.query = append(rt.query, pair{"last", last})
+	}
+	rt.method = http.MethodGet
+	page := *x
+	page.route = rt
+	resp, err := u.roundTrip(u.request(ctx, &page, 0))
+	if err != nil {
+		return nil, "", failedCatalog(ctx, err)
+	}
+	defer resp.Body.Close()
+	x.event.upstreamStatus = resp.StatusCode
+	if resp.StatusCode == http.StatusBadRequest && size > 0 {
+		return nil, "", errPageSize
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, "", upstreamError(http.StatusBadGateway, "the registry behind does not list its catalog", errors.New(resp.Status))
+	}
+	var body struct{ Repositories []string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxCatalogPage)).Decode(&body); err != nil {
+		return nil, "", failedCatalog(ctx, err)
+	}
+	next, err := catalogCursor(resp.Header.Values("Link"), body.Repositories)
+	return body.Repositories, next, err
+}
+
+func failedCatalog(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSilent) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return upstreamError(http.StatusGatewayTimeout, "the registry behind did not list its catalog in time", err)
+	}
+	return failedRoundTrip(ctx, nil, err)
+}
+
+// catalogCursor reads `last` out of the Link to the next page. A Link without one
+// is an error: to stop there would show a part of the catalog as the whole.
+func catalogCursor(links, names []string) (string, error) {
+	if len(links) == 0 {
+		return "", nil
+	}
+	raw, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(links[0]), "<"), ">")
+	if _, query, ok := strings.Cut(raw, "?"); ok {
+		if values, err := url.ParseQuery(query); err == nil && values.Get("last") != "" {
+			return values.Get("last"), nil
+		}
+	}
+	return "", upstreamError(http.StatusBadGateway, "the registry behind gave a catalog page without a cursor", fmt.Errorf("Link %q after %d names", links[0], len(names)))
+}
+
+// Ready asks the upstream whether it is there: anything but a fault of its own
+// or a demand for credentials that it does not take will do.
+func (g *Gateway) Ready(ctx context.Context) error {
+	target := g.upstream.base
+	target.Path += "/v2/"
+	out := (&http.Request{Method: http.MethodGet, URL: &target, Host: target.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}}).WithContext(ctx)
+	g.upstream.authorize(out)
+	resp, err := g.upstream.transport.RoundTrip(out)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || resp.StatusCode >= 500 {
+		return fmt.Errorf("the upstream answers %s", resp.Status)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"gatehouse/authn"
+)
+
+// origin is a scheme and a host as a client names them (RFC 6454).
+type origin struct{ scheme, host string }
+
+func (o origin) String() string { return o.scheme + "://" + o.host }
+
+// edge knows who may speak to us and under which names.
+type edge struct {
+	tls            bool
+	allowPlaintext bool
+	trusted        []netip.Prefix
+	public         map[string]origin // by canonical host; empty: any host
+}
+
+// newEdge checks `listen`.
+func newEdge(cfg Config) (*edge, []error) {
+	var faults []error
+	e := &edge{tls: cfg.TLS, allowPlaintext: cfg.AllowPlaintext, public: map[string]origin{}}
+	for i, s := range cfg.TrustedProxies {
+		p, err := parsePrefix(s)
+		if err != nil {
+			faults = append(faults, keyError("listen.trusted_proxies", i, "is no CIDR such as 10.0.0.0/8"))
+		}
+		e.trusted = append(e.trusted, p)
+	}
+	for i, s := range cfg.PublicURLs {
+		u, err := url.Parse(s)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" || !validHost(u.Host) {
+			faults = append(faults, keyError("listen.public_urls", i, "is no URL of scheme and host alone, such as https://registry.example.com"))
+			continue
+		}
+		e.public[canonicalHost(u.Scheme, u.Host)] = origin{u.Scheme, strings.ToLower(u.Host)}
+	}
+	return e, faults
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
+}
+
+// peer is who stands at the other end, and for whom he speaks.
+type peer struct {
+	client  netip.Addr // whose request it is
+	trusted bool       // the connection comes from a trusted proxy
+	direct  netip.Addr
+}
+
+// peer reads the client's address: the connection's, or, from a trusted proxy,
+// the right-most forwarded one that is not a trusted proxy itself. What stands
+// further left was written by anybody.
+func (e *edge) peer(r *http.Request) peer {
+	direct := remoteAddr(r)
+	p := peer{client: direct, direct: direct, trusted: e.isTrusted(direct)}
+	if !p.trusted {
+		return p
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		if p.client = addr.Unmap(); !e.isTrusted(p.client) {
+			break
+		}
+	}
+	return p
+}
+
+func remoteAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func (e *edge) isTrusted(a netip.Addr) bool {
+	for _, p := range e.trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit refuses plain HTTP from afar and a Host that is not ours, and says under
+// which origin the client knows us.
+func (e *edge) admit(r *http.Request, p peer) (origin, error) {
+	o := origin{scheme: "http", host: r.Host}
+	if r.TLS != nil {
+		o.scheme = "https"
+	}
+	if o.scheme == "http" && !e.allowPlaintext && !p.trusted && !p.direct.IsLoopback() {
+		return o, errPlain
+	}
+	if p.trusted {
+		o = forwarded(r, o)
+	}
+	if !validHost(o.host) || r.URL.Host != "" && r.URL.Host != r.Host { // HTTP/2 allows an authority in :path
+		return o, errHost
+	}
+	if len(e.public) == 0 {
+		return o, nil
+	}
+	// The scheme decides only which port may be left out: behind a proxy that
+	// ends TLS the request's own is not the public one.
+	for _, scheme := range []string{"https", "http"} {
+		if known, ok := e.public[canonicalHost(scheme, o.host)]; ok && (known.scheme == scheme || !hasPort(o.host)) {
+			return known, nil
+		}
+	}
+	return o, errHost
+}
+
+// forwarded applies what a trusted proxy says of the request it received: the
+// right-most value, which is its own.
+func forwarded(r *http.Request, o origin) origin {
+	if s := strings.ToLower(lastValue(r.Header, "X-Forwarded-Proto")); s == "https" || s == "http" {
+		o.scheme = s
+	}
+	if h := lastValue(r.Header, "X-Forwarded-Host"); h != "" {
+		o.host = h
+	}
+	return o
+}
+
+func lastValue(h http.Header, key string) string {
+	values := h.Values(key)
+	if len(values) == 0 {
+		return ""
+	}
+	last := values[len(values)-1]
+	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+}
+
+// canonicalHost is the key under which a host is known: lower case, without a
+// trailing dot and the scheme's own port.
+func canonicalHost(scheme, host string) string {
+	host = strings.ToLower(host)
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i:]
+	}
+	name = strings.TrimSuffix(name, ".")
+	if scheme == "https" && port == ":443" || scheme == "http" && port == ":80" {
+		port = ""
+	}
+	return name + port
+}
+
+func hasPort(host string) bool {
+	return strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']')
+}
+
+// validHost holds a Host field against a narrow grammar: a name, an IPv4 address
+// or a bracketed IPv6 address, and a port. It ends up in the challenge.
+func validHost(host string) bool {
+	name := host
+	if hasPort(host) {
+		i := strings.LastIndexByte(host, ':')
+		if name = host[:i]; !isDigits(host[i+1:]) {
+			return false
+		}
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return err == nil && strings.HasSuffix(inner, "]") && addr.Is6()
+	}
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(host) <= 255
+}
+
+func isDigits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 5
+}
+
+// The size of a request's header (RFC 6585 section 5).
+const (
+	maxHeaderFields = 100
+	maxHeaderBytes  = 32 << 10
+)
+
+// checkHeader refuses a header over the limits, and two Authorization fields:
+// of those, another reader might judge the other one.
+func checkHeader(r *http.Request) error {
+	fields, size := 0, len(r.Host)
+	for key, values := range r.Header {
+		fields += len(values)
+		for _, v := range values {
+			size += len(key) + len(v) + 4
+		}
+	}
+	if fields > maxHeaderFields || size > maxHeaderBytes {
+		return errHeaders
+	}
+	return nil
+}
+
+func keyError(list string, i int, problem string) *authn.KeyError {
+	return &authn.KeyError{Key: indexed(list, i), Err: problemText(problem)}
+}

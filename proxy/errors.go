@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/tokens"
+)
+
+// apiError is what a client is told, in the registry's JSON (distribution
+// specification, "Error Codes"). cause is for the log alone: it may name inner
+// addresses.
+type apiError struct {
+	status    int
+	code      string
+	message   string
+	challenge bool          // add WWW-Authenticate: Bearer
+	reason    string        // the challenge's error (RFC 6750 section 3.1)
+	basic     bool          // add WWW-Authenticate: Basic; the realm does
+	rule      string        // the rule that denied, or "none"; policy only
+	allow     []string      // the endpoint's methods, for 405
+	retry     time.Duration // Retry-After
+	cause     error
+}
+
+func (e *apiError) Error() string {
+	if e.cause != nil {
+		return e.message + ": " + e.cause.Error()
+	}
+	return e.message
+}
+
+func (e *apiError) Unwrap() error { return e.cause }
+
+// The refusals that need no detail.
+var (
+	errNotFound = &apiError{status: http.StatusNotFound, code: "UNSUPPORTED", message: "there is no such endpoint"}
+	errPlain    = &apiError{status: http.StatusForbidden, code: "DENIED", message: "this gateway speaks to you over HTTPS only"}
+	errHost     = &apiError{status: http.StatusMisdirectedRequest, code: "UNSUPPORTED", message: "this gateway does not serve that host"}
+	errHeaders  = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields, or too large ones"}
+	errNoToken  = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required", challenge: true}
+	errNarrow   = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token does not carry this access", challenge: true, reason: "insufficient_scope"}
+	errTooLarge = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "a manifest may have 4 MiB at most"}
+)
+
+func badRequest(message string) *apiError { return invalid("UNSUPPORTED", message) }
+
+func invalid(code, message string) *apiError {
+	return &apiError{status: http.StatusBadRequest, code: code, message: message}
+}
+
+func upstreamError(status int, message string, cause error) *apiError {
+	return &apiError{status: status, code: "UNAVAILABLE", message: message, cause: cause}
+}
+
+// asAPIError is the one table from what went wrong to what the client is told.
+// What it does not know is a fault of ours: 500 would invite a retry that cannot
+// help and shows nothing, so it is 503 with the cause in the log.
+func asAPIError(err error) *apiError {
+	var api *apiError
+	var throttled *authn.ThrottledError
+	switch {
+	case errors.As(err, &api):
+		return api
+	case errors.As(err, &throttled):
+		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: "too many failed logins", retry: throttled.RetryAfter, cause: err}
+	case errors.Is(err, authn.ErrUnavailable):
+		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the directory cannot be asked now", retry: 5 * time.Second, cause: err}
+	case errors.Is(err, authn.ErrInvalidCredentials), errors.Is(err, authn.ErrUnknownUser):
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true, cause: err}
+	case errors.Is(err, tokens.ErrInvalidToken):
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token is not valid (any more)", challenge: true, reason: "invalid_token", cause: err}
+	case errors.Is(err, tokens.ErrInvalidRequest):
+		return &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: err.Error(), cause: err}
+	case errors.Is(err, context.Canceled):
+		return &apiError{status: statusClientGone, code: "UNAVAILABLE", message: "the client has gone", cause: err}
+	}
+	return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the gateway is at fault", retry: 5 * time.Second, cause: err}
+}
+
+// statusClientGone is logged where the client left before an answer (nginx' 499).
+const statusClientGone = 499
+
+// refuse writes the refusal. Two refusals with the same table row differ in
+// nothing but the request id.
+func (g *Gateway) refuse(x *exchange, err error) {
+	e := asAPIError(err)
+	x.event.err = e
+	if x.w.wrote {
+		panic(http.ErrAbortHandler) // the answer has begun: a short one must not look whole
+	}
+	h := x.w.Header()
+	clear(h)
+	g.ownHeaders(x)
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	switch {
+	case e.basic && !x.underAPI():
+		h.Set("WWW-Authenticate", `Basic realm=`+quote(g.service))
+	case e.challenge, e.basic:
+		h.Set("WWW-Authenticate", g.challenge(x, e.reason))
+	}
+	if e.allow != nil {
+		h.Set("Allow", strings.Join(e.allow, ", "))
+	}
+	if e.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
+	}
+	body := errorBody(e, x.event.requestID)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	x.w.WriteHeader(e.status)
+	if x.r.Method != http.MethodHead {
+		x.w.Write(body)
+	}
+}
+
+func errorBody(e *apiError, requestID string) []byte {
+	type detail struct {
+		RequestID string `json:"request_id"`
+		Rule      string `json:"rule,omitempty"`
+	}
+	type entry struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Detail  detail `json:"detail"`
+	}
+	body, err := json.Marshal(map[string][]entry{"errors": {{e.code, e.message, detail{requestID, e.rule}}}})
+	if err != nil {
+		return []byte(`{"errors":[]}`) // strings only: cannot happen
+	}
+	return append(body, '\n')
+}

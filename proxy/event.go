@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"gatehouse/authn"
+)
+
+// event is the one record of a request: filled as the request goes its way, and
+// emitted once at its end, whatever happened.
+type event struct {
+	start          time.Time
+	requestID      string
+	identity       authn.Identity
+	tokenID        string
+	decision       string
+	rule           string
+	bytesIn        int64
+	upstreamStatus int
+	grant          string // realm only: basic, password, refresh, anonymous
+	note           string // what the operator should know of a good answer
+	err            *apiError
+}
+
+// emit writes the record and counts the request.
+func (g *Gateway) emit(x *exchange) {
+	e, took := &x.event, time.Since(x.event.start)
+	status := x.w.status
+	if e.err != nil && e.err.status == statusClientGone || x.r.Context().Err() != nil && !x.w.wrote {
+		status = statusClientGone
+	}
+	g.metrics.RequestDone(x.route.kind.label(), x.r.Method, status, took)
+	if g.access == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if status >= 500 {
+		level = slog.LevelError
+	}
+	attrs := make([]slog.Attr, 0, 24)
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, clip(value)))
+		}
+	}
+	text("request_id", e.requestID)
+	text("client_ip", x.peer.client.String())
+	text("user", e.identity.Username)
+	text("directory", e.identity.Directory)
+	text("token_id", e.tokenID)
+	text("method", x.r.Method)
+	text("host", x.r.Host)
+	text("path", x.r.URL.Path)
+	text("route", x.route.kind.label())
+	text("repository", x.route.repository)
+	if x.route.kind != routeSession {
+		text("reference", x.route.reference)
+	}
+	text("actions", x.route.actions())
+	text("decision", e.decision)
+	text("rule", e.rule)
+	text("grant", e.grant)
+	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if e.upstreamStatus != 0 {
+		attrs = append(attrs, slog.Int("upstream_status", e.upstreamStatus))
+	}
+	text("note", e.note)
+	if e.err != nil {
+		text("error", e.err.Error())
+	}
+	g.access.LogAttrs(context.WithoutCancel(x.r.Context()), level, "request", attrs...)
+}
+
+// clip keeps a field that a client wrote from filling the log.
+func clip(s string) string {
+	const most = 1024
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// recorder remembers what was answered. It hides every other ability of the
+// ResponseWriter but those that http.ResponseController finds by Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+	wrote  bool
+}
+
+// WriteHeader sends the status, once.
+func (w *recorder) WriteHeader(status int) {
+	if w.wrote {
+		return
+	}
+	w.status, w.wrote = status, true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body.
+func (w *recorder) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

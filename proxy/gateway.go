@@ -1,0 +1,366 @@
+// Package proxy is the HTTP side of Gatehouse: it classifies a request, asks who
+// is speaking and what he may do, and streams what is allowed to the registry
+// behind. It answers the token realm and the catalog itself.
+//
+// Read Gateway.serve: the whole way of a request stands there, in order. Every
+// refusal is an error that one table (errors.go) turns into a status; nothing
+// reaches the upstream before all refusals are behind us, and the request that
+// does is built from the parsed route (route.go), never copied from the client.
+package proxy
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/metrics"
+	"gatehouse/tokens"
+)
+
+// Config is what a Gateway is made of. Strings are as in the config file; what
+// the file names by path arrives here already read.
+type Config struct {
+	PublicURLs     []string // https://registry.example.com; empty: any Host is ours
+	TrustedProxies []string // CIDRs whose X-Forwarded-* count
+	AllowPlaintext bool     // plain HTTP from afar is served
+	Basic          bool     // Basic credentials are taken under /v2/ too
+	TLS            bool     // the listener ends TLS
+
+	Upstream UpstreamConfig
+
+	// Service is the challenge's service, as in the Keyring.
+	Service string
+	// UploadGrace is how long after its end a token still continues an upload.
+	UploadGrace time.Duration
+
+	Keyring *tokens.Keyring
+	Granter *tokens.Granter
+	Chain   *authn.Chain
+	Policy  *authz.Policy
+
+	Metrics *metrics.Metrics
+	Access  *slog.Logger // one record a request; nil: none
+	Logger  *slog.Logger // all else; nil discards
+}
+
+// UpstreamConfig is the registry behind.
+type UpstreamConfig struct {
+	URL           string // http or https, with a path prefix or without
+	CAs           *x509.CertPool
+	Certificate   *tls.Certificate
+	Username      string
+	Password      authn.Secret
+	Timeout       time.Duration // until response headers; 0: 30 s
+	BlobMount     bool          // from= is honoured, so it may be passed on
+	RedirectHosts []string      // host, host:port or *.suffix
+}
+
+// expiryGrace is how long a token is good after its advertised end: a client
+// whose clock or network is slow must not lose a push for it.
+const expiryGrace = 60 * time.Second
+
+// Gateway is the http.Handler of the public listener: one immutable snapshot of
+// the configuration. It is safe for concurrent use.
+type Gateway struct {
+	edge        *edge
+	upstream    *upstream
+	service     string
+	basic       bool
+	uploadGrace time.Duration
+	keyring     *tokens.Keyring
+	granter     *tokens.Granter
+	chain       *authn.Chain
+	policy      *authz.Policy
+	metrics     *metrics.Metrics
+	access      *slog.Logger
+	logger      *slog.Logger
+}
+
+// New checks the config. Its error joins *authn.KeyError values whose keys are
+// the config file's (`listen.public_urls[0]`, `upstream.url`). It dials nothing.
+func New(cfg Config) (*Gateway, error) {
+	e, faults := newEdge(cfg)
+	u, more := newUpstream(cfg.Upstream, cfg.Metrics)
+	if faults = append(faults, more...); len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
+		keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
+		metrics: cfg.Metrics, access: cfg.Access, logger: cfg.Logger}
+	if g.logger == nil {
+		g.logger = slog.New(slog.DiscardHandler)
+	}
+	return g, nil
+}
+
+// Close lets go of idle connections to the upstream. Requests that still run
+// end normally.
+func (g *Gateway) Close() { g.upstream.transport.CloseIdleConnections() }
+
+// exchange is one request on its way, with all that was found out about it.
+type exchange struct {
+	w      *recorder
+	r      *http.Request
+	peer   peer
+	origin origin
+	route  route
+	caller caller
+	event  event
+}
+
+// underAPI says whether the request's target is under /v2/, parsed or not.
+func (x *exchange) underAPI() bool { return x.route.kind != routeRealm }
+
+// caller is who speaks, and what his token lets through; a caller with Basic
+// credentials has no token, and no ceiling but the policy.
+type caller struct {
+	identity authn.Identity
+	scope    authz.Scope
+	basic    bool
+}
+
+func (c caller) carries(a access) bool { return c.basic || c.scope.Allows(a.repository, a.action) }
+
+// ServeHTTP answers one request and leaves one record of it.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1},
+		event: event{start: time.Now()}}
+	g.metrics.RequestStarted()
+	defer g.emit(x)
+	x.peer = g.edge.peer(r)
+	x.event.requestID = requestID(x)
+	if err := g.serve(x); err != nil {
+		g.refuse(x, err)
+	}
+}
+
+// requestID is the one a trusted proxy gave, or a new one of 130 random bits.
+func requestID(x *exchange) string {
+	if id := x.r.Header.Get("X-Request-Id"); x.peer.trusted && len(id) >= 8 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+	}) {
+		return id
+	}
+	return rand.Text()
+}
+
+// serve is the way of a request. The order is the contract's: what can be
+// refused without knowing the caller comes first, what needs the upstream last.
+func (g *Gateway) serve(x *exchange) (err error) {
+	if err := checkHeader(x.r); err != nil {
+		return err
+	}
+	if x.origin, err = g.edge.admit(x.r, x.peer); err != nil {
+		return err
+	}
+	if len(x.r.Header.Values("Authorization")) > 1 {
+		return badRequest("two Authorization fields")
+	}
+	if x.route, err = parseTarget(x.r.Method, x.r.RequestURI); err != nil {
+		return err
+	}
+	if x.route.kind == routeRealm {
+		return g.realm(x)
+	}
+	if err = checkBody(x); err != nil {
+		return err
+	}
+	if err = g.identify(x); err != nil {
+		return err
+	}
+	if x.route.kind == routeBase {
+		return g.base(x)
+	}
+	if err = g.decide(x); err != nil {
+		return err
+	}
+	if x.route.kind == routeCatalog {
+		return g.catalog(x)
+	}
+	return g.forward(x)
+}
+
+// checkBody refuses a body where the protocol has none.
+func checkBody(x *exchange) error {
+	if x.route.carriesBody() || x.r.ContentLength == 0 {
+		return nil
+	}
+	return badRequest("this request has no body in the protocol")
+}
+
+// ownHeaders are on everything that we answer.
+func (g *Gateway) ownHeaders(x *exchange) {
+	h := x.w.Header()
+	h.Set("X-Request-Id", x.event.requestID)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if x.underAPI() {
+		h.Set("Docker-Distribution-Api-Version", "registry/2.0")
+	}
+	if x.route.kind.content() {
+		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+		h.Set("Cache-Control", "private")
+	}
+}
+
+// base answers /v2/ (end-1): the token is good, and that is all it says.
+func (g *Gateway) base(x *exchange) error {
+	g.writeJSON(x, []byte("{}"))
+	return nil
+}
+
+// writeJSON answers with a document of our own.
+func (g *Gateway) writeJSON(x *exchange, body []byte) {
+	g.ownHeaders(x)
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		x.w.Write(body)
+	}
+}
+
+// identify finds out who speaks: the token is verified, and his directory says
+// whether he is still there, who he was, and in which groups.
+func (g *Gateway) identify(x *exchange) error {
+	scheme, credentials, ok := strings.Cut(x.r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, "Basic") && g.basic && ok:
+		return g.identifyBasic(x)
+	case !strings.EqualFold(scheme, "Bearer"):
+		return errNoToken
+	}
+	grace := expiryGrace
+	if x.route.kind == routeSession {
+		grace = max(grace, g.uploadGrace)
+	}
+	token, err := g.keyring.Verify(credentials, tokens.Access, grace)
+	if err != nil {
+		g.metrics.TokenValidation(validation(err))
+		return err
+	}
+	x.event.tokenID = token.ID
+	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
+	id, err := tokens.Identify(x.r.Context(), g.chain, token, false)
+	g.metrics.TokenValidation(liveness(err))
+	if err != nil {
+		return err
+	}
+	x.event.identity = id
+	x.caller = caller{identity: id, scope: token.Scope}
+	if late(token) && !token.Scope.Allows(x.route.repository, authz.Push) {
+		return fmt.Errorf("%w: the grace after its end is for uploads it carries push for", tokens.ErrExpired)
+	}
+	return nil
+}
+
+// late says whether the token lives on the upload grace alone.
+func late(t tokens.Token) bool { return time.Now().After(t.Expires.Add(expiryGrace)) }
+
+func validation(err error) string {
+	if errors.Is(err, tokens.ErrExpired) {
+		return "expired"
+	}
+	return "invalid"
+}
+
+func liveness(err error) string {
+	switch {
+	case err == nil:
+		return "valid"
+	case errors.Is(err, tokens.ErrInvalidToken):
+		return "gone"
+	}
+	return "unavailable"
+}
+
+// identifyBasic takes a password under /v2/, throttled as at the realm.
+func (g *Gateway) identifyBasic(x *exchange) error {
+	attempt, err := basicCredentials(x.r.Header.Get("Authorization"), x.peer.client)
+	if err != nil {
+		return err
+	}
+	if attempt == nil {
+		return errNoToken
+	}
+	id, err := g.chain.Authenticate(x.r.Context(), *attempt)
+	x.event.identity = id
+	if err != nil {
+		return err
+	}
+	x.caller = caller{identity: id, basic: true}
+	return nil
+}
+
+// decide holds the need against the policy and the token. One rule to remember:
+// 401 says that a better token would help, 403 that none would.
+func (g *Gateway) decide(x *exchange) error {
+	need, d := x.route.need(), g.ask(x)
+	x.event.rule = d.Rule
+	switch {
+	case !d.Allowed && x.caller.identity.Anonymous():
+		return g.decided(x, "denied", errNarrow)
+	case !d.Allowed:
+		return g.decided(x, "denied", denied(x, d))
+	case !x.caller.carries(need):
+		return g.decided(x, "insufficient_scope", errNarrow)
+	}
+	g.settleMount(x)
+	return g.decided(x, "allowed", nil)
+}
+
+func (g *Gateway) ask(x *exchange) authz.Decision {
+	need := x.route.need()
+	if need.action == authz.Catalog {
+		return g.policy.Catalog(x.caller.identity)
+	}
+	return g.policy.Decide(x.caller.identity, authz.Request{Repository: need.repository, Action: need.action,
+		Tags: x.route.tags, Source: x.peer.client})
+}
+
+func (g *Gateway) decided(x *exchange, result string, err error) error {
+	x.event.decision = result
+	g.metrics.Decision(string(x.route.need().action), result)
+	return err
+}
+
+// denied is the 403 that a signed-in caller gets, with the rule to show his admin.
+func denied(x *exchange, d authz.Decision) *apiError {
+	need := x.route.need()
+	e := &apiError{status: http.StatusForbidden, code: "DENIED", rule: d.Rule}
+	what := fmt.Sprintf("%s of %s", need.action, need.repository)
+	if need.action == authz.Catalog {
+		what = "listing the catalog"
+	}
+	if e.rule == "" {
+		e.rule = "none"
+		e.message = fmt.Sprintf("no rule of the policy allows %s to %s", what, x.caller.identity.Username)
+		return e
+	}
+	e.message = fmt.Sprintf("the policy (%s) denies %s to %s", d.Rule, what, x.caller.identity.Username)
+	return e
+}
+
+// settleMount turns a mount whose source may not be read, by token or by policy,
+// into a plain upload start, which every client understands; a refusal would
+// break containerd.
+func (g *Gateway) settleMount(x *exchange) {
+	rt := &x.route
+	if rt.mount == "" {
+		return
+	}
+	source := access{rt.source, authz.Pull}
+	if g.upstream.blobMount && rt.source != "" && x.caller.carries(source) &&
+		g.policy.Decide(x.caller.identity, authz.Request{Repository: rt.source, Action: authz.Pull, Source: x.peer.client}).Allowed {
+		rt.query = append(rt.query, pair{"mount", rt.mount}, pair{"from", rt.source})
+	}
+}

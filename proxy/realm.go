@@ -1,0 +1,205 @@
+package proxy
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"gatehouse/authn"
+	"gatehouse/tokens"
+)
+
+// maxForm bounds a realm form, and a GET's query alike.
+const maxForm = 128 << 10
+
+// realm answers the token realm in both dialects: distribution's GET with Basic
+// credentials, and the OAuth2 form (RFC 6749 sections 4.3 and 6).
+func (g *Gateway) realm(x *exchange) error {
+	request, err := g.tokenRequest(x)
+	if err == nil {
+		err = g.grant(x, request)
+	}
+	g.metrics.TokenRequest(x.event.grant, grantResult(err))
+	return err
+}
+
+func grantResult(err error) string {
+	if err == nil {
+		return "granted"
+	}
+	switch asAPIError(err).status {
+	case http.StatusUnauthorized:
+		return "refused"
+	case http.StatusTooManyRequests:
+		return "throttled"
+	case http.StatusServiceUnavailable:
+		return "unavailable"
+	}
+	return "invalid"
+}
+
+func (g *Gateway) grant(x *exchange, request tokens.GrantRequest) error {
+	reply, err := g.granter.Grant(x.r.Context(), request)
+	x.event.identity = reply.Identity
+	if errors.Is(err, tokens.ErrInvalidToken) { // a refresh token is a credential here
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the refresh token is not valid (any more)", basic: true, cause: err}
+	}
+	if err != nil {
+		return err
+	}
+	x.event.tokenID, x.event.note = reply.Granted.ID, reply.NoRefresh
+	body := struct {
+		Token        string  `json:"token"`
+		AccessToken  string  `json:"access_token"`
+		ExpiresIn    int     `json:"expires_in"`
+		Scope        *string `json:"scope,omitempty"`
+		TokenType    string  `json:"token_type,omitempty"`
+		RefreshToken string  `json:"refresh_token,omitempty"`
+	}{Token: reply.Token, AccessToken: reply.Token, ExpiresIn: int(reply.ExpiresIn.Seconds()), RefreshToken: reply.RefreshToken}
+	if x.r.Method == http.MethodPost {
+		scope := reply.Granted.Scope.String()
+		body.Scope, body.TokenType = &scope, "Bearer"
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	g.writeJSON(x, text)
+	return nil
+}
+
+// tokenRequest reads a request for a token. `account` is informational, and
+// nobody's word for who he is.
+func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
+	x.event.grant = "anonymous"
+	if x.r.Method == http.MethodPost {
+		return g.formRequest(x)
+	}
+	if x.r.ContentLength != 0 {
+		return tokens.GrantRequest{}, badRequest("a GET has no body")
+	}
+	query, err := parseForm(x.r.URL.RawQuery)
+	if err != nil {
+		return tokens.GrantRequest{}, err
+	}
+	request := newGrantRequest(x, query)
+	if request.Attempt, err = basicCredentials(x.r.Header.Get("Authorization"), x.peer.client); err != nil || request.Attempt != nil {
+		x.event.grant = "basic"
+	}
+	return request, err
+}
+
+func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
+	return tokens.GrantRequest{Service: values.Get("service"), Scopes: values["scope"], Source: x.peer.client,
+		Offline: values.Get("offline_token") == "true" || values.Get("access_type") == "offline"}
+}
+
+func (g *Gateway) formRequest(x *exchange) (tokens.GrantRequest, error) {
+	form, err := readForm(x)
+	if err != nil {
+		return tokens.GrantRequest{}, err
+	}
+	request := newGrantRequest(x, form)
+	switch form.Get("grant_type") {
+	case "password":
+		request.Attempt, err = passwordCredentials(x, form)
+		if err != nil || request.Attempt != nil {
+			x.event.grant = "password"
+		}
+		return request, err
+	case "refresh_token":
+		x.event.grant = "refresh"
+		request.RefreshToken = authn.Secret(form.Get("refresh_token"))
+		if request.RefreshToken == "" {
+			return request, badRequest("the form has no refresh_token")
+		}
+		return request, nil
+	}
+	return request, badRequest("grant_type must be password or refresh_token")
+}
+
+// passwordCredentials reads username and password of the form, or, where it has
+// none, the Basic credentials that some clients send along.
+func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
+	username, password := form.Get("username"), form.Get("password")
+	if username == "" && password == "" {
+		return basicCredentials(x.r.Header.Get("Authorization"), x.peer.client)
+	}
+	return newAttempt(username, password, x.peer.client)
+}
+
+// readForm reads a POST's fields (application/x-www-form-urlencoded only: a
+// multipart body would be parsed by code that nobody here needs).
+func readForm(x *exchange) (url.Values, error) {
+	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED", message: "the realm takes application/x-www-form-urlencoded"}
+	}
+	if x.r.ContentLength > maxForm {
+		return nil, errFormSize
+	}
+	body := newRequestBody(x.w, x.r.Body)
+	defer body.finish()
+	text, err := io.ReadAll(io.LimitReader(body, maxForm+1))
+	x.event.bytesIn = body.count.Load()
+	if err != nil {
+		return nil, brokenBody(err)
+	}
+	if len(text) > maxForm {
+		return nil, errFormSize
+	}
+	return parseForm(string(text))
+}
+
+var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "a realm form may have 128 KiB at most"}
+
+// parseForm reads fields of which only scope may repeat.
+func parseForm(raw string) (url.Values, error) {
+	if len(raw) > maxForm {
+		return nil, errFormSize
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, badRequest("the request's fields are malformed")
+	}
+	for key, list := range values {
+		if key != "scope" && len(list) > 1 {
+			return nil, badRequest("the field " + clip(key) + " stands twice")
+		}
+	}
+	return values, nil
+}
+
+// basicCredentials reads an Authorization field (RFC 7617). None at all, or empty
+// ones (`Basic Og==`, which conformance tools send), is the anonymous caller: nil.
+// Anything else that is no Basic credentials is refused, and never anonymous.
+func basicCredentials(field string, source netip.Addr) (*authn.Attempt, error) {
+	if field == "" {
+		return nil, nil
+	}
+	scheme, encoded, _ := strings.Cut(field, " ")
+	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	username, password, ok := strings.Cut(string(text), ":")
+	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
+		return nil, &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the Authorization field holds no Basic credentials", basic: true}
+	}
+	if username == "" && password == "" {
+		return nil, nil
+	}
+	return newAttempt(username, password, source)
+}
+
+// newAttempt refuses what no directory need be asked about.
+func newAttempt(username, password string, source netip.Addr) (*authn.Attempt, error) {
+	if username == "" || password == "" || len(username) > 256 || len(password) > 4096 || !utf8.ValidString(username) {
+		return nil, &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true}
+	}
+	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: source}, nil
+}

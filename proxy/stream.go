@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"context"
+)
+
+// Bodies have no time limit in all, since a layer may take an hour; but each has
+// to make progress, 1 KiB a second averaged over a minute.
+const (
+	progressWindow = 60 * time.Second
+	progressBytes  = 60 << 10
+)
+
+// writeAllowance is how long one write of n bytes may take under that rule.
+func writeAllowance(n int) time.Duration {
+	return progressWindow + time.Duration(n)*progressWindow/progressBytes
+}
+
+// wait ends a request whose response headers do not come within the limit,
+// counted from begin: the moment when all of the request was sent.
+type wait struct {
+	limit time.Duration
+	timer *time.Timer
+	once  sync.Once
+}
+
+func startWait(limit time.Duration, cancel context.CancelCauseFunc) *wait {
+	w := &wait{limit: limit, timer: time.AfterFunc(time.Hour, func() { cancel(errSilent) })}
+	w.timer.Stop()
+	return w
+}
+
+func (w *wait) begin() { w.once.Do(func() { w.timer.Reset(w.limit) }) }
+
+// stop ends the waiting for good, also where begin comes later.
+func (w *wait) stop() {
+	w.once.Do(func() {})
+	w.timer.Stop()
+}
+
+// requestBody is a client's body on its way up: it counts, keeps the first
+// error (whose fault was it?), cuts a client that makes no progress, and says
+// when it has ended.
+type requestBody struct {
+	io.ReadCloser
+	control *http.ResponseController // nil: no deadlines
+	left    time.Duration            // of the progress window, waiting in Read only
+	got     int
+	count   atomic.Int64
+	atEnd   func()
+
+	mu       sync.Mutex
+	err      error
+	finished bool
+}
+
+// newRequestBody wraps a body; with w the deadlines of its connection are used.
+func newRequestBody(w http.ResponseWriter, body io.ReadCloser) *requestBody {
+	b := &requestBody{ReadCloser: body, left: progressWindow}
+	if w != nil {
+		b.control = http.NewResponseController(w)
+	}
+	return b
+}
+
+// Read is called by the transport's goroutine.
+func (b *requestBody) Read(p []byte) (int, error) {
+	start := time.Now()
+	b.deadline(start.Add(b.left))
+	n, err := b.ReadCloser.Read(p)
+	b.count.Add(int64(n))
+	b.left -= time.Since(start)
+	if b.got += n; b.got >= progressBytes {
+		b.got, b.left = 0, progressWindow
+	}
+	if err != nil {
+		b.end(err)
+	}
+	return n, err
+}
+
+func (b *requestBody) end(err error) {
+	b.finish()
+	if err == io.EOF {
+		if b.atEnd != nil {
+			b.atEnd()
+		}
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// deadline sets the connection's read deadline while the body is being read;
+// afterwards the deadline would end the request that is being answered.
+func (b *requestBody) deadline(t time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.control != nil && !b.finished {
+		b.control.SetReadDeadline(t)
+	}
+}
+
+// finish takes the deadline off the connection.
+func (b *requestBody) finish() {
+	b.deadline(time.Time{})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finished = true
+}
+
+func (b *requestBody) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// stream copies an answer. Each side has to make progress: a client that takes
+// nothing is cut by a write deadline, an upstream that gives nothing by stalled.
+func stream(w http.ResponseWriter, body io.Reader, buffer []byte, stalled func()) error {
+	control := http.NewResponseController(w)
+	idle := time.AfterFunc(progressWindow, stalled)
+	defer idle.Stop()
+	for {
+		idle.Reset(progressWindow)
+		n, rerr := body.Read(buffer)
+		idle.Stop()
+		if n > 0 {
+			control.SetWriteDeadline(time.Now().Add(writeAllowance(n)))
+			if _, err := w.Write(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		if rerr == io.EOF {
+			return control.SetWriteDeadline(time.Time{})
+		}
+		if rerr != nil {
+			return rerr
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestWait: the limit counts from the moment when all of the request was sent.
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w := startWait(30*time.Second, cancel)
+		time.Sleep(10 * time.Minute) // a long upload
+		if ctx.Err() != nil {
+			t.Fatal("cut before the request was sent")
+		}
+		w.begin()
+		start := time.Now()
+		<-ctx.Done()
+		if took := time.Since(start); took != 30*time.Second || !errors.Is(context.Cause(ctx), errSilent) {
+			t.Errorf("cut after %s: %v", took, context.Cause(ctx))
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		w = startWait(time.Second, cancel)
+		w.stop()
+		w.begin()
+		time.Sleep(time.Minute)
+		if ctx.Err() != nil {
+			t.Error("cut after stop")
+		}
+	})
+}
+
+// deadlines is a connection's read deadline, for a requestBody.
+type deadlines struct {
+	http.ResponseWriter
+	at time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.at = t; return nil }
+
+// drip gives n bytes each interval, or a time-out where the deadline comes first.
+type drip struct {
+	*deadlines
+	n        int
+	interval time.Duration
+}
+
+func (d drip) Close() error { return nil }
+
+func (d drip) Read(p []byte) (int, error) {
+	if next := time.Now().Add(d.interval); next.After(d.at) {
+		time.Sleep(time.Until(d.at))
+		return 0, &net.OpError{Op: "read", Err: context.DeadlineExceeded}
+	}
+	time.Sleep(d.interval)
+	return min(d.n, len(p)), nil
+}
+
+// TestProgress: a byte a second is cut within two windows, 2 KiB a second never is.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		b := newRequestBody(d, drip{d, 1, time.Second})
+		start := time.Now()
+		_, err := io.Copy(io.Discard, b)
+		if took := time.Since(start); err == nil || took > 2*progressWindow {
+			t.Errorf("a byte a second: %v after %s", err, took)
+		}
+		if b.failed() == nil {
+			t.Error("the client's fault was forgotten")
+		}
+		b = newRequestBody(d, drip{d, 2 << 10, time.Second})
+		if n, err := io.CopyN(io.Discard, b, 2<<20); err != nil {
+			t.Errorf("2 KiB a second: cut after %d bytes: %v", n, err)
+		}
+		b.finish()
+		if !d.at.IsZero() {
+			t.Error("the deadline stayed on the connection")
+		}
+	})
+}
+
+// TestStreamStalls: an upstream that stops in the middle is noticed.
+func TestStreamStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		go io.WriteString(w, "begin")
+		rec := httptest.NewRecorder()
+		err := stream(rec, r, make([]byte, 16), func() { w.CloseWithError(errStalled) })
+		if !errors.Is(err, errStalled) || rec.Body.String() != "begin" {
+			t.Errorf("%v after %q", err, rec.Body)
+		}
+	})
+}
+
+// TestSlowUpload runs the real thing once: the body arrives whole, and bytes are counted.
+func TestSlowUpload(t *testing.T) {
+	h := newHouse(t, nil)
+	token := h.token("alice", "repository:team/app:pull,push")
+	body := strings.Repeat("x", 300<<10)
+	h.expect(h.request("PATCH", "/v2/team/app/blobs/uploads/u", token, io.MultiReader(strings.NewReader(body[:7]), strings.NewReader(body[7:]))), 200, "")
+	if got := h.upstream.bodies; len(got) != 1 || got[0] != body {
+		t.Errorf("%d bodies reached the upstream", len(got))
+	}
+}

@@ -1,0 +1,282 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/metrics"
+)
+
+const (
+	dialLimit = 3 * time.Second
+	// commitLimit is for the requests after which a registry may have to move a
+	// whole layer to its place.
+	commitLimit = 15 * time.Minute
+	maxManifest = 4 << 20
+	copyBuffer  = 256 << 10
+)
+
+var (
+	errSilent  = errors.New("the upstream sent no response headers in time")
+	errStalled = errors.New("the upstream stopped in the middle of its answer")
+)
+
+// upstream is the registry behind.
+type upstream struct {
+	base      url.URL // scheme, host and path prefix without a trailing slash
+	username  string
+	password  authn.Secret
+	timeout   time.Duration
+	blobMount bool
+	redirects []string
+	transport *http.Transport
+	buffers   sync.Pool
+	metrics   *metrics.Metrics
+}
+
+// newUpstream checks `upstream`.
+func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
+	var faults []error
+	base, err := url.Parse(cfg.URL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
+		return nil, []error{&authn.KeyError{Key: "upstream.url", Err: problemText("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)")}}
+	}
+	for i, host := range cfg.RedirectHosts {
+		if name := strings.TrimPrefix(host, "*."); !validHost(name) {
+			faults = append(faults, keyError("upstream.redirect_hosts", i, "is no host, host:port or *.suffix"))
+		}
+	}
+	u := &upstream{base: url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(base.Path, "/")},
+		username: cfg.Username, password: cfg.Password, timeout: cfg.Timeout, blobMount: cfg.BlobMount,
+		redirects: cfg.RedirectHosts, metrics: m, transport: newTransport(cfg)}
+	if u.timeout <= 0 {
+		u.timeout = 30 * time.Second
+	}
+	u.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
+	return u, faults
+}
+
+// newTransport speaks HTTP/1.1 with the registry, without a proxy of the
+// environment and without compression, which would change what was digested.
+func newTransport(cfg UpstreamConfig) *http.Transport {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.CAs}
+	if cfg.Certificate != nil {
+		tlsConfig.Certificates = []tls.Certificate{*cfg.Certificate}
+	}
+	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return progressConn{conn}, nil
+		},
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    dialLimit,
+		DisableCompression:     true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        64 << 10,
+		ReadBufferSize:         64 << 10,
+	}
+}
+
+// progressConn ends a write that the other side does not take at all.
+type progressConn struct{ net.Conn }
+
+func (c progressConn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeAllowance(len(p)))); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// forward sends the request on and streams the answer back.
+func (g *Gateway) forward(x *exchange) error {
+	body, length, err := g.requestBody(x)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	defer cancel(nil)
+	wait := startWait(g.upstream.limit(&x.route), cancel)
+	defer wait.stop()
+	out := g.upstream.request(ctx, x, length)
+	if body == nil {
+		wait.begin()
+	} else {
+		body.atEnd = wait.begin
+		out.Body = body
+	}
+	resp, err := g.upstream.roundTrip(out)
+	wait.stop()
+	if body != nil {
+		defer body.finish()
+		x.event.bytesIn = body.count.Load()
+	}
+	if err != nil {
+		return failedRoundTrip(ctx, body, err)
+	}
+	defer resp.Body.Close()
+	x.event.upstreamStatus = resp.StatusCode
+	if err := g.upstream.checkResponse(&x.route, resp); err != nil {
+		return err
+	}
+	return g.relay(x, resp, cancel)
+}
+
+// limit is how long the response headers may take once the request is sent.
+func (u *upstream) limit(rt *route) time.Duration {
+	commits := rt.kind == routeSession && rt.method == "PUT" || rt.kind == routeUpload && rt.digest != "" || rt.kind == routeManifest && rt.method == "PUT"
+	if commits {
+		return max(commitLimit, u.timeout)
+	}
+	return u.timeout
+}
+
+// requestBody is what to send on. A manifest is read whole first: whether it is
+// too large must be known before the upstream hears of it.
+func (g *Gateway) requestBody(x *exchange) (*requestBody, int64, error) {
+	if x.r.ContentLength == 0 || !x.route.carriesBody() {
+		return nil, 0, nil
+	}
+	body := newRequestBody(x.w, x.r.Body)
+	if x.route.kind != routeManifest {
+		return body, x.r.ContentLength, nil
+	}
+	if x.r.ContentLength > maxManifest {
+		return nil, 0, errTooLarge
+	}
+	manifest, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
+	body.finish()
+	if err != nil {
+		return nil, 0, brokenBody(err)
+	}
+	if len(manifest) > maxManifest {
+		return nil, 0, errTooLarge
+	}
+	whole := newRequestBody(nil, io.NopCloser(bytes.NewReader(manifest)))
+	return whole, int64(len(manifest)), nil
+}
+
+// request builds the outgoing request from the route. Of the client's header it
+// takes what requestHeader lists.
+func (u *upstream) request(ctx context.Context, x *exchange, length int64) *http.Request {
+	target := u.base
+	target.Path += x.route.path()
+	target.RawQuery = encodeQuery(x.route.query)
+	out := (&http.Request{Method: x.route.method, URL: &target, Host: u.base.Host, ContentLength: length,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: requestHeader(x)}).WithContext(ctx)
+	u.authorize(out)
+	return out
+}
+
+func (u *upstream) authorize(out *http.Request) {
+	if u.username != "" {
+		out.SetBasicAuth(u.username, string(u.password))
+	}
+}
+
+// passedUp are the request fields that a registry has a use for. It is a list of
+// what passes, because lists of what does not were always one spelling short.
+var passedUp = []string{"Accept", "Accept-Encoding", "Content-Range", "Content-Type", "If-Match", "If-Modified-Since",
+	"If-None-Match", "If-Range", "If-Unmodified-Since", "Range", "User-Agent"}
+
+func requestHeader(x *exchange) http.Header {
+	h := make(http.Header, 10)
+	for _, key := range passedUp {
+		if values := x.r.Header[key]; len(values) > 0 {
+			h[key] = values
+		}
+	}
+	for key, values := range x.r.Header {
+		if strings.HasPrefix(key, "Docker-") || strings.HasPrefix(key, "Oci-") {
+			h[key] = values
+		}
+	}
+	if x.route.kind == routeUpload || x.route.kind == routeSession {
+		// A registry parses form bodies on these routes and believes the mount and
+		// from that it finds there; nobody has judged those.
+		h["Content-Type"] = []string{"application/octet-stream"}
+	}
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = []string{""} // else the library would put in its own
+	}
+	h["X-Forwarded-For"] = []string{x.peer.client.String()}
+	h["X-Forwarded-Proto"] = []string{x.origin.scheme}
+	h["X-Forwarded-Host"] = []string{x.origin.host}
+	h["X-Request-Id"] = []string{x.event.requestID}
+	return h
+}
+
+// roundTrip sends one request and counts it.
+func (u *upstream) roundTrip(out *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := u.transport.RoundTrip(out)
+	code := 0
+	if err == nil {
+		code = resp.StatusCode
+	}
+	u.metrics.UpstreamRequest(code, time.Since(start))
+	return resp, err
+}
+
+// failedRoundTrip says whose fault it was: the client's, who left or sent
+// nonsense, or the upstream's.
+func failedRoundTrip(ctx context.Context, body *requestBody, err error) error {
+	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		return upstreamError(http.StatusGatewayTimeout, "the registry behind did not answer in time", errSilent)
+	case body != nil && body.failed() != nil:
+		return brokenBody(body.failed())
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	}
+	return upstreamError(http.StatusBadGateway, "the registry behind cannot be reached", err)
+}
+
+func brokenBody(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", cause: err}
+	}
+	return &apiError{status: http.StatusBadRequest, code: "SIZE_INVALID", message: "the body ended early or is malformed", cause: err}
+}
+
+// relay streams the answer. An upstream that dies in the middle aborts the
+// client's connection, so that a part never looks like the whole.
+func (g *Gateway) relay(x *exchange, resp *http.Response, cancel context.CancelCauseFunc) error {
+	g.upstream.copyHeader(x, resp)
+	g.ownHeaders(x)
+	if !x.route.kind.content() {
+		x.w.Header().Set("Cache-Control", "private, no-store")
+	}
+	x.w.WriteHeader(resp.StatusCode)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	buffer := g.upstream.buffers.Get().(*[]byte)
+	defer g.upstream.buffers.Put(buffer)
+	if err := stream(x.w, resp.Body, *buffer, func() { cancel(errStalled) }); err != nil {
+		x.event.err = &apiError{message: "the answer was cut", cause: err}
+		if x.r.Context().Err() != nil {
+			x.event.err.status = statusClientGone
+		}
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}

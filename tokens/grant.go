@@ -1,0 +1,119 @@
+package tokens
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+)
+
+// GranterConfig says what a Granter works with.
+type GranterConfig struct {
+	Keyring *Keyring
+	Chain   *authn.Chain
+	Policy  *authz.Policy
+}
+
+// Granter answers requests for tokens. It is immutable.
+type Granter struct{ cfg GranterConfig }
+
+// NewGranter returns a granter.
+func NewGranter(cfg GranterConfig) *Granter { return &Granter{cfg} }
+
+// GrantRequest is a request for a token. Attempt nil and RefreshToken empty is the
+// anonymous caller.
+type GrantRequest struct {
+	Attempt      *authn.Attempt
+	RefreshToken authn.Secret
+	Service      string // empty: ours
+	Scopes       []string
+	Offline      bool // a refresh token is asked for
+	Source       netip.Addr
+}
+
+// Reply is a granted token.
+type Reply struct {
+	Token        string
+	Granted      Token // its content; Scope is what was granted
+	ExpiresIn    time.Duration
+	RefreshToken string // empty: none
+	// NoRefresh says why no refresh token was issued although one was asked for; for the log.
+	NoRefresh string
+	Identity  authn.Identity
+}
+
+// Grant checks the credentials and issues a token with that part of the asked
+// scope that the policy allows, which may be nothing (distribution's token
+// specification: less than asked is no error). The reply's Identity is set beside
+// an error too where it is known. Errors wrap this package's sentinels or
+// package authn's.
+func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
+	if ours := g.cfg.Keyring.cfg.Service; r.Service != "" && r.Service != ours {
+		return Reply{}, fmt.Errorf("%w: the service here is %s", ErrInvalidRequest, ours)
+	}
+	asked, err := authz.ParseScope(r.Scopes)
+	if err != nil {
+		return Reply{}, fmt.Errorf("%w: %w", ErrInvalidRequest, err)
+	}
+	id, err := g.identify(ctx, r)
+	reply := Reply{Identity: id, ExpiresIn: g.cfg.Keyring.cfg.Lifetime}
+	if err != nil {
+		return reply, err
+	}
+	reply.Token, reply.Granted, err = g.cfg.Keyring.Issue(tokenFor(Access, id, g.cfg.Policy.Grant(id, asked, r.Source)))
+	if err != nil || !r.Offline || id.Anonymous() || r.RefreshToken != "" {
+		return reply, err
+	}
+	reply.RefreshToken, reply.NoRefresh, err = g.refresh(id)
+	return reply, err
+}
+
+// identify checks what the client brought along.
+func (g *Granter) identify(ctx context.Context, r GrantRequest) (authn.Identity, error) {
+	switch {
+	case r.RefreshToken != "":
+		return g.redeem(ctx, string(r.RefreshToken))
+	case r.Attempt != nil:
+		return g.cfg.Chain.Authenticate(ctx, *r.Attempt)
+	}
+	return authn.Identity{}, nil
+}
+
+func tokenFor(kind Kind, id authn.Identity, scope authz.Scope) Token {
+	return Token{Kind: kind, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID},
+		PasswordStamp: id.PasswordStamp, Scope: scope}
+}
+
+// refresh issues a refresh token: signed like any token, so it survives restarts
+// and works on every replica that has the keys, and bound to the password stamp,
+// so it dies with the password. Without a stamp it would outlive a password
+// change for weeks, and none is issued.
+func (g *Granter) refresh(id authn.Identity) (text, why string, err error) {
+	switch {
+	case g.cfg.Keyring.cfg.RefreshLifetime <= 0:
+		return "", "", nil
+	case id.PasswordStamp == "":
+		return "", "no refresh token: the directory shows no password stamp", nil
+	}
+	text, _, err = g.cfg.Keyring.Issue(tokenFor(Refresh, id, authz.Scope{}))
+	return text, "", err
+}
+
+// redeem checks a refresh token and its person, without a stale answer.
+func (g *Granter) redeem(ctx context.Context, text string) (authn.Identity, error) {
+	if g.cfg.Keyring.cfg.RefreshLifetime <= 0 {
+		return authn.Identity{}, fmt.Errorf("%w: refresh tokens are off", ErrInvalidToken)
+	}
+	t, err := g.cfg.Keyring.Verify(text, Refresh, 0)
+	if err != nil {
+		return authn.Identity{}, err
+	}
+	id, err := Identify(ctx, g.cfg.Chain, t, true)
+	if err == nil && id.NoLogin != "" {
+		return id, fmt.Errorf("%w: %s", ErrInvalidToken, id.NoLogin)
+	}
+	return id, err
+}
