@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	readyLimit = 3 * time.Second // for the upstream to answer a probe
+	readyFor   = time.Second     // a probe's answer serves all who ask
+)
+
+// adminHandler answers health and metrics, and nothing else.
+func (s *server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.parts.metrics.Handler())
+	return mux
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // the asker is gone
+}
+
+// health is one check of /readyz. One for information never makes it 503.
+type health struct {
+	name        string
+	problem     string
+	information bool
+}
+
+// readyz says whether requests can be served.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	checks := s.checks(r.Context())
+	status, failed := http.StatusOK, []string{}
+	var verbose strings.Builder
+	for _, c := range checks {
+		mark, note := "+", "ok"
+		if c.problem != "" {
+			mark, note = "-", c.problem
+			if !c.information {
+				status, failed = http.StatusServiceUnavailable, append(failed, c.name)
+			}
+		}
+		fmt.Fprintf(&verbose, "[%s] %s: %s\n", mark, c.name, note)
+	}
+	text := "ok\n"
+	if status != http.StatusOK {
+		text = "not ready: " + strings.Join(failed, ", ") + "\n"
+	}
+	if r.URL.Query().Has("verbose") {
+		text = verbose.String() + text
+	}
+	say(w, status, text)
+}
+
+// checks are made on the snapshot of the moment. Without one there would be no
+// config and no keys, so those two always hold here.
+func (s *server) checks(ctx context.Context) []health {
+	sn := s.acquire()
+	defer sn.release()
+	list := []health{{name: "config"}, {name: "keys"}, {name: "upstream"}, {name: "draining"}}
+	if s.draining.Load() {
+		list[3].problem = "the gateway is being shut down"
+	} else if err := s.ready.ask(ctx, sn); err != nil {
+		list[2].problem = err.Error()
+	}
+	for _, d := range sn.directories {
+		h := health{name: "directory " + d.name, information: true}
+		if d.ldap != nil && !d.ldap.Available() {
+			h.problem = "at fault"
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+// readiness remembers a probe of the upstream, so that asking often does not
+// become load there.
+type readiness struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+func (r *readiness) ask(ctx context.Context, sn *snapshot) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.at) < readyFor {
+		return r.err
+	}
+	// The answer is for others too, so it does not depend on who asked first.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyLimit)
+	defer cancel()
+	r.err = sn.gateway.Ready(ctx)
+	r.at = time.Now()
+	return r.err
+}
+
+// forget makes the next question a probe: the upstream may be another one now.
+func (r *readiness) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = time.Time{}
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+)
+
+// onlineLimit is for each thing that --online asks.
+const onlineLimit = 30 * time.Second
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Validate the config, and what it names",
+		Long: "Checks the config and every file that it names, and prints all faults. Without --online it touches\n" +
+			"nothing but files.",
+		Example: "  gatehouse check -c gatehouse.yaml\n  gatehouse check -c gatehouse.yaml --user mozart",
+		Args:    cobra.NoArgs,
+	}
+	path := configFlag(cmd)
+	online := cmd.Flags().Bool("online", false, "dial the upstream and every directory too")
+	user := cmd.Flags().String("user", "", "show what the directories say of this user (implies --online)")
+	probe := cmd.Flags().Bool("probe-writes", false, "test in a scratch repository whether the upstream keeps blobs apart by repository")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("user") && *user == "" {
+			return errors.New("--user needs a name")
+		}
+		c := &checker{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr()}
+		c.config(configPath(*path))
+		defer c.snapshot.release()
+		if c.faults == 0 && (*online || *user != "") {
+			c.online(cmd.Context())
+		}
+		if c.built && *user != "" {
+			c.user(cmd.Context(), *user)
+		}
+		if c.built && *probe {
+			c.probeWrites(cmd.Context())
+		}
+		if c.faults > 0 {
+			return exit(exitFault, "%d fault(s)", c.faults)
+		}
+		fmt.Fprintln(c.out, "ok")
+		return nil
+	}
+	return cmd
+}
+
+// checker runs the checks and counts faults.
+type checker struct {
+	out, errs io.Writer
+	loaded    *loaded
+	snapshot  *snapshot
+	built     bool // the config has no fault
+	faults    int
+}
+
+// config is the part that touches nothing but files.
+func (c *checker) config(path string) {
+	c.loaded = loadConfig(path)
+	c.snapshot = assemble(c.loaded, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	if c.loaded.custom {
+		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.file, path)
+	}
+	printFindings(c.errs, c.loaded.warnings())
+	printFindings(c.errs, c.loaded.faults())
+	c.faults = len(c.loaded.faults())
+	c.built = c.faults == 0
+}
+
+func printFindings(w io.Writer, list []finding) {
+	for _, f := range list {
+		if f.warning {
+			fmt.Fprint(w, "warning: ")
+		}
+		fmt.Fprintln(w, f)
+	}
+}
+
+// say prints a line of what was asked online; a fault counts.
+func (c *checker) say(ok bool, subject, format string, args ...any) {
+	mark := "ok   "
+	if !ok {
+		mark = "FAULT"
+		c.faults++
+	}
+	fmt.Fprintf(c.out, "%s  %s: %s\n", mark, subject, printable(fmt.Sprintf(format, args...)))
+}
+
+// printable keeps control characters, which a server may have sent, off the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// online dials the upstream and every directory.
+func (c *checker) online(ctx context.Context) {
+	c.upstream(ctx)
+	for _, d := range c.snapshot.directories {
+		if d.ldap == nil {
+			c.say(true, "directory "+d.name, "static")
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+		for _, f := range d.ldap.Inspect(ctx) {
+			c.say(f.OK, "directory "+d.name+": "+f.Subject, "%s", f.Detail)
+		}
+		cancel()
+	}
+}
+
+// user shows one person as every directory sees him. The first that knows the
+// name is the one that counts at a login.
+func (c *checker) user(ctx context.Context, name string) {
+	known := false
+	for _, d := range c.snapshot.directories {
+		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+		id, err := d.front.Find(ctx, name)
+		cancel()
+		switch subject := "directory " + d.name; {
+		case errors.Is(err, authn.ErrUnknownUser):
+			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, clip(name), printable(err.Error()))
+		case err != nil:
+			c.say(false, subject, "%v", err)
+		default:
+			c.say(true, subject, "knows %q", clip(name))
+			if known {
+				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
+			}
+			printIdentity(c.out, id)
+			c.rules(id)
+			known = true
+		}
+	}
+}
+
+// printIdentity shows all that rules can hang on.
+func printIdentity(w io.Writer, id authn.Identity) {
+	if id.Anonymous() {
+		fmt.Fprintln(w, "user: (anonymous)")
+		return
+	}
+	fmt.Fprintf(w, "user: %s\n", printable(id.Username))
+	if id.Directory == noDirectory {
+		fmt.Fprintln(w, "directory: none")
+	} else {
+		fmt.Fprintf(w, "directory: %s\n", id.Directory)
+	}
+	printField(w, "id", id.ID)
+	printField(w, "dn", id.DN)
+	names := make([]string, len(id.Groups))
+	for i, g := range id.Groups {
+		if names[i] = g.Name; g.DN != "" {
+			names[i] += " (" + g.DN + ")"
+		}
+	}
+	if len(names) == 0 {
+		names = []string{"none"}
+	}
+	printField(w, "groups", strings.Join(names, "; "))
+	printField(w, "no login", id.NoLogin)
+}
+
+func printField(w io.Writer, name, value string) {
+	if value != "" {
+		fmt.Fprintf(w, "%s: %s\n", name, printable(value))
+	}
+}
+
+// rules lists every rule that speaks of the person: one at a time is asked, as
+// a policy of its own, whether it says anything of him.
+func (c *checker) rules(id authn.Identity) {
+	spoken := 0
+	for i, r := range c.loaded.cfg.Policy {
+		if c.speaksOf(r, id) {
+			spoken++
+			key := fmt.Sprintf("policy[%d]", i)
+			fmt.Fprintf(c.out, "rule: %s: %s\n", c.loaded.position(key), describe(r))
+		}
+	}
+	if spoken == 0 {
+		fmt.Fprintln(c.out, "rule: none speaks of this user")
+	}
+}
+
+// speaksOf asks a policy of this rule's `to` and `except` alone.
+func (c *checker) speaksOf(r ruleConfig, id authn.Identity) bool {
+	cfg := authz.Config{Rules: []authz.Rule{{Position: "rule", Allow: []string{"pull"}, Repositories: []string{"**"}, To: r.To, Except: r.Except}}}
+	for _, d := range c.loaded.cfg.Directories {
+		cfg.Directories = append(cfg.Directories, d.Name)
+	}
+	p, err := authz.New(cfg)
+	if p == nil && err != nil {
+		return false
+	}
+	return p.Decide(id, authz.Request{Repository: "any", Action: authz.Pull}).Allowed
+}
+
+func describe(r ruleConfig) string {
+	words := []string{}
+	add := func(name string, list []string) {
+		if len(list) > 0 {
+			words = append(words, name+" ["+strings.Join(list, ", ")+"]")
+		}
+	}
+	add("allow", r.Allow)
+	add("deny", r.Deny)
+	add("repositories", r.Repositories)
+	add("tags", r.Tags)
+	add("networks", r.Networks)
+	add("to", r.To)
+	add("except", r.Except)
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,172 @@
+package main
+
+import "time"
+
+// config is the file as the contract describes it. The `yaml` tag is a key's name;
+// what a file leaves out keeps the value that defaults gave.
+type config struct {
+	Listen      listenConfig      `yaml:"listen"`
+	Admin       adminConfig       `yaml:"admin"`
+	Upstream    upstreamConfig    `yaml:"upstream"`
+	Tokens      tokensConfig      `yaml:"tokens"`
+	Throttle    throttleConfig    `yaml:"throttle"`
+	Shutdown    shutdownConfig    `yaml:"shutdown"`
+	Directories []directoryConfig `yaml:"directories"`
+	Policy      []ruleConfig      `yaml:"policy"`
+}
+
+type listenConfig struct {
+	Address        string     `yaml:"address"`
+	PublicURLs     []string   `yaml:"public_urls"`
+	TrustedProxies []string   `yaml:"trusted_proxies"`
+	AllowPlaintext bool       `yaml:"allow_plaintext"`
+	Basic          bool       `yaml:"basic"`
+	TLS            *tlsConfig `yaml:"tls"`
+}
+
+type tlsConfig struct {
+	CertFile   string  `yaml:"cert_file"`
+	KeyFile    string  `yaml:"key_file"`
+	MinVersion version `yaml:"min_version"`
+}
+
+// version is a string that a file may also write as a number: 1.2 and "1.2".
+type version string
+
+type adminConfig struct {
+	Address string `yaml:"address"`
+}
+
+type upstreamConfig struct {
+	URL           string        `yaml:"url"`
+	CAFile        string        `yaml:"ca_file"`
+	CertFile      string        `yaml:"cert_file"`
+	KeyFile       string        `yaml:"key_file"`
+	Username      string        `yaml:"username"`
+	PasswordFile  string        `yaml:"password_file"`
+	Timeout       time.Duration `yaml:"timeout"`
+	BlobMount     bool          `yaml:"blob_mount"`
+	RedirectHosts []string      `yaml:"redirect_hosts"`
+}
+
+type tokensConfig struct {
+	Service         string        `yaml:"service"`
+	Issuer          string        `yaml:"issuer"`
+	Lifetime        time.Duration `yaml:"lifetime"`
+	UploadGrace     time.Duration `yaml:"upload_grace"`
+	RefreshLifetime time.Duration `yaml:"refresh_lifetime"`
+	KeyFiles        []string      `yaml:"key_files"`
+}
+
+type throttleConfig struct {
+	Failures       int           `yaml:"failures"`
+	Window         time.Duration `yaml:"window"`
+	UsersPerSource int           `yaml:"users_per_source"`
+}
+
+type shutdownConfig struct {
+	Delay   time.Duration `yaml:"delay"`
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+type directoryConfig struct {
+	Name   string       `yaml:"name"`
+	Static []userConfig `yaml:"static"`
+	LDAP   *ldapConfig  `yaml:"ldap"`
+}
+
+type userConfig struct {
+	Username     string   `yaml:"username"`
+	PasswordHash string   `yaml:"password_hash"`
+	PasswordFile string   `yaml:"password_file"`
+	Groups       []string `yaml:"groups"`
+}
+
+type ldapConfig struct {
+	Preset           string          `yaml:"preset"`
+	Servers          []string        `yaml:"servers"`
+	StartTLS         bool            `yaml:"start_tls"`
+	AllowPlaintext   bool            `yaml:"allow_plaintext"`
+	CAFile           string          `yaml:"ca_file"`
+	CADir            string          `yaml:"ca_dir"`
+	BindDN           string          `yaml:"bind_dn"`
+	BindPasswordFile string          `yaml:"bind_password_file"`
+	Timeout          time.Duration   `yaml:"timeout"`
+	Users            ldapUsersConfig `yaml:"users"`
+	Groups           *groupsConfig   `yaml:"groups"`
+	Cache            cacheConfig     `yaml:"cache"`
+}
+
+type ldapUsersConfig struct {
+	Base              string `yaml:"base"`
+	Filter            string `yaml:"filter"`
+	UsernameAttribute string `yaml:"username_attribute"`
+	LoginPattern      string `yaml:"login_pattern"`
+}
+
+type groupsConfig struct {
+	Base          string `yaml:"base"`
+	Filter        string `yaml:"filter"`
+	NameAttribute string `yaml:"name_attribute"`
+	Nested        bool   `yaml:"nested"`
+}
+
+type cacheConfig struct {
+	FreshFor         time.Duration `yaml:"fresh_for"`
+	StaleFor         time.Duration `yaml:"stale_for"`
+	NegativeFor      time.Duration `yaml:"negative_for"`
+	PasswordFor      time.Duration `yaml:"password_for"`
+	WrongPasswordFor time.Duration `yaml:"wrong_password_for"`
+}
+
+type ruleConfig struct {
+	Allow        []string `yaml:"allow"`
+	Deny         []string `yaml:"deny"`
+	Repositories []string `yaml:"repositories"`
+	Tags         []string `yaml:"tags"`
+	Networks     []string `yaml:"networks"`
+	To           []string `yaml:"to"`
+	Except       []string `yaml:"except"`
+}
+
+// defaulter is a section that has defaults; the decoder asks for them before it
+// reads the section, so that sections in lists have them as well.
+type defaulter interface{ defaults() }
+
+func (c *config) defaults() {
+	c.Listen.Address = ":5000"
+	c.Admin.Address = "127.0.0.1:9180"
+	c.Upstream.Timeout = 30 * time.Second
+	c.Tokens = tokensConfig{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour}
+	c.Throttle = throttleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50}
+	c.Shutdown.Timeout = 5 * time.Minute
+}
+
+func (c *tlsConfig) defaults() { c.MinVersion = "1.2" }
+
+// Texts that a preset may fill in (the filters, the attribute of the name) stay
+// empty here; completeLDAP gives them where there is no preset.
+func (c *ldapConfig) defaults() {
+	c.Timeout = 5 * time.Second
+	c.Cache = cacheConfig{FreshFor: time.Minute, StaleFor: 10 * time.Minute, NegativeFor: 15 * time.Second,
+		PasswordFor: 30 * time.Second, WrongPasswordFor: time.Minute}
+}
+
+// completeLDAP gives the defaults that only count without a preset.
+func completeLDAP(c *ldapConfig) {
+	if c.Preset != "" {
+		return
+	}
+	setDefault(&c.Users.UsernameAttribute, "uid")
+	setDefault(&c.Users.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
+	if c.Groups != nil {
+		setDefault(&c.Groups.Filter, "(member={dn})")
+		setDefault(&c.Groups.NameAttribute, "cn")
+	}
+}
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}

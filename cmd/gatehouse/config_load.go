@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// customSuffix names the file that is loaded instead of the config it stands beside.
+const customSuffix = ".custom"
+
+// loaded is a config as it was read, with everything that is wrong with it.
+type loaded struct {
+	report
+	folder string // relative names start here
+	custom bool   // the .custom file was read
+	cfg    config
+}
+
+// loadConfig reads and checks a config. It touches nothing but files, and what
+// it finds stands in the report.
+func loadConfig(path string) *loaded {
+	l := &loaded{report: report{file: path}, folder: filepath.Dir(path)}
+	text, err := readRegular(path + customSuffix)
+	if l.custom = !errors.Is(err, fs.ErrNotExist); l.custom {
+		l.file += customSuffix
+	} else {
+		text, err = readRegular(path)
+	}
+	if err != nil {
+		l.at(place{}, "", "cannot be read: %v; name the config with -c or $GATEHOUSE_CONFIG", reason(err))
+		return l
+	}
+	l.places = decodeConfig(bytes.TrimPrefix(text, []byte("\ufeff")), &l.cfg, &l.report)
+	if l.decoded() {
+		l.check()
+	}
+	return l
+}
+
+// decoded says that the file could be read as YAML; which keys are missing is
+// only known then.
+func (l *loaded) decoded() bool {
+	return !slices.ContainsFunc(l.findings, func(f finding) bool { return f.key == "" && !strings.HasPrefix(f.text, "unknown key") })
+}
+
+// reason is an error without the path that the message names already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// readRegular reads a file, but no pipe or device that might never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("it is a folder")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no ordinary file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+}
+
+// path is a file name of the config, from the config's own folder.
+func (l *loaded) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(l.folder, name)
+}
+
+// read returns what the file of a key holds; nil and a fault where it cannot.
+func (l *loaded) read(key, name string) []byte {
+	text, err := readRegular(l.path(name))
+	if err != nil {
+		l.content(key, "%s cannot be read: %v", name, reason(err))
+		return nil
+	}
+	if len(text) > maxConfigBytes {
+		l.content(key, "%s is larger than %d MiB", name, maxConfigBytes>>20)
+		return nil
+	}
+	return text
+}
+
+// secret reads a file that must be kept from others, without the CR and LF at
+// its end, which an editor adds.
+func (l *loaded) secret(key, name string) []byte {
+	text := l.read(key, name)
+	if text == nil {
+		return nil
+	}
+	l.checkMode(key, name)
+	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {
+		l.content(key, "%s is empty; write the secret into it", name)
+		return nil
+	}
+	return text
+}
+
+func (l *loaded) checkMode(key, name string) {
+	info, err := os.Stat(l.path(name))
+	if err != nil {
+		return
+	}
+	switch mode := info.Mode().Perm(); {
+	case mode&0o022 != 0:
+		l.content(key, "%s can be written by others (mode %04o); chmod go-w it", name, mode)
+	case mode&0o044 != 0:
+		l.warn(key, "%s can be read by others (mode %04o); chmod go-r it", name, mode)
+	}
+}
+
+// check holds the values against what the contract says of them. What only the
+// packages know (filters, patterns, hashes, URLs) they check themselves.
+func (l *loaded) check() {
+	c := &l.cfg
+	l.checkAddress("listen.address", c.Listen.Address)
+	if c.Admin.Address != "" {
+		l.checkAddress("admin.address", c.Admin.Address)
+	}
+	if c.Listen.TLS != nil {
+		l.need("listen.tls.cert_file", c.Listen.TLS.CertFile)
+		l.need("listen.tls.key_file", c.Listen.TLS.KeyFile)
+		if v := c.Listen.TLS.MinVersion; v != "1.2" && v != "1.3" {
+			l.fault("listen.tls.min_version", `must be "1.2" or "1.3", not %q`, clip(string(v)))
+		}
+	}
+	l.checkUpstream(&c.Upstream)
+	l.checkTokens(&c.Tokens)
+	l.checkThrottle(&c.Throttle)
+	l.checkDirectories()
+	if len(c.Policy) == 0 {
+		l.warn("policy", "there is no rule, so every request is refused; add a policy")
+	}
+}
+
+// need is a fault where a required text is missing.
+func (l *loaded) need(key, value string) bool {
+	if strings.TrimSpace(value) == "" {
+		if !l.faulty(key) {
+			l.fault(key, "is required")
+		}
+		return false
+	}
+	return true
+}
+
+// faulty says that a key has a fault already, so that it is not told twice.
+func (l *loaded) faulty(key string) bool {
+	return slices.ContainsFunc(l.findings, func(f finding) bool { return f.key == key && !f.warning })
+}
+
+// pair is a fault where one of two keys stands without the other.
+func (l *loaded) pair(first, a, second, b string) {
+	if (a == "") != (b == "") {
+		if a == "" {
+			first, second = second, first
+		}
+		l.fault(first, "needs %s beside it", second)
+	}
+}
+
+func (l *loaded) checkAddress(key, address string) {
+	host, port, err := net.SplitHostPort(address)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n > 65535 {
+		l.fault(key, "%q is no address; write host:port or :port, such as 127.0.0.1:5000", clip(address))
+	} else if strings.ContainsAny(host, " /@") {
+		l.fault(key, "%q is no host name or address", clip(host))
+	}
+}
+
+func (l *loaded) checkUpstream(u *upstreamConfig) {
+	l.need("upstream.url", u.URL)
+	l.pair("upstream.cert_file", u.CertFile, "upstream.key_file", u.KeyFile)
+	l.pair("upstream.username", u.Username, "upstream.password_file", u.PasswordFile)
+	l.positive("upstream.timeout", u.Timeout)
+	if u.CAFile+u.CertFile != "" && strings.HasPrefix(strings.ToLower(u.URL), "http:") {
+		l.fault("upstream.url", "is http, where ca_file and cert_file mean nothing; write https or remove them")
+	}
+}
+
+func (l *loaded) positive(key string, t time.Duration) {
+	if t <= 0 && !l.faulty(key) {
+		l.fault(key, "must be above 0s")
+	}
+}
+
+func (l *loaded) checkTokens(t *tokensConfig) {
+	for key, value := range map[string]string{"tokens.service": t.Service, "tokens.issuer": t.Issuer} {
+		if l.need(key, value) && strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c > '~' }) {
+			l.fault(key, "may hold printable ASCII without \" and \\ only, because it stands in a header")
+		}
+	}
+	if t.Lifetime < time.Minute || t.Lifetime > time.Hour {
+		l.fault("tokens.lifetime", "must be from 60s to 1h, not %s", t.Lifetime)
+	}
+	if t.RefreshLifetime > 0 && t.RefreshLifetime < t.Lifetime {
+		l.fault("tokens.refresh_lifetime", "must be 0s (off) or longer than tokens.lifetime (%s)", t.Lifetime)
+	}
+}
+
+func (l *loaded) checkThrottle(t *throttleConfig) {
+	if t.Failures < 0 {
+		l.fault("throttle.failures", "must be 0 (off) or more")
+	}
+	if t.UsersPerSource < 0 {
+		l.fault("throttle.users_per_source", "must be 0 (off) or more")
+	}
+	if t.Failures+t.UsersPerSource > 0 {
+		l.positive("throttle.window", t.Window)
+	}
+}
+
+var directoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+func (l *loaded) checkDirectories() {
+	seen := map[string]int{}
+	for i := range l.cfg.Directories {
+		d, key := &l.cfg.Directories[i], fmt.Sprintf("directories[%d]", i)
+		if l.need(key+".name", d.Name) && !directoryName.MatchString(d.Name) {
+			l.fault(key+".name", "%q is no directory name; use lower-case letters, digits, . _ and -", clip(d.Name))
+		}
+		if first, ok := seen[d.Name]; ok && d.Name != "" {
+			l.fault(key+".name", "%q is the name of directories[%d] too; names must differ", clip(d.Name), first)
+		}
+		seen[d.Name] = i
+		_, static := l.places[key+".static"]
+		switch {
+		case static == (d.LDAP != nil) && !l.faulty(key+".ldap") && !l.faulty(key):
+			l.fault(key, "needs either static or ldap")
+		case d.LDAP != nil:
+			l.checkLDAP(key+".ldap", d.LDAP)
+		case static && len(d.Static) == 0 && !l.faulty(key+".static"):
+			l.warn(key+".static", "has no users")
+		}
+	}
+}
+
+func (l *loaded) checkLDAP(key string, c *ldapConfig) {
+	completeLDAP(c)
+	l.pair(key+".bind_dn", c.BindDN, key+".bind_password_file", c.BindPasswordFile)
+	l.positive(key+".timeout", c.Timeout)
+	cache := &c.Cache
+	if cache.PasswordFor > cache.FreshFor {
+		if _, explicit := l.places[key+".cache.password_for"]; explicit {
+			l.warn(key+".cache.password_for", "%s is longer than fresh_for; %s counts", cache.PasswordFor, cache.FreshFor)
+		}
+		cache.PasswordFor = cache.FreshFor
+	}
+}

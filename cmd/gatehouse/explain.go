@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/spf13/cobra"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+)
+
+// noDirectory stands for the directory of somebody who was described by flags
+// alone. It is no legal name, so no rule can speak of it, and the person is not the
+// anonymous caller either.
+const noDirectory = "(none)"
+
+func explainCommand() *cobra.Command {
+	e := &explainer{}
+	cmd := &cobra.Command{
+		Use:   "explain USER ACTION REPO[:TAG]",
+		Short: "Say whether somebody may do something, and which rule decides",
+		Long: "Asks the policy. USER is looked up in the directories; with --group or --directory none is asked and\n" +
+			"the identity is what the flags say. USER - is the anonymous caller. ACTION is pull, push or delete.\n" +
+			"Status 0: allowed, 1: denied, 3: a directory is at fault.",
+		Example: "  gatehouse explain -c gatehouse.yaml mozart push anyuser/busybox:latest\n" +
+			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1",
+		Args: cobra.ExactArgs(3),
+	}
+	path := configFlag(cmd)
+	cmd.Flags().StringArrayVar(&e.groups, "group", nil, "a group of the user, by name or full DN (repeatable)")
+	cmd.Flags().StringVar(&e.directory, "directory", "", "the user's directory")
+	cmd.Flags().StringVar(&e.ip, "ip", "", "the client's address")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := e.parse(args); err != nil {
+			return err
+		}
+		return e.run(cmd.Context(), configPath(*path), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// explainer is one question.
+type explainer struct {
+	groups    []string
+	directory string
+	ip        string
+
+	user    string
+	request authz.Request
+	tagged  bool
+}
+
+// parse checks the arguments; an error is wrong usage.
+func (e *explainer) parse(args []string) error {
+	e.user = args[0]
+	if strings.TrimSpace(e.user) == "" {
+		return errors.New("USER is empty; - is the anonymous caller")
+	}
+	if e.user == "-" && e.described() {
+		return errors.New("the anonymous caller (-) has no groups and no directory")
+	}
+	switch action := authz.Action(args[1]); action {
+	case authz.Pull, authz.Push, authz.Delete:
+		e.request.Action = action
+	default:
+		return fmt.Errorf("ACTION must be pull, push or delete, not %q", clip(args[1]))
+	}
+	repository, tag, tagged := strings.Cut(args[2], ":")
+	if e.request.Repository = repository; !authz.ValidRepository(repository) {
+		return fmt.Errorf("%q is no repository name", clip(repository))
+	}
+	if e.tagged = tagged; tagged && !authz.ValidTag(tag) {
+		return fmt.Errorf("%q is no tag", clip(tag))
+	}
+	if tagged {
+		e.request.Tags = []string{tag}
+	}
+	if e.ip != "" {
+		addr, err := netip.ParseAddr(e.ip)
+		if err != nil {
+			return fmt.Errorf("--ip: %q is no address", clip(e.ip))
+		}
+		e.request.Source = addr.Unmap().WithZone("")
+	}
+	return nil
+}
+
+// described says that flags give the identity.
+func (e *explainer) described() bool { return len(e.groups) > 0 || e.directory != "" }
+
+func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) error {
+	l := loadConfig(path)
+	s := assemble(l, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	defer s.release()
+	if faults := e.relevant(l); len(faults) > 0 {
+		printFindings(errs, faults)
+		return exit(exitFault, "the config has %d fault(s), so nothing can be said", len(faults))
+	}
+	if e.directory != "" && !slices.ContainsFunc(l.cfg.Directories, func(d directoryConfig) bool { return d.Name == e.directory }) {
+		return fmt.Errorf("--directory: the config has no directory %q", clip(e.directory))
+	}
+	id, err := e.identity(ctx, s)
+	switch {
+	case errors.Is(err, authn.ErrUnknownUser):
+		fmt.Fprintf(out, "denied\nrule: none\nuser: %s is unknown (%s)\n", printable(clip(e.user)), printable(err.Error()))
+		return &exitError{status: exitFault}
+	case err != nil:
+		return exit(exitDown, "a directory is at fault, so nothing is known of %s: %w", clip(e.user), err)
+	}
+	return e.answer(out, s.policy, id)
+}
+
+// relevant are the faults that keep the question from being answered: all of the
+// config's own, but of the files that it names only those that the directories need,
+// so that who may not read the keys can ask too.
+func (e *explainer) relevant(l *loaded) []finding {
+	return slices.DeleteFunc(l.faults(), func(f finding) bool {
+		return f.content && (e.described() || !strings.HasPrefix(f.key, "directories["))
+	})
+}
+
+func (e *explainer) identity(ctx context.Context, s *snapshot) (authn.Identity, error) {
+	switch {
+	case e.user == "-":
+		return authn.Identity{}, nil
+	case !e.described():
+		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+		defer cancel()
+		return s.chain.Find(ctx, e.user)
+	}
+	id := authn.Identity{Directory: noDirectory, Username: strings.ToLower(e.user)}
+	if e.directory != "" {
+		id.Directory = e.directory
+	}
+	for _, g := range e.groups {
+		id.Groups = append(id.Groups, groupNamed(g))
+	}
+	return id, nil
+}
+
+// groupNamed is a group by its name or its full DN.
+func groupNamed(s string) authn.Group {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if dn, err := ldap.ParseDN(s); err == nil && strings.Contains(s, "=") && len(dn.RDNs) > 0 {
+		return authn.Group{Name: dn.RDNs[0].Attributes[0].Value, DN: dn.String()}
+	}
+	return authn.Group{Name: s}
+}
+
+func (e *explainer) answer(out io.Writer, p *authz.Policy, id authn.Identity) error {
+	x := p.Explain(id, e.request)
+	verdict, rule := "denied", x.Rule
+	if x.Allowed {
+		verdict = "allowed"
+	}
+	setDefault(&rule, "none")
+	fmt.Fprintf(out, "%s\nrule: %s\n", verdict, rule)
+	printIdentity(out, id)
+	for _, c := range x.Conditions {
+		fmt.Fprintf(out, "condition: %s\n", printable(c))
+	}
+	if !x.Allowed {
+		return &exitError{status: exitFault}
+	}
+	return nil
+}

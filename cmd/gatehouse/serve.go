@@ -1,0 +1,353 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+	"golang.org/x/time/rate"
+
+	"gatehouse/authn"
+	"gatehouse/metrics"
+)
+
+const (
+	headerLimit       = 10 * time.Second // from accept to the end of a request's headers
+	idleLimit         = 180 * time.Second
+	maxHeaderBytes    = 192 << 10 // the gateway itself refuses above 32 KiB, with an answer in the registry's form
+	maxStreams        = 100
+	http2Window       = 4<<20 - 1<<10 // a stream's; the default makes a push over a long line crawl
+	certificatePeriod = time.Minute
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: "Runs the gateway. TERM and INT drain it, a second INT ends it at once, HUP loads the config anew.\n" +
+			"Request records go to stdout, all else to stderr.",
+		Example: "  gatehouse serve -c /etc/gatehouse/gatehouse.yaml",
+		Args:    cobra.NoArgs,
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		signals := make(chan os.Signal, 8)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		defer signal.Stop(signals)
+		logger := newLogger(cmd.ErrOrStderr())
+		if err := serve(cmd.Context(), configPath(*path), newLogger(cmd.OutOrStdout()), logger, signals); err != nil {
+			logger.Error("ended", "error", err.Error())
+			return &exitError{status: exitFault}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// newLogger writes text to a terminal and JSON to all else.
+func newLogger(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// server is the running gateway.
+type server struct {
+	path     string
+	parts    *parts
+	log      *slog.Logger
+	current  atomic.Pointer[snapshot]
+	draining atomic.Bool
+	public   *http.Server
+	ready    readiness
+}
+
+// serve runs until it is drained (nil) or could not start or had to cut (an error).
+func serve(ctx context.Context, path string, access, logger *slog.Logger, signals <-chan os.Signal) error {
+	s := &server{path: path, log: logger, parts: &parts{metrics: metrics.New(buildInfo()), access: access, logger: logger}}
+	if err := s.start(); err != nil {
+		return err
+	}
+	defer func() { s.current.Load().release() }()
+	cfg := &s.current.Load().cfg
+	public, err := listen("listen.address", cfg.Listen.Address)
+	if err != nil {
+		return err
+	}
+	admin, err := listenAdmin(cfg.Admin.Address)
+	if err != nil {
+		public.Close()
+		return err
+	}
+	s.log.Info("serving", "address", public.Addr().String(), "admin", addressOf(admin), "tls", cfg.Listen.TLS != nil,
+		"upstream", cfg.Upstream.URL, "version", buildInfo().Version)
+	return s.run(ctx, public, admin, signals)
+}
+
+// start reads the config for the first time.
+func (s *server) start() error {
+	l := loadConfig(s.path)
+	s.parts.throttle = authn.NewThrottle(throttleOptions(l))
+	first := assemble(l, s.parts, nil)
+	s.logFindings(l)
+	if n := len(l.faults()); n > 0 {
+		first.release()
+		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.file, n)
+	}
+	s.current.Store(first)
+	s.log.Info("config loaded", "file", l.file, "custom", l.custom)
+	return nil
+}
+
+func throttleOptions(l *loaded) authn.ThrottleConfig {
+	t := l.cfg.Throttle
+	return authn.ThrottleConfig{Failures: t.Failures, Window: t.Window, UsersPerSource: t.UsersPerSource}
+}
+
+// logFindings writes each fault and warning as a line of its own.
+func (s *server) logFindings(l *loaded) {
+	for _, f := range l.warnings() {
+		s.log.Warn(f.String())
+	}
+	for _, f := range l.faults() {
+		s.log.Error(f.String())
+	}
+}
+
+func listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s %s is in use by another process; end that or choose another port", key, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", key, address, err)
+	}
+	return l, nil
+}
+
+func listenAdmin(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	return listen("admin.address", address)
+}
+
+func addressOf(l net.Listener) string {
+	if l == nil {
+		return "off"
+	}
+	return l.Addr().String()
+}
+
+// run owns every goroutine: the two listeners, the look at the certificate, and
+// the signals, whose end ends the others.
+func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errorLog := s.errorLog()
+	s.public = newPublicServer(http.HandlerFunc(s.serveHTTP), errorLog)
+	adminServer := &http.Server{Handler: s.adminHandler(), ReadHeaderTimeout: headerLimit, ReadTimeout: headerLimit,
+		WriteTimeout: 30 * time.Second, IdleTimeout: idleLimit, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ended(s.public.Serve(&switchListener{public, s})) })
+	if admin != nil {
+		group.Go(func() error { return ended(adminServer.Serve(admin)) })
+	}
+	group.Go(func() error { return s.watchCertificate(ctx) })
+	group.Go(func() error {
+		err := s.control(ctx, signals)
+		adminServer.Close() // it answers to the end
+		s.public.Close()
+		cancel()
+		return err
+	})
+	return group.Wait()
+}
+
+func ended(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// newPublicServer sets the limits of the contract. There is none on whole bodies:
+// a layer takes as long as it takes, and the gateway watches that it moves.
+func newPublicServer(h http.Handler, errorLog *log.Logger) *http.Server {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler:                      h,
+		ReadHeaderTimeout:            headerLimit,
+		IdleTimeout:                  idleLimit,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		Protocols:                    protocols,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: http2Window,
+			MaxReceiveBufferPerConnection: http2Window, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second},
+		ErrorLog: errorLog,
+	}
+}
+
+// serveHTTP gives a request the snapshot of this moment, for all of its life.
+func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	sn := s.acquire()
+	defer sn.release()
+	sn.gateway.ServeHTTP(w, r)
+}
+
+func (s *server) acquire() *snapshot {
+	for {
+		if sn := s.current.Load(); sn.acquire() {
+			return sn
+		}
+	}
+}
+
+// switchListener ends TLS as the snapshot of the moment says, so that a reload may
+// bring another pair, or TLS at all.
+type switchListener struct {
+	net.Listener
+	server *server
+}
+
+func (l *switchListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	sn := l.server.acquire()
+	defer sn.release()
+	if sn.certificate == nil {
+		return conn, nil
+	}
+	return tls.Server(conn, sn.certificate.TLSConfig()), nil // the server knows TLS by this type
+}
+
+// watchCertificate looks each minute whether the pair's files have changed.
+func (s *server) watchCertificate(ctx context.Context) error {
+	ticker := time.NewTicker(certificatePeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.lookAtCertificate()
+		}
+	}
+}
+
+func (s *server) lookAtCertificate() {
+	sn := s.acquire()
+	defer sn.release()
+	if sn.certificate == nil {
+		return
+	}
+	switch changed, err := sn.certificate.Reload(); {
+	case err != nil:
+		s.log.Error("the new certificate cannot be used; the old one stays", "error", err.Error())
+	case changed:
+		s.log.Info("certificate changed")
+	}
+}
+
+// control obeys signals until the gateway is drained.
+func (s *server) control(ctx context.Context, signals <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return s.drain(sig, signals)
+			}
+			s.reload()
+		}
+	}
+}
+
+var (
+	errCut       = errors.New("shutdown.timeout is over; running requests were cut")
+	errSecondINT = errors.New("a second INT; running requests were cut")
+)
+
+// drain is the end: not ready at once, no new connections after the delay, and
+// the running requests have until the timeout.
+func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
+	s.draining.Store(true)
+	limits := s.current.Load().cfg.Shutdown
+	s.log.Info("draining", "signal", sig.String(), "delay", limits.Delay.String(), "timeout", limits.Timeout.String())
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go interrupt(ctx, cancel, signals)
+	delay := time.NewTimer(limits.Delay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, limits.Timeout, errCut)
+	defer stop()
+	if err := s.public.Shutdown(ctx); err != nil {
+		return errors.Join(context.Cause(ctx), s.public.Close())
+	}
+	s.log.Info("drained")
+	return nil
+}
+
+// interrupt waits for the INT of somebody who does not want to wait.
+func interrupt(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			if sig == syscall.SIGINT {
+				cancel(errSecondINT)
+				return
+			}
+		}
+	}
+}
+
+// errorLog takes what net/http has to say of broken connections: at most so many
+// lines a second, because whoever breaks them decides how many there are.
+func (s *server) errorLog() *log.Logger {
+	return log.New(&boundedLog{log: s.log, limit: rate.NewLimiter(10, 50)}, "", 0)
+}
+
+type boundedLog struct {
+	log     *slog.Logger
+	limit   *rate.Limiter
+	dropped atomic.Int64
+}
+
+// Write logs one line.
+func (b *boundedLog) Write(line []byte) (int, error) {
+	if !b.limit.Allow() {
+		b.dropped.Add(1)
+		return len(line), nil
+	}
+	text, _, _ := strings.Cut(string(line), "\n")
+	b.log.Warn("connection", "error", clip(text), "left_out", b.dropped.Swap(0))
+	return len(line), nil
+}
