@@ -35,7 +35,7 @@ func checkCommand() *cobra.Command {
 		if cmd.Flags().Changed("user") && *user == "" {
 			return errors.New("--user needs a name")
 		}
-		c := &checker{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr()}
+		c := &checker{out: cmd.OutOrStdout()}
 		c.config(configPath(*path))
 		defer c.snapshot.release()
 		if c.faults == 0 && (*online || *user != "") {
@@ -58,11 +58,11 @@ func checkCommand() *cobra.Command {
 
 // checker runs the checks and counts faults.
 type checker struct {
-	out, errs io.Writer
-	loaded    *loaded
-	snapshot  *snapshot
-	built     bool // the config has no fault
-	faults    int
+	out      io.Writer
+	loaded   *loaded
+	snapshot *snapshot
+	built    bool // the config has no fault
+	faults   int
 }
 
 // config is the part that touches nothing but files.
@@ -72,8 +72,8 @@ func (c *checker) config(path string) {
 	if c.loaded.custom {
 		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.file, path)
 	}
-	printFindings(c.errs, c.loaded.warnings())
-	printFindings(c.errs, c.loaded.faults())
+	printFindings(c.out, c.loaded.warnings())
+	printFindings(c.out, c.loaded.faults())
 	c.faults = len(c.loaded.faults())
 	c.built = c.faults == 0
 }

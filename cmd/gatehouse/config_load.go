@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -147,6 +148,7 @@ func (l *loaded) check() {
 			l.fault("listen.tls.min_version", `must be "1.2" or "1.3", not %q`, clip(string(v)))
 		}
 	}
+	l.checkPlaintext(&c.Listen)
 	l.checkUpstream(&c.Upstream)
 	l.checkTokens(&c.Tokens)
 	l.checkThrottle(&c.Throttle)
@@ -167,11 +169,6 @@ func (l *loaded) need(key, value string) bool {
 	return true
 }
 
-// faulty says that a key has a fault already, so that it is not told twice.
-func (l *loaded) faulty(key string) bool {
-	return slices.ContainsFunc(l.findings, func(f finding) bool { return f.key == key && !f.warning })
-}
-
 // pair is a fault where one of two keys stands without the other.
 func (l *loaded) pair(first, a, second, b string) {
 	if (a == "") != (b == "") {
@@ -188,6 +185,21 @@ func (l *loaded) checkAddress(key, address string) {
 		l.fault(key, "%q is no address; write host:port or :port, such as 127.0.0.1:5000", clip(address))
 	} else if strings.ContainsAny(host, " /@") {
 		l.fault(key, "%q is no host name or address", clip(host))
+	}
+}
+
+// checkPlaintext warns of a listener that serves less, or shows more, than its
+// owner may think.
+func (l *loaded) checkPlaintext(c *listenConfig) {
+	host, _, err := net.SplitHostPort(c.Address)
+	addr, aerr := netip.ParseAddr(host)
+	local := host == "localhost" || aerr == nil && addr.IsLoopback()
+	switch {
+	case c.TLS != nil || err != nil || local:
+	case c.AllowPlaintext:
+		l.warn("listen.allow_plaintext", "without tls, passwords and tokens cross the network in the clear")
+	case len(c.TrustedProxies) == 0:
+		l.warn("listen.address", "without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS")
 	}
 }
 

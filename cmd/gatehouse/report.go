@@ -86,9 +86,17 @@ func (r *report) errors(prefix string, err error) {
 	} else {
 		key = prefix + key
 	}
-	if r.fault(key, "%v", k.Err); k.Warning {
-		r.findings[len(r.findings)-1].warning = true
+	switch {
+	case k.Warning:
+		r.warn(key, "%v", k.Err)
+	case !r.faulty(key):
+		r.fault(key, "%v", k.Err)
 	}
+}
+
+// faulty says that a key has a fault already, so that it is not told twice.
+func (r *report) faulty(key string) bool {
+	return slices.ContainsFunc(r.findings, func(f finding) bool { return f.key == key && !f.warning })
 }
 
 // find is where a key stands, or the nearest section above it that is there.
