@@ -1,6 +1,15 @@
 package authn
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
 
 // Finding is one line of what Inspect saw: OK, or a fault with what to do.
 type Finding struct {
@@ -9,6 +18,157 @@ type Finding struct {
 	Detail  string
 }
 
+// certificateSoon is when the end of a server's certificate becomes a finding.
+const certificateSoon = 14 * 24 * time.Hour
+
 // Inspect is check --online: per server dial, TLS chain and end date, bind,
-// vendor; then bases, filters, attributes in the schema.
-func (d *LDAP) Inspect(ctx context.Context) []Finding { return nil }
+// vendor; then bases, filters, attributes in the schema. It uses connections of
+// its own and changes nothing of what is up or down.
+func (d *LDAP) Inspect(ctx context.Context) []Finding {
+	var findings []Finding
+	for _, s := range d.pool.servers {
+		findings = append(findings, d.inspectServer(ctx, s)...)
+	}
+	return findings
+}
+
+func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
+	subject := "server " + s.url
+	c, err := d.pool.open(ctx, s, true)
+	if err != nil {
+		return []Finding{{subject, false, explainOpen(err)}}
+	}
+	defer c.close()
+	// go-ldap's searches know no context.
+	defer context.AfterFunc(ctx, c.close)()
+	findings := []Finding{{subject, true, "connected, " + d.boundAs()}}
+	findings = append(findings, inspectCertificate(subject, c)...)
+	root, err := readEntry(c, "", []string{"vendorName", "vendorVersion", "forestFunctionality", "subschemaSubentry"})
+	if err != nil {
+		return append(findings, Finding{subject, false, "reading its rootDSE: " + err.Error()})
+	}
+	findings = append(findings, Finding{subject, true, "vendor: " + vendor(root)})
+	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.UsersBase))
+	if d.cfg.GroupsBase != "" {
+		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
+	}
+	return append(findings, d.inspectSchema(c, subject, root.GetEqualFoldAttributeValue("subschemaSubentry")))
+}
+
+func (d *LDAP) boundAs() string {
+	if d.cfg.BindDN == "" {
+		return "anonymous"
+	}
+	return "bound as " + d.cfg.BindDN
+}
+
+// explainOpen adds what to do to the errors that operators meet first.
+func explainOpen(err error) string {
+	text := err.Error()
+	switch {
+	case refusedService(err):
+		text += "; check bind_dn and bind_password_file"
+	case strings.Contains(text, "x509: certificate signed by unknown authority"):
+		text += "; set ca_file or ca_dir"
+	}
+	return text
+}
+
+func inspectCertificate(subject string, c *conn) []Finding {
+	state, ok := c.ldap.TLSConnectionState()
+	if !ok || len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	end, names := time.Time{}, []string{}
+	for _, certificate := range state.VerifiedChains[0] {
+		names = append(names, cmp.Or(certificate.Subject.CommonName, certificate.Subject.String()))
+		if end.IsZero() || certificate.NotAfter.Before(end) {
+			end = certificate.NotAfter
+		}
+	}
+	detail := fmt.Sprintf("TLS chain %s, good until %s", strings.Join(names, " < "), end.UTC().Format(time.DateOnly))
+	if time.Until(end) < certificateSoon {
+		return []Finding{{subject, false, detail + ": renew it"}}
+	}
+	return []Finding{{subject, true, detail}}
+}
+
+// vendor is what the rootDSE says (RFC 3045). OpenLDAP and Active Directory say
+// nothing; the latter is known by an attribute of its own.
+func vendor(root *ldap.Entry) string {
+	name := root.GetEqualFoldAttributeValue("vendorName") + " " + root.GetEqualFoldAttributeValue("vendorVersion")
+	if root.GetEqualFoldAttributeValue("forestFunctionality") != "" {
+		name += " Active Directory"
+	}
+	return cmp.Or(strings.TrimSpace(name), "not told")
+}
+
+func inspectBase(c *conn, subject, key, dn string) Finding {
+	if _, err := readEntry(c, dn, []string{"1.1"}); err != nil {
+		return Finding{subject, false, fmt.Sprintf("%s: reading %s: %v; check its spelling and the service account's rights", key, dn, err)}
+	}
+	return Finding{subject, true, fmt.Sprintf("%s: %s is there", key, dn)}
+}
+
+var (
+	filterAttribute = regexp.MustCompile(`\(\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:[~<>]?=|:)`)
+	// schemaNames takes the names out of an attribute type: one in quotes, or
+	// several in parentheses (RFC 4512 4.1.2).
+	schemaNames = regexp.MustCompile(`\bNAME\s+(?:'([^']*)'|\(([^)]*)\))`)
+)
+
+// inspectSchema looks for the attributes of the filters in the server's schema,
+// because servers take an unknown one for "matches nobody".
+func (d *LDAP) inspectSchema(c *conn, subject, dn string) Finding {
+	if dn == "" {
+		return Finding{subject, true, "it does not show its schema: attributes are not checked"}
+	}
+	schema, err := readEntry(c, dn, []string{"attributeTypes"})
+	if err != nil {
+		return Finding{subject, false, "reading its schema: " + err.Error()}
+	}
+	known := map[string]bool{}
+	for _, definition := range schema.GetEqualFoldAttributeValues("attributeTypes") {
+		if names := schemaNames.FindStringSubmatch(definition); names != nil {
+			for _, name := range strings.Fields(names[1] + " " + names[2]) {
+				known[strings.ToLower(strings.Trim(name, "'"))] = true
+			}
+		}
+	}
+	for _, use := range d.attributeUses() {
+		if len(known) > 0 && !known[strings.ToLower(use.name)] {
+			return Finding{subject, false, fmt.Sprintf("%s: its schema has no attribute %s", use.key, use.name)}
+		}
+	}
+	return Finding{subject, true, fmt.Sprintf("every attribute of the filters is in its schema (%d known)", len(known))}
+}
+
+// attributeUse is an attribute and the config key that names it.
+type attributeUse struct{ key, name string }
+
+func (d *LDAP) attributeUses() []attributeUse {
+	uses := []attributeUse{{"users.username_attribute", d.cfg.UsernameAttribute}}
+	add := func(key, filter string) {
+		for _, match := range filterAttribute.FindAllStringSubmatch(filter, -1) {
+			uses = append(uses, attributeUse{key, match[1]})
+		}
+	}
+	add("users.filter", d.cfg.UsersFilter)
+	if d.cfg.GroupsBase != "" {
+		add("groups.filter", d.cfg.GroupsFilter)
+		uses = append(uses, attributeUse{"groups.name_attribute", d.cfg.GroupsNameAttribute})
+	}
+	return uses
+}
+
+func readEntry(c *conn, dn string, attributes []string) (*ldap.Entry, error) {
+	result, err := c.ldap.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 3, false,
+		"(objectClass=*)", attributes, nil))
+	if err != nil {
+		return nil, err
+	}
+	if len(result.Entries) != 1 {
+		return nil, fmt.Errorf("%q is not readable", dn)
+	}
+	return result.Entries[0], nil
+}

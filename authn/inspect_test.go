@@ -1,0 +1,52 @@
+package authn_test
+
+import (
+	"strings"
+	"testing"
+
+	"gatehouse/authn"
+	"gatehouse/authn/authntest"
+)
+
+// TestInspect: a good directory has no fault, and each broken one has the one
+// that its operator needs to read.
+func TestInspect(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	for _, test := range []struct {
+		name   string
+		change func(*authn.LDAPConfig)
+		want   string // in the only fault; "": there is none
+	}{
+		{"good", func(*authn.LDAPConfig) {}, ""},
+		{"good ldaps", func(c *authn.LDAPConfig) { c.Servers = []string{s.TLSURL()}; c.GroupsBase = authntest.GroupsDN }, "renew it"},
+		{"down", func(c *authn.LDAPConfig) { c.Servers = []string{"ldap://127.0.0.1:1"} }, "connection refused"},
+		{"unknown CA", func(c *authn.LDAPConfig) { c.Servers, c.Roots = []string{s.TLSURL()}, nil }, "ca_file"},
+		{"bad service password", func(c *authn.LDAPConfig) { c.BindPassword = "sesame" }, "bind_password_file"},
+		{"bad base", func(c *authn.LDAPConfig) { c.UsersBase = "ou=nowhere,dc=example,dc=com" }, "users.base"},
+		{"bad groups base", func(c *authn.LDAPConfig) { c.GroupsBase = "ou=nowhere,dc=example,dc=com" }, "groups.base"},
+		{"unknown attribute", func(c *authn.LDAPConfig) { c.UsersFilter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := config(s)
+			test.change(&cfg)
+			findings := open(t, cfg).Inspect(t.Context())
+			var faults []string
+			for _, finding := range findings {
+				if !finding.OK {
+					faults = append(faults, finding.Detail)
+				}
+				if strings.Contains(finding.Detail, "sesame") {
+					t.Errorf("a finding shows the password: %s", finding.Detail)
+				}
+			}
+			switch {
+			case len(findings) == 0:
+				t.Error("nothing found")
+			case test.want == "" && len(faults) > 0:
+				t.Errorf("faults: %q", faults)
+			case test.want != "" && (len(faults) != 1 || !strings.Contains(faults[0], test.want)):
+				t.Errorf("faults: %q, want one with %q", faults, test.want)
+			}
+		})
+	}
+}

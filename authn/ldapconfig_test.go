@@ -1,0 +1,96 @@
+package authn
+
+import (
+	"errors"
+	"slices"
+	"testing"
+)
+
+// TestNewLDAPFaults: each faulty value is told under its own key, all at once.
+func TestNewLDAPFaults(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*LDAPConfig)
+		want   []string
+	}{
+		{"good", func(*LDAPConfig) {}, nil},
+		{"empty", func(c *LDAPConfig) { *c = LDAPConfig{} }, []string{"servers", "users.base", "users.filter"}},
+		{"preset fills the filter", func(c *LDAPConfig) { c.Preset, c.UsersFilter = "ad", "" }, nil},
+		{"unknown preset", func(c *LDAPConfig) { c.Preset = "novell" }, []string{"preset"}},
+		{"plain text off loopback", func(c *LDAPConfig) { c.Servers = []string{"ldap://127.0.0.1", "ldap://ldap.example.com"} }, []string{"servers[1]"}},
+		{"plain text allowed", func(c *LDAPConfig) { c.Servers, c.AllowPlaintext = []string{"ldap://ldap.example.com"}, true }, nil},
+		{"StartTLS off loopback", func(c *LDAPConfig) { c.Servers, c.StartTLS = []string{"ldap://ldap.example.com"}, true }, nil},
+		{"loopback names", func(c *LDAPConfig) {
+			c.Servers = []string{"ldap://[::1]:3389", "ldap://localhost", "ldapi://%2Frun%2Fldapi"}
+		}, nil},
+		{"a name that only looks like loopback", func(c *LDAPConfig) { c.Servers = []string{"ldap://127.0.0.1.example.com"} }, []string{"servers[0]"}},
+		{"StartTLS over TLS", func(c *LDAPConfig) { c.Servers, c.StartTLS = []string{"ldaps://x", "ldapi://%2Fx"}, true }, []string{"servers[0]", "servers[1]"}},
+		{"no URLs", func(c *LDAPConfig) {
+			c.Servers = []string{"127.0.0.1", "http://x", "ldaps://", "ldaps://x/dc=y", "ldaps://u:p@x", "ldapi://", "ldaps://x:y"}
+		}, []string{"servers[0]", "servers[1]", "servers[2]", "servers[3]", "servers[4]", "servers[5]", "servers[6]"}},
+		{"bind_dn alone", func(c *LDAPConfig) { c.BindDN = "cn=x" }, []string{"bind_dn"}},
+		{"bind_dn no DN", func(c *LDAPConfig) { c.BindDN, c.BindPassword = "x", "y" }, []string{"bind_dn"}},
+		{"bind_dn of AD", func(c *LDAPConfig) { c.BindDN, c.BindPassword = `EXAMPLE\x`, "y" }, nil},
+		{"base no DN", func(c *LDAPConfig) { c.UsersBase = "example.com" }, []string{"users.base"}},
+		{"filter without login", func(c *LDAPConfig) { c.UsersFilter = "(uid=mozart)" }, []string{"users.filter"}},
+		{"filter open", func(c *LDAPConfig) { c.UsersFilter = "(&(uid={login})" }, []string{"users.filter"}},
+		{"two filters", func(c *LDAPConfig) { c.UsersFilter = "(uid={login})(a=b)" }, []string{"users.filter"}},
+		{"pattern", func(c *LDAPConfig) { c.LoginPattern = "[" }, []string{"users.login_pattern"}},
+		{"attribute", func(c *LDAPConfig) { c.UsernameAttribute = "uid)(x" }, []string{"users.username_attribute"}},
+		{"nested without base", func(c *LDAPConfig) { c.GroupsNested = true }, []string{"groups.base"}},
+		{"groups", func(c *LDAPConfig) { c.GroupsBase, c.GroupsFilter, c.GroupsNameAttribute = "x", "(member=x)", "-" },
+			[]string{"groups.base", "groups.filter", "groups.name_attribute"}},
+		{"nested by name", func(c *LDAPConfig) {
+			c.GroupsBase, c.GroupsFilter, c.GroupsNested = "dc=x", "(memberUid={username})", true
+		}, []string{"groups.filter"}},
+		{"timeout", func(c *LDAPConfig) { c.Timeout = -1 }, []string{"timeout"}},
+	} {
+		cfg := LDAPConfig{Name: "example", Servers: []string{"ldap://127.0.0.1"}, UsersBase: "dc=example,dc=com", UsersFilter: "(uid={login})"}
+		test.change(&cfg)
+		d, err := NewLDAP(cfg)
+		if keys := keysOf(err); !slices.Equal(keys, test.want) {
+			t.Errorf("%s: faults %q (%v), want %q", test.name, keys, err, test.want)
+		}
+		if (d == nil) != (len(test.want) > 0) {
+			t.Errorf("%s: directory %v beside %v", test.name, d, err)
+		}
+		if d != nil {
+			d.Close()
+		}
+	}
+}
+
+// keysOf are the keys of the KeyErrors in err, sorted.
+func keysOf(err error) []string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var keys []string
+	for _, one := range joined.Unwrap() {
+		var fault *KeyError
+		if errors.As(one, &fault) {
+			keys = append(keys, fault.Key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// TestLookupFilter: a person is looked up by his canonical name, under the
+// operator's conditions, whatever his login was.
+func TestLookupFilter(t *testing.T) {
+	for _, test := range []struct{ filter, want string }{
+		{"(&(uid={login})(x=y))", `(&(uid=a\2ab)(&(uid=a\2ab)(x=y)))`},
+		{"(|(UID={login})(mail={login}))", `(&(uid=a\2ab)(|(UID=a\2ab)(mail=a\2ab)))`},
+		{"(&(mail={login})(x=y))", `(&(uid=a\2ab)(&(mail=*)(x=y)))`},
+	} {
+		d := &LDAP{cfg: LDAPConfig{UsernameAttribute: "uid", UsersFilter: test.filter}}
+		if got := d.lookupFilter("a*b"); got != test.want {
+			t.Errorf("%s: %s, want %s", test.filter, got, test.want)
+		}
+	}
+	if got := expand("(|(a={dn})(b={username}))", "{dn}", "{username}", "{username}", "(x)"); got != `(|(a={username})(b=\28x\29))` {
+		t.Errorf("a value was expanded again: %s", got)
+	}
+}
