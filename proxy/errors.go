@@ -72,10 +72,10 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: "too many failed logins", retry: throttled.RetryAfter, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
 		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the directory cannot be asked now", retry: 5 * time.Second, cause: err}
+	case errors.Is(err, tokens.ErrInvalidToken): // before unknown user, which it wraps where its person is gone
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token is not valid (any more)", challenge: true, reason: "invalid_token", cause: err}
 	case errors.Is(err, authn.ErrInvalidCredentials), errors.Is(err, authn.ErrUnknownUser):
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true, cause: err}
-	case errors.Is(err, tokens.ErrInvalidToken):
-		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token is not valid (any more)", challenge: true, reason: "invalid_token", cause: err}
 	case errors.Is(err, tokens.ErrInvalidRequest):
 		return &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: err.Error(), cause: err}
 	case errors.Is(err, context.Canceled):

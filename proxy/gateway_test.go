@@ -561,3 +561,17 @@ func TestForwardedFor(t *testing.T) {
 		t.Errorf("plain HTTP from afar: %v", err)
 	}
 }
+
+// TestGone: the token of a person who is no longer there is an invalid token, and
+// not a wrong password.
+func TestGone(t *testing.T) {
+	h := newHouse(t, nil)
+	text, _, err := h.keyring.Issue(tokens.Token{Kind: tokens.Access, Subject: authn.Ref{Directory: "local", Username: "alice", ID: "another"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, _ := h.do(h.request("GET", "/v2/team/app/tags/list", text, nil))
+	if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != 401 || !strings.HasSuffix(c, `,error="invalid_token"`) {
+		t.Errorf("%d %q", resp.StatusCode, c)
+	}
+}
