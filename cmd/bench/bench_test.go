@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +24,11 @@ func TestParse(t *testing.T) {
 		{"more", false},
 		{"-unknown", false},
 	} {
-		if _, err := parse(strings.Fields(c.arguments)); (err == nil) != c.good {
+		if _, err := parse(strings.Fields(c.arguments), io.Discard); (err == nil) != c.good {
 			t.Errorf("%q: %v", c.arguments, err)
 		}
 	}
-	o, err := parse([]string{"-blob", "2"})
+	o, err := parse([]string{"-blob", "2"}, io.Discard)
 	if err != nil || o.blobSize != 2<<20 || o.sample != time.Second {
 		t.Errorf("got %+v, %v", o, err)
 	}

@@ -39,7 +39,7 @@ type options struct {
 }
 
 func main() {
-	o, err := parse(os.Args[1:])
+	o, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -54,9 +54,10 @@ func main() {
 	}
 }
 
-func parse(arguments []string) (options, error) {
+func parse(arguments []string, messages io.Writer) (options, error) {
 	var o options
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
+	set.SetOutput(messages)
 	set.IntVar(&o.rounds, "rounds", 5, "samples of each measure by each way")
 	set.DurationVar(&o.sample, "sample", time.Second, "least `time` of one sample")
 	mebibytes := set.Int("blob", 128, "size of the blob in `MiB`")
@@ -69,7 +70,7 @@ func parse(arguments []string) (options, error) {
 	}
 	o.blobSize = *mebibytes << 20
 	if set.NArg() > 0 || o.rounds < 1 || *mebibytes < 1 || o.workers < 1 || o.sample < 0 {
-		fmt.Fprintln(set.Output(), "Example: go run ./cmd/bench -rounds 9 -blob 256")
+		fmt.Fprintln(messages, "Example: go run ./cmd/bench -rounds 9 -blob 256")
 		set.Usage()
 		return o, errors.New("usage")
 	}
