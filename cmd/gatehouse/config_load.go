@@ -260,7 +260,9 @@ func (l *loaded) checkDirectories() {
 		seen[d.Name] = i
 		_, static := l.places[key+".static"]
 		switch {
-		case static == (d.LDAP != nil) && !l.faulty(key+".ldap") && !l.faulty(key):
+		case static && d.LDAP != nil:
+			l.fault(key, "has static and ldap; make two directories of it")
+		case !static && d.LDAP == nil && !l.faulty(key+".ldap") && !l.faulty(key):
 			l.fault(key, "needs either static or ldap")
 		case d.LDAP != nil:
 			l.checkLDAP(key+".ldap", d.LDAP)

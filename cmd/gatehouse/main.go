@@ -93,7 +93,10 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		Example: "  gatehouse help explain",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			cmd, _, err := root.Find(args)
+			cmd, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("no help for %q", rest[0])
+			}
 			if err != nil {
 				return err
 			}
