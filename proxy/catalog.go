@@ -161,7 +161,7 @@ func catalogCursor(links, names []string) (string, error) {
 			return values.Get("last"), nil
 		}
 	}
-	return "", upstreamError(http.StatusBadGateway, "the registry behind gave a catalog page without a cursor", fmt.Errorf("Link %q after %d names", links[0], len(names)))
+	return "", upstreamError(http.StatusBadGateway, "the registry behind gave a catalog page without a cursor", fmt.Errorf("the link %q after %d names", links[0], len(names)))
 }
 
 // Ready asks the upstream whether it is there: anything but a fault of its own

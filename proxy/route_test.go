@@ -10,10 +10,7 @@ import (
 	"gatehouse/authz"
 )
 
-var (
-	digestA = "sha256:" + strings.Repeat("a", 64)
-	digestB = "sha256:" + strings.Repeat("b", 64)
-)
+var digestA = "sha256:" + strings.Repeat("a", 64)
 
 // status is what a refusal would be answered with; 0 is none.
 func status(err error) (int, string) {

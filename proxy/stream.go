@@ -1,13 +1,12 @@
 package proxy
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"context"
 )
 
 // Bodies have no time limit in all, since a layer may take an hour; but each has
