@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-ldap/ldap/v3"
-
 	"gatehouse/authn"
 )
 
@@ -140,9 +138,9 @@ func findDirectory(name string, directories map[string]string) (string, error) {
 
 // normalizeDN gives the spelling that authn.Group.DN has.
 func normalizeDN(text string) (string, error) {
-	parsed, err := ldap.ParseDN(text)
-	if err != nil {
-		return "", fmt.Errorf("%q is no distinguished name (RFC 4514): %w", text, err)
+	dn, ok := authn.NormalizeDN(text)
+	if !ok {
+		return "", fmt.Errorf("%q is no distinguished name (RFC 4514)", text)
 	}
-	return strings.ToLower(parsed.String()), nil
+	return dn, nil
 }

@@ -1,0 +1,350 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"gatehouse/authn"
+)
+
+// The tests write rules as one line: actions, repositories and people, each a
+// list with spaces, and options behind.
+func allow(actions, repositories, to string, more ...func(*Rule)) Rule {
+	r := Rule{Allow: strings.Fields(actions), Repositories: strings.Fields(repositories), To: strings.Fields(to)}
+	for _, m := range more {
+		m(&r)
+	}
+	return r
+}
+
+func deny(actions, repositories, to string, more ...func(*Rule)) Rule {
+	r := allow(actions, repositories, to, more...)
+	r.Allow, r.Deny = nil, r.Allow
+	return r
+}
+
+func tags(list string) func(*Rule)     { return func(r *Rule) { r.Tags = strings.Fields(list) } }
+func networks(list string) func(*Rule) { return func(r *Rule) { r.Networks = strings.Fields(list) } }
+func except(list string) func(*Rule)   { return func(r *Rule) { r.Except = strings.Fields(list) } }
+
+// policy compiles rules, whose positions are p:1, p:2 and so on.
+func policy(t interface{ Fatalf(string, ...any) }, rules ...Rule) *Policy {
+	for i := range rules {
+		rules[i].Position = fmt.Sprintf("p:%d", i+1)
+	}
+	p, err := New(Config{Rules: rules, Directories: []string{"local", "example"}})
+	if p == nil {
+		t.Fatalf("New: %v", err)
+	}
+	return p
+}
+
+const releaseDN = "cn=release,ou=groups,dc=example,dc=com"
+
+var (
+	anonymous = authn.Identity{}
+	admin     = authn.Identity{Directory: "local", Username: "admin", Groups: []authn.Group{{Name: "admins"}}}
+	mozart    = authn.Identity{Directory: "example", Username: "mozart", Groups: []authn.Group{{Name: "release", DN: releaseDN}, {Name: "team-a", DN: "cn=team-a,dc=example"}}}
+	bach      = authn.Identity{Directory: "example", Username: "bach"}
+	people    = map[string]authn.Identity{"-": anonymous, "admin": admin, "mozart": mozart, "bach": bach}
+)
+
+// request reads "mozart push a/b:v1,v2 @10.0.0.1".
+func request(text string) (authn.Identity, Request) {
+	f := strings.Fields(text)
+	name, list, tagged := strings.Cut(f[2], ":")
+	r := Request{Repository: name, Action: Action(f[1])}
+	if tagged {
+		r.Tags = strings.Split(list, ",")
+	}
+	if len(f) > 3 {
+		r.Source = netip.MustParseAddr(f[3][1:])
+	}
+	return people[f[0]], r
+}
+
+func TestDecide(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rules []Rule
+		want  map[string]string // the request to +rule or -rule
+	}{
+		{"nothing is allowed that no rule allows", nil, map[string]string{"admin pull a": "-", "- pull a": "-"}},
+		{"actions", []Rule{allow("pull push", "**", "authenticated"), allow("*", "x", "user:admin")}, map[string]string{
+			"bach pull a": "+p:1", "bach push a": "+p:1", "bach delete a": "-", "admin delete x": "+p:2", "admin delete a": "-",
+			"- pull a": "-", "bach admin a": "-", "bach PULL a": "-",
+		}},
+		{"people", []Rule{allow("pull", "everyone", "everyone"), allow("pull", "signed", "authenticated"), allow("pull", "user", "user:Mozart"),
+			allow("pull", "bound", "user:local/mozart"), allow("pull", "group", "group:RELEASE"), allow("pull", "boundgroup", "group:example/release"),
+			allow("pull", "othergroup", "group:local/release"), allow("pull", "dn", "group:CN=Release,OU=groups,DC=example,DC=com"), allow("pull", "dn2", "group:example/"+releaseDN),
+			allow("pull", "dir", "directory:example")}, map[string]string{
+			"- pull everyone": "+p:1", "bach pull everyone": "+p:1", "- pull signed": "-", "bach pull signed": "+p:2", "mozart pull user": "+p:3", "bach pull user": "-",
+			"mozart pull bound": "-", "mozart pull group": "+p:5", "bach pull group": "-", "mozart pull boundgroup": "+p:6", "mozart pull othergroup": "-",
+			"mozart pull dn": "+p:8", "bach pull dn": "-", "mozart pull dn2": "+p:9", "mozart pull dir": "+p:10", "admin pull dir": "-", "- pull dir": "-",
+		}},
+		{"except", []Rule{allow("pull", "**", "authenticated", except("group:release user:admin"))}, map[string]string{
+			"bach pull a": "+p:1", "mozart pull a": "-", "admin pull a": "-",
+		}},
+		{"a deny wins wherever it stands", []Rule{deny("push", "prod/**", "authenticated", except("group:release")), allow("*", "**", "authenticated"), deny("*", "secret/**", "everyone")}, map[string]string{
+			"bach push prod": "-p:1", "bach push prod/a": "-p:1", "mozart push prod/a": "+p:2", "bach pull prod/a": "+p:2", "admin pull secret/x": "-p:3", "- pull secret/x": "-p:3",
+		}},
+		{"own namespaces", []Rule{allow("*", "users/{user}/** groups/{group}/**", "authenticated")}, map[string]string{
+			"bach push users/bach/a": "+p:1", "bach push users/mozart/a": "-", "mozart push groups/team-a/x": "+p:1", "mozart push groups/team-b/x": "-", "bach push groups/team-a/x": "-",
+		}},
+		{"allowed tags", []Rule{allow("push delete", "a", "authenticated", tags("dev-* latest")), allow("push", "a", "user:mozart", tags("v*"))}, map[string]string{
+			"bach push a:dev-1": "+p:1", "bach push a:latest": "+p:1", "bach push a:v1": "-", "bach push a": "+p:1", "bach delete a:dev-1": "+p:1", "bach delete a": "-",
+			"mozart push a:v1": "+p:2", "mozart push a:dev-1,v1": "+p:1", "mozart push a:v1,dev-1": "+p:2", "mozart push a:v1,x": "-", "bach push a:dev-1,v1": "-", "bach push b": "-",
+		}},
+		{"denied tags", []Rule{allow("*", "**", "authenticated"), deny("push delete", "prod/**", "authenticated", tags("v*"), except("group:release"))}, map[string]string{
+			"bach push prod/a:dev": "+p:1", "bach push prod/a:v1": "-p:2", "bach push prod/a:dev,v1": "-p:2", "bach push prod/a": "+p:1", "bach delete prod/a": "-p:2",
+			"bach delete prod/a:dev": "+p:1", "mozart delete prod/a:v1": "+p:1", "bach pull prod/a:v1": "+p:1", "bach push other:v1": "+p:1", "bach push prod/a:V1": "+p:1",
+		}},
+		{"own tags", []Rule{allow("push", "a", "authenticated", tags("{user}-*"))}, map[string]string{"bach push a:bach-1": "+p:1", "bach push a:mozart-1": "-"}},
+		{"networks", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8 2001:db8::/32 192.0.2.1 ::ffff:172.16.0.0/108")), deny("pull", "a", "everyone", networks("10.6.6.0/24"))}, map[string]string{
+			"- pull a @10.1.1.1": "+p:1", "- pull a @11.1.1.1": "-", "- pull a": "-", "- pull a @2001:db8::1": "+p:1", "- pull a @2001:db9::1": "-", "- pull a @192.0.2.1": "+p:1",
+			"- pull a @192.0.2.2": "-", "- pull a @::ffff:10.1.1.1": "+p:1", "- pull a @2001:db8::1%eth0": "+p:1", "- pull a @10.6.6.6": "-p:2", "- pull a @172.16.1.1": "+p:1",
+		}},
+		{"a deny by network does not match without an address", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("0.0.0.0/0"))}, map[string]string{
+			"- pull a": "+p:1", "- pull a @192.0.2.1": "-p:2", "- pull a @2001:db8::1": "+p:1",
+		}},
+		{"names outside the grammar", []Rule{allow("*", "**", "everyone")}, map[string]string{"- pull A": "-", "- pull a/../b": "-", "- pull a//b": "-", "- pull a/b": "+p:1"}},
+	} {
+		p := policy(t, c.rules...)
+		for text, want := range c.want {
+			id, r := request(text)
+			if d := p.Decide(id, r); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
+				t.Errorf("%s: %q is %+v, want %s", c.name, text, d, want)
+			}
+		}
+	}
+	if d := policy(t, allow("*", "**", "authenticated")).Decide(admin, Request{Action: Catalog}); !d.Allowed {
+		t.Error("Decide does not know the catalog")
+	}
+	if d := (&Policy{}).Decide(admin, Request{Repository: "a", Action: Pull}); d.Allowed {
+		t.Error("the zero Policy allows")
+	}
+}
+
+func TestGrant(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		rules       []Rule
+		who, source string
+		asked, want string
+	}{
+		{"empty policy", nil, "admin", "", "repository:a:*", ""},
+		{"part of it", []Rule{allow("pull", "a/**", "authenticated")}, "bach", "", "repository:a/x:pull,push repository:b:pull", "repository:a/x:pull"},
+		{"all of it", []Rule{allow("*", "**", "authenticated")}, "bach", "", "repository:a:*", "repository:a:pull,push,delete"},
+		{"no more than asked", []Rule{allow("*", "**", "authenticated")}, "bach", "", "repository:a:pull", "repository:a:pull"},
+		{"an allow with tags grants", []Rule{allow("push delete", "a", "authenticated", tags("dev-*"))}, "bach", "", "repository:a:*", "repository:a:push,delete"},
+		{"a deny with tags takes nothing", []Rule{allow("*", "**", "authenticated"), deny("push delete", "a", "authenticated", tags("v*"))}, "bach", "", "repository:a:*", "repository:a:pull,push,delete"},
+		{"a deny takes", []Rule{deny("push", "a", "authenticated"), allow("*", "**", "authenticated")}, "bach", "", "repository:a:*", "repository:a:pull,delete"},
+		{"within the network", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "10.1.1.1", "repository:a:pull", "repository:a:pull"},
+		{"outside of it", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "11.1.1.1", "repository:a:pull", ""},
+		{"no address", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "", "repository:a:pull", ""},
+		{"the catalog, signed in", nil, "bach", "", "registry:catalog:*", "registry:catalog:*"},
+		{"the catalog, anonymous", []Rule{allow("pull", "public/**", "everyone")}, "-", "", "registry:catalog:*", "registry:catalog:*"},
+		{"anonymous push only", []Rule{allow("push", "drop/**", "everyone")}, "-", "", "registry:catalog:*", ""},
+		{"a deny to everyone", []Rule{deny("pull", "**", "everyone")}, "-", "", "registry:catalog:*", ""},
+		{"pull for the signed in", []Rule{allow("pull", "**", "authenticated")}, "-", "", "registry:catalog:* repository:a:pull", ""},
+	} {
+		asked, err := ParseScope([]string{c.asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, _ := netip.ParseAddr(c.source)
+		if got := policy(t, c.rules...).Grant(people[c.who], asked, source); got.String() != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	p := policy(t,
+		allow("pull push", "**", "authenticated"),
+		deny("push delete", "prod/**", "authenticated", tags("v* release-*"), except("group:release")),
+		deny("pull", "**", "authenticated", networks("192.0.2.0/24")),
+		allow("delete", "prod/**", "authenticated", tags("dev"), networks("10.0.0.0/8")))
+	for text, want := range map[string]string{
+		"bach push prod/a":                 "+p:1|p:2 denies push,delete if the tag is v* or release-*",
+		"bach push prod/a:dev":             "+p:1",
+		"bach push prod/a:v1":              "-p:2",
+		"mozart push prod/a":               "+p:1",
+		"bach push x":                      "+p:1",
+		"bach pull x":                      "+p:1|p:3 denies pull if the client is in 192.0.2.0/24",
+		"bach pull x @10.0.0.1":            "+p:1",
+		"bach pull x @192.0.2.1":           "-p:3",
+		"mozart delete prod/a":             "-|p:4 allows delete if the tag is dev and the client is in 10.0.0.0/8",
+		"mozart delete prod/a @10.0.0.1":   "-|p:4 allows delete if the tag is dev",
+		"mozart delete prod/a @11.0.0.1":   "-",
+		"mozart delete prod/a:dev":         "-|p:4 allows delete if the client is in 10.0.0.0/8",
+		"mozart delete prod/a:v1":          "-",
+		"bach delete prod/a:dev @10.1.1.1": "+p:4",
+		"- push prod/a":                    "-",
+	} {
+		id, r := request(text)
+		e := p.Explain(id, r)
+		got := "-" + e.Rule
+		if e.Allowed {
+			got = "+" + e.Rule
+		}
+		if got = strings.Join(append([]string{got}, e.Conditions...), "|"); got != want {
+			t.Errorf("%q: %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestNewFaults(t *testing.T) {
+	ok := allow("pull", "**", "everyone")
+	with := func(change func(*Rule)) []Rule { r := ok; change(&r); return []Rule{ok, r} }
+	for _, c := range []struct {
+		name  string
+		rules []Rule
+		want  string // "key: part of the text", with ! before a warning
+	}{
+		{"no rules", nil, "!: everything is refused"},
+		{"neither", with(func(r *Rule) { r.Allow = nil }), "[1]: allow or deny"},
+		{"both", with(func(r *Rule) { r.Deny = []string{"pull"} }), "[1]: either"},
+		{"unknown action", with(func(r *Rule) { r.Allow = []string{"pull", "admin"} }), `[1].allow[1]: unknown action "admin"; there are pull, push, delete`},
+		{"no repositories", with(func(r *Rule) { r.Repositories = nil }), "[1].repositories: needs"},
+		{"bad pattern", with(func(r *Rule) { r.Repositories = []string{"a", "a**"} }), "[1].repositories[1]: whole component"},
+		{"upper case", with(func(r *Rule) { r.Repositories = []string{"Team/**"} }), "![1].repositories[0]: can never match"},
+		{"no one", with(func(r *Rule) { r.To = nil }), "[1].to: somebody"},
+		{"unknown subject", with(func(r *Rule) { r.To = []string{"everyone", "all"} }), "[1].to[1]: none of"},
+		{"empty name", with(func(r *Rule) { r.To = []string{"user:"} }), "[1].to[0]: missing"},
+		{"empty name behind a directory", with(func(r *Rule) { r.To = []string{"user:local/"} }), "[1].to[0]: missing"},
+		{"spaces", with(func(r *Rule) { r.To = []string{"user: admin"} }), "[1].to[0]: spaces"},
+		{"wildcard", with(func(r *Rule) { r.Except = []string{"user:*"} }), "[1].except[0]: wildcards"},
+		{"unknown directory", with(func(r *Rule) { r.To = []string{"directory:corp"} }), `[1].to[0]: no directory "corp"; there are: example, local`},
+		{"unknown directory of a user", with(func(r *Rule) { r.To = []string{"user:corp/x"} }), `[1].to[0]: no directory "corp"`},
+		{"unknown directory of a DN", with(func(r *Rule) { r.To = []string{"group:corp/cn=x"} }), `[1].to[0]: no directory "corp"`},
+		{"no DN", with(func(r *Rule) { r.To = []string{"group:cn=x,,"} }), "[1].to[0]: distinguished name"},
+		{"bare user", with(func(r *Rule) { r.To = []string{"user:x"} }), "![1].to[0]: several directories"},
+		{"bare group", with(func(r *Rule) { r.Except = []string{"group:x"} }), "![1].except[0]: several directories"},
+		{"pull with tags", with(func(r *Rule) { r.Tags = []string{"v*"} }), "[1].tags: pull by digest"},
+		{"star with tags", with(func(r *Rule) { r.Allow, r.Deny, r.Tags = nil, []string{"*"}, []string{"v*"} }), "[1].tags: pull by digest"},
+		{"tag with a slash", with(func(r *Rule) { r.Allow, r.Tags = []string{"push"}, []string{"v/1"} }), "[1].tags[0]: no /"},
+		{"no network", with(func(r *Rule) { r.Networks = []string{"10.0.0.0/33"} }), "[1].networks[0]: no network"},
+		{"host bits", with(func(r *Rule) { r.Networks = []string{"10.0.0.1/8"} }), "![1].networks[0]: bits are set"},
+	} {
+		p, err := New(Config{Rules: c.rules, Directories: []string{"local", "example"}})
+		var fault *authn.KeyError
+		if !errors.As(err, &fault) {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		want, warning := strings.CutPrefix(c.want, "!")
+		key, text, _ := strings.Cut(want, ": ")
+		if fault.Key != key || !strings.Contains(fault.Err.Error(), text) || fault.Warning != warning || (p != nil) != warning {
+			t.Errorf("%s: %v (warning %v, policy %v), want %s", c.name, fault, fault.Warning, p != nil, c.want)
+		}
+	}
+	if _, err := New(Config{Rules: []Rule{allow("pull", "**", "user:x")}, Directories: []string{"one"}}); err != nil {
+		t.Errorf("a bare name with one directory: %v", err)
+	}
+	_, err := New(Config{Rules: []Rule{{}, allow("x", "a//b", "user:")}})
+	if n := len(err.(interface{ Unwrap() []error }).Unwrap()); n != 6 {
+		t.Errorf("%d faults are told at once: %v", n, err)
+	}
+}
+
+// The generators draw from few names, so that rules and requests often meet.
+var (
+	genActions = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"pull", "push", "delete"}), 1, 3, rapid.ID)
+	genRule    = rapid.Custom(func(t *rapid.T) Rule {
+		r := Rule{
+			Allow:        genActions.Draw(t, "actions"),
+			Repositories: rapid.SliceOfN(rapid.SampledFrom([]string{"**", "a", "a/*", "*/b", "{user}/**", "**/{group}"}), 1, 2).Draw(t, "repositories"),
+			To:           rapid.SliceOfN(rapid.SampledFrom([]string{"everyone", "authenticated", "user:bach", "group:release", "directory:local"}), 1, 2).Draw(t, "to"),
+			Except:       rapid.SliceOfN(rapid.SampledFrom([]string{"user:mozart", "directory:example"}), 0, 1).Draw(t, "except"),
+			Networks:     rapid.SliceOfN(rapid.SampledFrom([]string{"10.0.0.0/8", "192.0.2.1"}), 0, 1).Draw(t, "networks"),
+		}
+		if !slices.Contains(r.Allow, "pull") {
+			r.Tags = rapid.SliceOfN(rapid.SampledFrom([]string{"v*", "latest", "{user}"}), 0, 2).Draw(t, "tags")
+		}
+		if rapid.Bool().Draw(t, "deny") {
+			r.Allow, r.Deny = nil, r.Allow
+		}
+		return r
+	})
+	genPerson  = rapid.SampledFrom([]authn.Identity{anonymous, admin, mozart, bach})
+	genSource  = rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")})
+	genRequest = rapid.Custom(func(t *rapid.T) Request {
+		return Request{
+			Repository: rapid.SampledFrom([]string{"a", "b", "a/b", "bach/a", "x/release", "x/y/b"}).Draw(t, "repository"),
+			Action:     rapid.SampledFrom([]Action{Pull, Push, Delete}).Draw(t, "action"),
+			Tags:       rapid.SliceOfN(rapid.SampledFrom([]string{"v1", "latest", "bach", "x"}), 0, 2).Draw(t, "tags"),
+			Source:     genSource.Draw(t, "source"),
+		}
+	})
+)
+
+// TestProperties: the empty policy refuses all, another allow never takes away,
+// another deny never gives, order does not matter, and what is allowed under /v2/
+// can be granted at the realm, within what was asked.
+func TestProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rules := rapid.SliceOfN(genRule, 0, 5).Draw(t, "rules")
+		more := genRule.Draw(t, "more")
+		id, r := genPerson.Draw(t, "who"), genRequest.Draw(t, "request")
+		before := policy(t, rules...).Decide(id, r)
+		after := policy(t, append(slices.Clone(rules), more)...).Decide(id, r)
+		back := slices.Clone(rules)
+		slices.Reverse(back)
+		asked, _ := ParseScope([]string{"repository:" + r.Repository + ":" + string(r.Action)})
+		granted := policy(t, rules...).Grant(id, asked, r.Source)
+		switch {
+		case policy(t).Decide(id, r).Allowed:
+			t.Fatalf("the empty policy allows %+v", r)
+		case len(more.Allow) > 0 && before.Allowed && !after.Allowed:
+			t.Fatalf("an allow took %+v away", r)
+		case len(more.Deny) > 0 && !before.Allowed && after.Allowed:
+			t.Fatalf("a deny gave %+v", r)
+		case policy(t, back...).Decide(id, r).Allowed != before.Allowed:
+			t.Fatalf("the order of rules decides on %+v", r)
+		case before.Allowed && !granted.Allows(r.Repository, r.Action):
+			t.Fatalf("%+v is allowed but not granted", r)
+		case !granted.Empty() && granted.String() != asked.String():
+			t.Fatalf("granted %q of %q", granted, asked)
+		}
+	})
+}
+
+// twentyRules are a policy of a usual size, of which the last rule allows.
+func twentyRules() []Rule {
+	var rules []Rule
+	for i := range 17 {
+		rules = append(rules, allow("pull push", fmt.Sprintf("team-%d/**", i), fmt.Sprintf("group:example/team-%d", i)))
+	}
+	return append(rules, deny("push delete", "prod/**", "authenticated", tags("v*"), except("group:example/release")),
+		allow("pull", "public/**", "everyone"), allow("*", "users/{user}/**", "authenticated"))
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p := policy(b, twentyRules()...)
+	id := mozart
+	for i := range 20 {
+		id.Groups = append(slices.Clip(id.Groups), authn.Group{Name: fmt.Sprintf("group-%02d", i)})
+	}
+	r := Request{Repository: "users/mozart/app/backend", Action: Push, Tags: []string{"v1.2.3"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !p.Decide(id, r).Allowed {
+			b.Fatal("denied")
+		}
+	}
+}
+
+func TestDecideAllocatesNothing(t *testing.T) {
+	p := policy(t, twentyRules()...)
+	r := Request{Repository: "users/mozart/app", Action: Push, Tags: []string{"v1"}}
+	if n := testing.AllocsPerRun(100, func() { p.Decide(mozart, r) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
