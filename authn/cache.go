@@ -195,7 +195,7 @@ func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	if known && !ref.Strict && c.faulty(p, key, now) {
 		defer c.mu.Unlock()
 		c.count("identity", "stale")
-		c.lookup(key, background)
+		c.again(key, p, now)
 		return p.id, nil
 	}
 	f := c.lookup(key, waiting)
@@ -247,7 +247,7 @@ func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Ident
 		return Identity{}, c.down()
 	}
 	key := personKey{id.Username, id.ID}
-	sealed := c.seal.digest("password", id.Username, id.ID, id.DN, id.PasswordStamp, id.NoLogin, string(password))
+	sealed := c.sealed(id, password)
 	c.mu.Lock()
 	now := time.Now()
 	if g, ok := c.good.Get(key); ok && g.password == sealed && now.Before(g.until) && id.NoLogin == "" {
@@ -271,10 +271,17 @@ func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Ident
 func (c *Cache) hit(p *person, now time.Time) Identity {
 	c.count("identity", "hit")
 	p.served = true
-	if now.After(p.refresh) && now.Sub(p.fault) >= faultPause {
-		c.lookup(personKey{p.id.Username, p.id.ID}, background)
+	if !now.Before(p.refresh) {
+		c.again(personKey{p.id.Username, p.id.ID}, p, now)
 	}
 	return p.id
+}
+
+// again asks for a person in the background, if the last fault is not just past.
+func (c *Cache) again(key personKey, p *person, now time.Time) {
+	if now.Sub(p.fault) >= faultPause {
+		c.lookup(key, background)
+	}
 }
 
 // faulty says that the directory was at fault moments ago, and the identity may
@@ -488,14 +495,27 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 		case f.err == nil:
 			if !askedAgain.IsZero() {
 				c.remember(f.id, askedAgain, era)
+			} else if changed(f.id, id) {
+				c.remember(f.id, f.asked, era)
 			}
-			c.accept(key, f, id, password, era)
+			c.accept(key, f, password, era)
 		case errors.Is(f.err, ErrUnknownUser):
 			c.forget(key, f.asked)
 		case errors.Is(f.err, ErrInvalidCredentials):
 			c.reject(key, f, id, sealed, era)
 		}
 	})
+}
+
+// sealed stands for a password of a person in the state that id shows: with any
+// change of state, what was remembered of his passwords is worth nothing.
+func (c *Cache) sealed(id Identity, password Secret) digest {
+	return c.seal.digest("password", id.Username, id.ID, id.DN, id.PasswordStamp, id.NoLogin, string(password))
+}
+
+// changed says that what is remembered of a person's passwords may be void.
+func changed(a, b Identity) bool {
+	return a.PasswordStamp != b.PasswordStamp || a.NoLogin != b.NoLogin || a.DN != b.DN || a.ID != b.ID
 }
 
 // mustAskAgain says that an identity which comes from the cache may be older than
@@ -510,12 +530,11 @@ func (c *Cache) mustAskAgain(key personKey, id Identity, sealed digest) bool {
 }
 
 // accept remembers a good password, under the identity as it is now.
-func (c *Cache) accept(key personKey, f *flight, asked Identity, password Secret, era int) {
+func (c *Cache) accept(key personKey, f *flight, password Secret, era int) {
 	if era != c.era {
 		return
 	}
-	id := f.id
-	sealed := c.seal.digest("password", id.Username, id.ID, id.DN, id.PasswordStamp, id.NoLogin, string(password))
+	sealed := c.sealed(f.id, password)
 	c.good.Add(key, goodPassword{sealed, f.asked.Add(min(c.cfg.PasswordFor, c.cfg.FreshFor))})
 }
 
@@ -543,7 +562,7 @@ func (c *Cache) remember(id Identity, asked time.Time, era int) {
 	if known && old.asked.After(asked) {
 		return
 	}
-	if known && (old.id.PasswordStamp != id.PasswordStamp || old.id.NoLogin != id.NoLogin || old.id.DN != id.DN) {
+	if known && changed(old.id, id) {
 		c.good.Remove(key)
 	}
 	p := &person{id: id, asked: asked}

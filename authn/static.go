@@ -58,7 +58,7 @@ func NewStatic(cfg StaticConfig) (*Static, error) {
 	for i, u := range cfg.Users {
 		key := fmt.Sprintf("static[%d]", i)
 		name := strings.ToLower(u.Username)
-		faults.add(key+".username", s.checkName(name))
+		faults.add(key+".username", s.checkName(u.Username))
 		groups := staticGroups(&faults, key, u.Groups)
 		hash, stamp := staticHash(&faults, key, cfg.Name, name, u)
 		id := Identity{Directory: cfg.Name, Username: name, ID: "static:" + name, Groups: groups, PasswordStamp: stamp}
@@ -92,7 +92,8 @@ func (f *faultList) warn(key string, err error) {
 	}
 }
 
-func (s *Static) checkName(name string) error {
+func (s *Static) checkName(typed string) error {
+	name := strings.ToLower(typed) // which hides what is no UTF-8
 	bad := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '/' || r == ':' }
 	_, taken := s.users[name]
 	switch {
@@ -100,8 +101,8 @@ func (s *Static) checkName(name string) error {
 		return errors.New("required")
 	case len(name) > 128:
 		return errors.New("longer than 128 bytes")
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, bad):
-		return fmt.Errorf("%q holds a space, a control character, '/' or ':', or is no UTF-8", name)
+	case !utf8.ValidString(typed) || strings.ContainsFunc(name, bad):
+		return fmt.Errorf("%q holds a space, a control character, '/' or ':', or is no UTF-8", typed)
 	case taken:
 		return fmt.Errorf("%q stands twice in this directory (upper and lower case are the same)", name)
 	}

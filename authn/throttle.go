@@ -192,6 +192,9 @@ func (t *Throttle) count(y *try) {
 }
 
 func (t *Throttle) countSource(p pair, now time.Time) {
+	if t.cfg.UsersPerSource <= 0 {
+		return
+	}
 	names, ok := t.sources.Get(p.network)
 	if !ok {
 		names = map[digest]time.Time{}

@@ -1,0 +1,210 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// quickHash is bcrypt at a cost that only tests use.
+func quickHash(t testing.TB, password string, cost int) Secret {
+	t.Helper()
+	text, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Secret(text)
+}
+
+// newStatic wants warnings at most.
+func newStatic(t testing.TB, users ...StaticUser) *Static {
+	t.Helper()
+	s, err := NewStatic(StaticConfig{Name: "local", Users: users})
+	if s == nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStaticVerify(t *testing.T) {
+	long := strings.Repeat("x", 73)
+	argon, err := HashPassword(Secret(long))
+	if err != nil || !strings.HasPrefix(argon, "$argon2id$") {
+		t.Fatalf("HashPassword over 72 bytes: %q, %v", argon, err)
+	}
+	b := quickHash(t, "badmin", 4)
+	cut := quickHash(t, long[:72], 4)
+	for name, test := range map[string]struct {
+		user     StaticUser
+		password string
+		good     bool
+	}{
+		"bcrypt":              {StaticUser{PasswordHash: b}, "badmin", true},
+		"bcrypt 2y":           {StaticUser{PasswordHash: Secret(strings.Replace(string(b), "$2a$", "$2y$", 1))}, "badmin", true},
+		"bcrypt 2b":           {StaticUser{PasswordHash: Secret(strings.Replace(string(b), "$2a$", "$2b$", 1))}, "badmin", true},
+		"bcrypt wrong":        {StaticUser{PasswordHash: b}, "Badmin", false},
+		"bcrypt and NUL":      {StaticUser{PasswordHash: b}, "badmin\x00", false},
+		"bcrypt, 72 bytes":    {StaticUser{PasswordHash: cut}, long[:72], true},
+		"bcrypt, over 72":     {StaticUser{PasswordHash: cut}, long, false},
+		"argon2id, long":      {StaticUser{PasswordHash: Secret(argon)}, long, true},
+		"argon2id, other end": {StaticUser{PasswordHash: Secret(argon)}, long[:72] + "y", false},
+		"plain":               {StaticUser{Password: "123"}, "123", true},
+		"plain wrong":         {StaticUser{Password: "123"}, "1234", false},
+		"empty":               {StaticUser{Password: "123"}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.user.Username = "Admin"
+			s := newStatic(t, test.user)
+			id, err := s.Find(t.Context(), "aDMIN")
+			if err != nil || id.Username != "admin" || id.Directory != "local" || id.ID != "static:admin" || id.PasswordStamp == "" {
+				t.Fatalf("Find: %+v, %v", id, err)
+			}
+			_, err = s.Verify(t.Context(), id, Secret(test.password))
+			if test.good != (err == nil) || !test.good && !errors.Is(err, ErrInvalidCredentials) {
+				t.Errorf("Verify: %v, want good %v", err, test.good)
+			}
+		})
+	}
+}
+
+func TestStaticLookup(t *testing.T) {
+	s := newStatic(t, StaticUser{Username: "test", PasswordHash: quickHash(t, "123", 4), Groups: []string{"B", "a", "b"}})
+	id, err := s.Lookup(t.Context(), Ref{Directory: "local", Username: "test", ID: "static:test"})
+	if err != nil || len(id.Groups) != 2 || id.Groups[0].Name != "a" || id.Groups[1].Name != "b" {
+		t.Errorf("got %+v, %v", id, err)
+	}
+	for _, ref := range []Ref{{Username: "test", ID: "static:other"}, {Username: "gone", ID: "static:gone"}, {}} {
+		_, err := s.Lookup(t.Context(), ref)
+		wantErr(t, err, ErrUnknownUser)
+	}
+	_, err = s.Verify(t.Context(), Identity{Username: "test", ID: "static:other"}, "123")
+	wantErr(t, err, ErrInvalidCredentials)
+}
+
+// TestStaticStamp: it stays over restarts, and changes with the password.
+func TestStaticStamp(t *testing.T) {
+	stamp := func(name, password string) string {
+		id, err := newStatic(t, StaticUser{Username: name, Password: Secret(password)}).Find(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.PasswordStamp
+	}
+	if stamp("a", "1") != stamp("a", "1") {
+		t.Error("the stamp changes over a restart")
+	}
+	if stamp("a", "1") == stamp("a", "2") || stamp("a", "1") == stamp("b", "1") {
+		t.Error("different passwords or people have one stamp")
+	}
+}
+
+func TestNewStaticFaults(t *testing.T) {
+	good := quickHash(t, "x", 4)
+	withCost := func(c string) Secret { return good[:4] + Secret(c) + good[6:] }
+	argon := func(m, t, p, salt, key string) Secret {
+		return Secret(fmt.Sprintf("$argon2id$v=19$m=%s,t=%s,p=%s$%s$%s", m, t, p, salt, key))
+	}
+	salt, key := "AAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("A", 43)
+	one := func(u StaticUser) []StaticUser { return []StaticUser{u} }
+	for name, test := range map[string]struct {
+		users   []StaticUser
+		key     string
+		warning bool
+	}{
+		"no name":           {one(StaticUser{PasswordHash: good}), "static[0].username", false},
+		"space":             {one(StaticUser{Username: "a b", PasswordHash: good}), "static[0].username", false},
+		"slash":             {one(StaticUser{Username: "a/b", PasswordHash: good}), "static[0].username", false},
+		"colon":             {one(StaticUser{Username: "a:b", PasswordHash: good}), "static[0].username", false},
+		"control":           {one(StaticUser{Username: "a\nb", PasswordHash: good}), "static[0].username", false},
+		"no UTF-8":          {one(StaticUser{Username: "a\xff", PasswordHash: good}), "static[0].username", false},
+		"twice":             {[]StaticUser{{Username: "a", PasswordHash: withCost("10")}, {Username: "A", PasswordHash: withCost("10")}}, "static[1].username", false},
+		"no password":       {one(StaticUser{Username: "a"}), "static[0].password_hash", false},
+		"both":              {one(StaticUser{Username: "a", PasswordHash: good, Password: "x"}), "static[0].password_hash", false},
+		"empty group":       {one(StaticUser{Username: "a", PasswordHash: withCost("10"), Groups: []string{"g", ""}}), "static[0].groups[1]", false},
+		"plain text":        {one(StaticUser{Username: "a", PasswordHash: "badmin"}), "static[0].password_hash", false},
+		"md5":               {one(StaticUser{Username: "a", PasswordHash: "$apr1$x$y"}), "static[0].password_hash", false},
+		"2x":                {one(StaticUser{Username: "a", PasswordHash: "$2x$" + good[4:]}), "static[0].password_hash", false},
+		"cost bomb":         {one(StaticUser{Username: "a", PasswordHash: withCost("15")}), "static[0].password_hash", false},
+		"cost 31":           {one(StaticUser{Username: "a", PasswordHash: withCost("31")}), "static[0].password_hash", false},
+		"cost 3":            {one(StaticUser{Username: "a", PasswordHash: withCost("03")}), "static[0].password_hash", false},
+		"weak":              {one(StaticUser{Username: "a", PasswordHash: withCost("09")}), "static[0].password_hash", true},
+		"newline":           {one(StaticUser{Username: "a", PasswordHash: withCost("10") + "\n"}), "static[0].password_hash", false},
+		"argon memory bomb": {one(StaticUser{Username: "a", PasswordHash: argon("4294967295", "1", "1", salt, key)}), "static[0].password_hash", false},
+		"argon time bomb":   {one(StaticUser{Username: "a", PasswordHash: argon("65536", "99999", "1", salt, key)}), "static[0].password_hash", false},
+		"argon overflow":    {one(StaticUser{Username: "a", PasswordHash: argon("8", "9999999999", "1", salt, key)}), "static[0].password_hash", false},
+		"argon zero":        {one(StaticUser{Username: "a", PasswordHash: argon("65536", "0", "1", salt, key)}), "static[0].password_hash", false},
+		"argon threads":     {one(StaticUser{Username: "a", PasswordHash: argon("65536", "1", "255", salt, key)}), "static[0].password_hash", false},
+		"argon weak":        {one(StaticUser{Username: "a", PasswordHash: argon("1024", "1", "1", salt, key)}), "static[0].password_hash", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := NewStatic(StaticConfig{Name: "local", Users: test.users})
+			found := new(KeyError)
+			if !errors.As(err, &found) || found.Key != test.key || found.Warning != test.warning {
+				t.Errorf("got %v, want a fault of %s", err, test.key)
+			}
+			if (s != nil) != test.warning {
+				t.Errorf("a directory: %v", s != nil)
+			}
+			if strings.Contains(fmt.Sprint(err), "badmin") || strings.Contains(fmt.Sprint(err), string(good[8:])) {
+				t.Errorf("the message shows the secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestHashPassword(t *testing.T) {
+	if _, err := HashPassword(""); err == nil {
+		t.Error("an empty password has a hash")
+	}
+	text, err := HashPassword("badmin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, weak, err := parseHash(text)
+	if err != nil || weak != nil || h.bcrypt != bcryptCost || !h.matches("badmin") {
+		t.Errorf("%q: %+v, %v, %v", text, h.cost, weak, err)
+	}
+}
+
+// TestDummy: a dummy takes the work of its cost, and no password.
+func TestDummy(t *testing.T) {
+	for _, c := range []cost{{bcrypt: 4}, {memory: 8, time: 1, threads: 1, size: 32}} {
+		d := c.dummy()
+		if d.cost != c || d.matches("") || d.matches("a password") {
+			t.Errorf("%+v: %+v", c, d)
+		}
+		if c.bcrypt != 0 {
+			if err := bcrypt.CompareHashAndPassword(d.text, nil); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+				t.Errorf("the dummy is no hash, so it takes no time: %v", err)
+			}
+		}
+	}
+	if argon2.Version != 19 {
+		t.Errorf("argon2 version %d", argon2.Version)
+	}
+}
+
+func TestHasherIsBounded(t *testing.T) {
+	q := newHasher()
+	for range cap(q.slots) {
+		q.slots <- struct{}{}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := q.compare(ctx, cost{bcrypt: 4}.dummy(), "x")
+	wantErr(t, err, ErrUnavailable)
+	q.waiting.Store(q.limit)
+	busy := new(ThrottledError)
+	if _, err := q.compare(t.Context(), cost{bcrypt: 4}.dummy(), "x"); !errors.As(err, &busy) || busy.RetryAfter < time.Second {
+		t.Errorf("a full queue: %v", err)
+	}
+	if n := q.waiting.Load(); n != q.limit {
+		t.Errorf("the refused one still counts as waiting: %d", n)
+	}
+}
