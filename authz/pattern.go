@@ -90,7 +90,8 @@ func nameByte(c byte) bool {
 type pattern struct {
 	text       string
 	components []component
-	ofGroups   bool // {group} stands in it
+	prefix     string // what every name that matches begins with, to be quick about the others
+	ofGroups   bool   // {group} stands in it
 }
 
 // component is one component of a pattern: any number of them (`**`), or one
@@ -129,6 +130,9 @@ func compilePattern(text string) (pattern, error) {
 		c, err := compileComponent(s)
 		if err != nil {
 			return p, fmt.Errorf("pattern %q: %w", text, err)
+		}
+		if p.components == nil && len(c.parts) > 0 && c.parts[0].kind == literal {
+			p.prefix = c.parts[0].text
 		}
 		p.components = append(p.components, c)
 		for _, part := range c.parts {
@@ -197,6 +201,9 @@ func firstRune(s string) rune {
 // match says whether the pattern matches the name for this caller, with any of
 // his groups in the place of {group}.
 func (p *pattern) match(name string, id *authn.Identity) bool {
+	if !strings.HasPrefix(name, p.prefix) {
+		return false
+	}
 	if !p.ofGroups {
 		return matchName(p.components, name, caller{user: id.Username})
 	}
