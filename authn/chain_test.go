@@ -31,7 +31,7 @@ func TestChainOrder(t *testing.T) {
 				id, err := c.Authenticate(t.Context(), Attempt{Login: "bach", Password: "fugue"})
 				got := id.Directory
 				if err != nil {
-					got = outcome(err)
+					got = ending(err)
 				}
 				if got != test.want {
 					t.Errorf("got %s, %v, want %s", got, err, test.want)

@@ -49,7 +49,7 @@ type step struct {
 	login, password, source, want string
 }
 
-func outcome(err error) string {
+func ending(err error) string {
 	throttled := new(ThrottledError)
 	switch {
 	case err == nil:
@@ -82,7 +82,7 @@ func attempt(c *Chain, login, password, source string) error {
 func wrong(t *testing.T, c *Chain, login, source string, n int) {
 	t.Helper()
 	for i := range n {
-		if got := outcome(attempt(c, login, fmt.Sprintf("wrong%d", i), source)); got != "no" {
+		if got := ending(attempt(c, login, fmt.Sprintf("wrong%d", i), source)); got != "no" {
 			t.Fatalf("wrong password %d of %s: %s", i, login, got)
 		}
 	}
@@ -113,7 +113,7 @@ func TestThrottlePerson(t *testing.T) {
 			withChain(t, throttleConfig, func(t *testing.T, _ *people, c *Chain) {
 				wrong(t, c, test.login, test.source, test.failures)
 				for i, s := range test.then {
-					if got := outcome(attempt(c, s.login, s.password, s.source)); got != s.want {
+					if got := ending(attempt(c, s.login, s.password, s.source)); got != s.want {
 						t.Errorf("step %d, %+v: %s", i, s, got)
 					}
 				}
@@ -129,7 +129,7 @@ func TestThrottleAsksNobody(t *testing.T) {
 		wrong(t, c, "kant", "192.0.2.1", 5)
 		finds, binds, began := p.finds, p.binds, time.Now()
 		for _, login := range []string{"bach", "kant"} {
-			if got := outcome(attempt(c, login, "right", "192.0.2.1")); got != "throttled" {
+			if got := ending(attempt(c, login, "right", "192.0.2.1")); got != "throttled" {
 				t.Errorf("%s: %s", login, got)
 			}
 		}
@@ -142,7 +142,7 @@ func TestThrottleAsksNobody(t *testing.T) {
 func TestThrottleAges(t *testing.T) {
 	withChain(t, throttleConfig, func(t *testing.T, _ *people, c *Chain) {
 		for i := range 5 {
-			if got := outcome(attempt(c, "bach", fmt.Sprint("wrong", i), "192.0.2.1")); got != "no" {
+			if got := ending(attempt(c, "bach", fmt.Sprint("wrong", i), "192.0.2.1")); got != "no" {
 				t.Fatalf("failure %d: %s", i, got)
 			}
 			time.Sleep(10 * time.Second)
@@ -166,7 +166,7 @@ func TestThrottleFaultsDoNotCount(t *testing.T) {
 	withChain(t, throttleConfig, func(t *testing.T, p *people, c *Chain) {
 		p.fault = errors.New("connection refused")
 		for i := range 20 {
-			if got := outcome(attempt(c, "bach", fmt.Sprint(i), "192.0.2.1")); got != "fault" {
+			if got := ending(attempt(c, "bach", fmt.Sprint(i), "192.0.2.1")); got != "fault" {
 				t.Fatal(got)
 			}
 		}
@@ -183,7 +183,7 @@ func TestThrottleSpraying(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 50 {
-			if got := outcome(attempt(c, fmt.Sprint("user", i), "x", "192.0.2.1")); got != "no" {
+			if got := ending(attempt(c, fmt.Sprint("user", i), "x", "192.0.2.1")); got != "no" {
 				t.Fatalf("name %d: %s", i, got)
 			}
 		}
@@ -194,7 +194,7 @@ func TestThrottleSpraying(t *testing.T) {
 			{"bach", "right", "192.0.2.1", "ok"},         // known-good
 			{"haydn", "right", "198.51.100.1", "ok"},
 		} {
-			if got := outcome(attempt(c, s.login, s.password, s.source)); got != s.want {
+			if got := ending(attempt(c, s.login, s.password, s.source)); got != s.want {
 				t.Errorf("%+v: %s", s, got)
 			}
 		}
@@ -227,7 +227,7 @@ func TestThrottleFlood(t *testing.T) {
 		if len(th.running) != 0 {
 			t.Errorf("%d logins are still counted as running", len(th.running))
 		}
-		if got := outcome(attempt(c, "bach", "right", "192.0.2.1")); got != "throttled" {
+		if got := ending(attempt(c, "bach", "right", "192.0.2.1")); got != "throttled" {
 			t.Errorf("after the flood: %s", got)
 		}
 	})
@@ -249,7 +249,7 @@ func TestThrottleSideBySide(t *testing.T) {
 		}
 		running = append(running, y)
 	}
-	if _, err := at("a sixth"); outcome(err) != "throttled" {
+	if _, err := at("a sixth"); ending(err) != "throttled" {
 		t.Errorf("a sixth password beside five: %v", err)
 	}
 	for _, y := range running {
@@ -272,7 +272,7 @@ func TestThrottleCallerLeaves(t *testing.T) {
 			_, err := c.Authenticate(ctx, Attempt{Login: "bach", Password: Secret(fmt.Sprint(i)), Source: netip.MustParseAddr("192.0.2.1")})
 			wantErr(t, err, ErrUnavailable)
 		}
-		if got := outcome(attempt(c, "bach", "right", "192.0.2.1")); got != "throttled" {
+		if got := ending(attempt(c, "bach", "right", "192.0.2.1")); got != "throttled" {
 			t.Error(got)
 		}
 	})
@@ -291,7 +291,7 @@ func TestThrottleConfigure(t *testing.T) {
 			{ThrottleConfig{Failures: 2, Window: time.Minute}, "throttled"},
 		} {
 			c.throttle.Configure(s.cfg)
-			if got := outcome(attempt(c, "bach", "wrong0", "192.0.2.1")); got != s.want {
+			if got := ending(attempt(c, "bach", "wrong0", "192.0.2.1")); got != s.want {
 				t.Errorf("%+v: %s, want %s", s.cfg, got, s.want)
 			}
 		}
