@@ -76,8 +76,10 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 		return t, errors.New("a claim is missing or out of range")
 	case t.IssuedAt.After(k.cfg.Now().Add(maxSkew)):
 		return t, errors.New("issued in the future")
-	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != ""):
+	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != ""):
 		return t, errors.New("a person without a directory")
+	case t.Kind == Refresh && c.PasswordStamp == "":
+		return t, errors.New("a refresh token that hangs on no password")
 	}
 	if c.Directory == "" {
 		t.Subject = authn.Ref{}
@@ -137,6 +139,9 @@ func checkNames(part string, allowed ...string) error {
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			return err
+		}
+		if string(value) == "null" { // it would pass for a claim that is absent
+			return fmt.Errorf("no value for %s", name)
 		}
 	}
 	if _, err := decoder.Token(); err != nil {

@@ -86,34 +86,3 @@ func tokenFor(kind Kind, id authn.Identity, scope authz.Scope) Token {
 	return Token{Kind: kind, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID},
 		PasswordStamp: id.PasswordStamp, Scope: scope}
 }
-
-// refresh issues a refresh token: signed like any token, so it survives restarts
-// and works on every replica that has the keys, and bound to the password stamp,
-// so it dies with the password. Without a stamp it would outlive a password
-// change for weeks, and none is issued.
-func (g *Granter) refresh(id authn.Identity) (text, why string, err error) {
-	switch {
-	case g.cfg.Keyring.cfg.RefreshLifetime <= 0:
-		return "", "", nil
-	case id.PasswordStamp == "":
-		return "", "no refresh token: the directory shows no password stamp", nil
-	}
-	text, _, err = g.cfg.Keyring.Issue(tokenFor(Refresh, id, authz.Scope{}))
-	return text, "", err
-}
-
-// redeem checks a refresh token and its person, without a stale answer.
-func (g *Granter) redeem(ctx context.Context, text string) (authn.Identity, error) {
-	if g.cfg.Keyring.cfg.RefreshLifetime <= 0 {
-		return authn.Identity{}, fmt.Errorf("%w: refresh tokens are off", ErrInvalidToken)
-	}
-	t, err := g.cfg.Keyring.Verify(text, Refresh, 0)
-	if err != nil {
-		return authn.Identity{}, err
-	}
-	id, err := Identify(ctx, g.cfg.Chain, t, true)
-	if err == nil && id.NoLogin != "" {
-		return id, fmt.Errorf("%w: %s", ErrInvalidToken, id.NoLogin)
-	}
-	return id, err
-}

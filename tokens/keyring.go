@@ -61,8 +61,13 @@ type signingKey struct {
 	private crypto.Signer
 }
 
-// maxVerified bounds the cache of verified tokens.
-const maxVerified = 10000
+// The cache of verified tokens holds at most maxVerified of them, and none with a
+// text over maxCached, so that whoever may log in cannot fill the memory with
+// tokens for a thousand repositories each.
+const (
+	maxVerified = 10_000
+	maxCached   = 4 << 10
+)
 
 // Keyring signs and verifies. It is immutable but for its cache of verified
 // tokens, and safe for concurrent use.
@@ -107,48 +112,54 @@ func NewKeyring(cfg KeyringConfig) (*Keyring, error) {
 
 // parseKey reads one private key: PKCS #8, SEC 1 or PKCS #1 in PEM.
 func parseKey(text []byte) (*signingKey, error) {
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
 	for block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam writes them in front
-		var rest []byte
-		_, rest = pem.Decode(text)
-		text = rest
-		block, _ = pem.Decode(text)
+		block, rest = pem.Decode(rest)
 	}
 	if block == nil {
 		return nil, errors.New("holds no PEM block; make a key with: openssl genpkey -algorithm ed25519")
+	}
+	if more, _ := pem.Decode(rest); more != nil {
+		return nil, errors.New("holds more than one PEM block; each key has a file of its own")
 	}
 	private, err := parseDER(block)
 	if err != nil {
 		return nil, err
 	}
-	key := &signingKey{}
-	var thumb string
-	switch p := private.(type) {
-	case ed25519.PrivateKey:
-		key.private, key.method = p, jwt.SigningMethodEdDSA
-		thumb = fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, b64(p.Public().(ed25519.PublicKey)))
-	case *ecdsa.PrivateKey:
-		if p.Curve != elliptic.P256() {
-			return nil, errors.New("an EC key must be on P-256")
-		}
-		public, err := p.PublicKey.Bytes()
-		if err != nil {
-			return nil, err
-		}
-		key.private, key.method = p, jwt.SigningMethodES256
-		thumb = fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, b64(public[1:33]), b64(public[33:]))
-	case *rsa.PrivateKey:
-		if p.N.BitLen() < 2048 {
-			return nil, fmt.Errorf("an RSA key must have 2048 bits at least, this has %d", p.N.BitLen())
-		}
-		key.private, key.method = p, jwt.SigningMethodRS256
-		thumb = fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, b64(big.NewInt(int64(p.E)).Bytes()), b64(p.N.Bytes()))
-	default:
-		return nil, fmt.Errorf("a %T cannot sign; Ed25519, EC P-256 and RSA can", private)
+	key, members, err := useOf(private)
+	if err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256([]byte(thumb))
+	sum := sha256.Sum256([]byte(members))
 	key.id = b64(sum[:])
 	return key, nil
+}
+
+// useOf fixes what a key is used for, and refuses weak ones. members are the
+// public key's as RFC 7638 section 3 wants them hashed.
+func useOf(private any) (key *signingKey, members string, err error) {
+	switch p := private.(type) {
+	case ed25519.PrivateKey:
+		return &signingKey{method: jwt.SigningMethodEdDSA, private: p},
+			fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, b64(p.Public().(ed25519.PublicKey))), nil
+	case *ecdsa.PrivateKey:
+		if p.Curve != elliptic.P256() {
+			return nil, "", errors.New("an EC key must be on P-256")
+		}
+		point, err := p.PublicKey.Bytes()
+		if err != nil {
+			return nil, "", err
+		}
+		return &signingKey{method: jwt.SigningMethodES256, private: p},
+			fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, b64(point[1:33]), b64(point[33:])), nil
+	case *rsa.PrivateKey:
+		if p.N.BitLen() < 2048 {
+			return nil, "", fmt.Errorf("an RSA key must have 2048 bits at least, this has %d", p.N.BitLen())
+		}
+		return &signingKey{method: jwt.SigningMethodRS256, private: p},
+			fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, b64(big.NewInt(int64(p.E)).Bytes()), b64(p.N.Bytes())), nil
+	}
+	return nil, "", fmt.Errorf("a %T cannot sign; Ed25519, EC P-256 and RSA can", private)
 }
 
 func parseDER(block *pem.Block) (any, error) {
@@ -220,7 +231,9 @@ func typ(kind Kind) string {
 }
 
 // Verify checks a token's text (RFC 7515, RFC 7519, RFC 8725). It is good until
-// grace after its Expires.
+// grace after its Expires; beyond that it is ErrExpired, and all else that is
+// wrong with it ErrInvalidToken. What can change while a token lives is checked
+// behind the cache, each time.
 func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, error) {
 	if len(raw) > maxToken {
 		return Token{}, fmt.Errorf("%w: over 16 KiB", ErrInvalidToken)
@@ -235,7 +248,9 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 		if t, err = k.verify(raw); err != nil {
 			return Token{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 		}
-		k.verified.Add(key, t)
+		if len(raw) <= maxCached {
+			k.verified.Add(key, t)
+		}
 	}
 	if t.Kind != kind {
 		return Token{}, fmt.Errorf("%w: a token of the kind %s", ErrInvalidToken, t.Kind)
