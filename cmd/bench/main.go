@@ -23,6 +23,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,6 +38,7 @@ type options struct {
 	gobench  time.Duration // -benchtime of the Go benchmarks; 0: none
 	tuned    bool
 	strict   bool
+	only     string
 }
 
 func main() {
@@ -64,6 +67,7 @@ func parse(arguments []string, messages io.Writer) (options, error) {
 	set.IntVar(&o.workers, "workers", 8, "clients that ask for manifests at once")
 	set.DurationVar(&o.gobench, "gobench", time.Second, "`time` of each Go benchmark; 0: none")
 	set.BoolVar(&o.tuned, "tuned", false, "give nginx buffers of 256 KiB")
+	set.StringVar(&o.only, "only", "", "take only measures whose line begins with this `text` (\"blob push MB/s TLS\")")
 	set.BoolVar(&o.strict, "strict", false, "status 1 where a target is missed")
 	if err := set.Parse(arguments); err != nil {
 		return o, err
@@ -111,7 +115,7 @@ func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, er
 	if err != nil {
 		return 0, err
 	}
-	all := measures(load)
+	all := slices.DeleteFunc(measures(load), func(m *measure) bool { return !strings.HasPrefix(m.line(), o.only) })
 	if err := rounds(ctx, all, h.ways, o); err != nil {
 		return 0, errors.Join(err, h.tails())
 	}

@@ -102,3 +102,25 @@ func BenchmarkVerifyLookupDecide(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkLookup(b *testing.B) {
+	g, ctx := newGate(b), b.Context()
+	ref := authn.Ref{Directory: "example", Username: "mozart", ID: mozart.ID}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.chain.Lookup(ctx, ref); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	g := newGate(b)
+	request := authz.Request{Repository: "composers/requiem", Action: authz.Pull}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !g.policy.Decide(mozart, request).Allowed {
+			b.Fatal("denied")
+		}
+	}
+}

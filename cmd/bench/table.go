@@ -112,19 +112,24 @@ func median(values []float64) float64 {
 func printTable(out io.Writer, all []*measure) (missed int) {
 	fmt.Fprintf(out, "\n%-22s %10s %10s %10s %9s %9s   %s\n", "", "direct", "nginx", "gateway", "/direct", "/nginx", "target")
 	for _, m := range all {
-		scheme := "plain"
-		if m.secure {
-			scheme = "TLS"
-		}
 		verdict, bad := m.verdict()
 		if bad {
 			missed++
 		}
-		fmt.Fprintf(out, "%-22s %10s %10s %10s %9s %9s   %s\n", m.name+" "+m.unit+" "+scheme,
+		fmt.Fprintf(out, "%-22s %10s %10s %10s %9s %9s   %s\n", m.line(),
 			figure(median(m.samples["direct"]), 0), figure(median(m.samples["nginx"]), 0), figure(median(m.samples["gateway"]), 0),
 			figure(m.ratio("direct"), 2), figure(m.ratio("nginx"), 2), verdict)
 	}
 	return missed
+}
+
+// line is the measure's name in the table.
+func (m *measure) line() string {
+	scheme := "plain"
+	if m.secure {
+		scheme = "TLS"
+	}
+	return m.name + " " + m.unit + " " + scheme
 }
 
 func figure(v float64, decimals int) string {
