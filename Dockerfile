@@ -15,7 +15,7 @@ ARG COMMIT=unknown
 WORKDIR /src
 COPY . .
 ENV CGO_ENABLED=0 \
-    GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}'"
+    GOFLAGS="-trimpath -buildvcs=false '-ldflags=-s -w -X main.releaseVersion=${VERSION} -X main.releaseCommit=${COMMIT}'"
 RUN ["go", "build", "-o", "/out/gatehouse", "./cmd/gatehouse"]
 
 FROM ${RUN_IMAGE}
