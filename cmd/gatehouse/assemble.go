@@ -38,6 +38,7 @@ type snapshot struct {
 	chain       *authn.Chain
 	policy      *authz.Policy
 	certificate *proxy.Certificate // nil: plain HTTP
+	tls         *tls.Config        // one for all connections, so that sessions resume
 	directories []*directory
 	refs        atomic.Int64
 }
@@ -99,6 +100,7 @@ func assemble(l *loaded, p *parts, old *snapshot) *snapshot {
 	keyring := l.keyring(p)
 	gateway := l.gatewayConfig(p)
 	s.certificate = l.certificate(p, old)
+	s.tls = s.listenerTLS(old)
 	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Metrics: p.metrics, Logger: p.logger})
 	gateway.Keyring, gateway.Chain, gateway.Policy = keyring, s.chain, s.policy
 	if keyring != nil && s.policy != nil {
@@ -110,6 +112,16 @@ func assemble(l *loaded, p *parts, old *snapshot) *snapshot {
 		s.gateway = g
 	}
 	return s
+}
+
+func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
+	switch {
+	case s.certificate == nil:
+		return nil
+	case old != nil && old.certificate == s.certificate:
+		return old.tls
+	}
+	return s.certificate.TLSConfig()
 }
 
 func (s *snapshot) fronts() []authn.Directory {

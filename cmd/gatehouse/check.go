@@ -142,6 +142,9 @@ func (c *checker) user(ctx context.Context, name string) {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
 			printIdentity(c.out, id)
+			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
+				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")
+			}
 			c.rules(id)
 			known = true
 		}

@@ -25,13 +25,13 @@ type listenConfig struct {
 }
 
 type tlsConfig struct {
-	CertFile   string  `yaml:"cert_file"`
-	KeyFile    string  `yaml:"key_file"`
-	MinVersion version `yaml:"min_version"`
+	CertFile   string     `yaml:"cert_file"`
+	KeyFile    string     `yaml:"key_file"`
+	MinVersion tlsVersion `yaml:"min_version"`
 }
 
-// version is a string that a file may also write as a number: 1.2 and "1.2".
-type version string
+// tlsVersion is a string that a file may also write as a number: 1.2 and "1.2".
+type tlsVersion string
 
 type adminConfig struct {
 	Address string `yaml:"address"`

@@ -340,7 +340,7 @@ func (d *decoder) scalar(path string, at place, n ast.Node, into reflect.Value) 
 	switch {
 	case into.Type() == durationType:
 		problem = setDuration(n, into)
-	case into.Type() == reflect.TypeFor[version]():
+	case into.Type() == reflect.TypeFor[tlsVersion]():
 		problem = setVersion(n, into)
 	case into.Kind() == reflect.String:
 		problem = setString(n, into)

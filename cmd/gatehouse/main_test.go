@@ -180,7 +180,7 @@ func askHTTP(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Check(resp.Body.Close())
 		last = fmt.Sprintf("%d %s", resp.StatusCode, body)
-		if strconv.Itoa(resp.StatusCode) == args[0] && (len(args) < 3 || regexp.MustCompile("(?m)" + args[2]).Match(body)) {
+		if strconv.Itoa(resp.StatusCode) == args[0] && (len(args) < 3 || regexp.MustCompile("(?m)"+args[2]).Match(body)) {
 			return
 		}
 	}

@@ -16,14 +16,14 @@ import (
 	"gatehouse/proxy"
 )
 
-// registry speaks with the upstream as the gateway does, with its credentials.
-type registry struct {
+// registryClient speaks with the upstream as the gateway does, with its credentials.
+type registryClient struct {
 	base   *url.URL
 	config proxy.UpstreamConfig
 	client *http.Client
 }
 
-func newRegistry(cfg proxy.UpstreamConfig) (*registry, error) {
+func newRegistry(cfg proxy.UpstreamConfig) (*registryClient, error) {
 	base, err := url.Parse(strings.TrimRight(cfg.URL, "/"))
 	if err != nil {
 		return nil, err
@@ -33,12 +33,12 @@ func newRegistry(cfg proxy.UpstreamConfig) (*registry, error) {
 		transport.TLSClientConfig.Certificates = []tls.Certificate{*cfg.Certificate}
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &registry{base, cfg, &http.Client{Transport: transport, Timeout: onlineLimit, CheckRedirect: noRedirect}}, nil
+	return &registryClient{base, cfg, &http.Client{Transport: transport, Timeout: onlineLimit, CheckRedirect: noRedirect}}, nil
 }
 
 // do sends a request to a path under the base, or to a Location. The answer's body
 // is read and dropped.
-func (r *registry) do(ctx context.Context, method, target, contentType string, body []byte) (*http.Response, error) {
+func (r *registryClient) do(ctx context.Context, method, target, contentType string, body []byte) (*http.Response, error) {
 	u, err := r.resolve(target)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (r *registry) do(ctx context.Context, method, target, contentType string, b
 }
 
 // resolve keeps a Location on the upstream: credentials go nowhere else.
-func (r *registry) resolve(target string) (*url.URL, error) {
+func (r *registryClient) resolve(target string) (*url.URL, error) {
 	if strings.HasPrefix(target, "/v2/") && !strings.HasPrefix(target, r.base.Path+"/v2/") {
 		target = r.base.Path + target
 	}
@@ -75,7 +75,7 @@ func (r *registry) resolve(target string) (*url.URL, error) {
 }
 
 // registry reads the upstream's part of the config once more; it had no fault.
-func (c *checker) registry() (*registry, error) {
+func (c *checker) registry() (*registryClient, error) {
 	return newRegistry(c.loaded.gatewayConfig(&parts{}).Upstream)
 }
 
@@ -105,7 +105,7 @@ func (c *checker) upstream(ctx context.Context) {
 // probe tests with two scratch repositories whether a blob that was pushed to
 // one can be reached by the other.
 type probe struct {
-	*registry
+	*registryClient
 	a, b   string // repositories
 	blob   []byte
 	digest string
@@ -119,7 +119,7 @@ func (c *checker) probeWrites(ctx context.Context) {
 		return
 	}
 	scratch := "gatehouse-probe/" + strings.ToLower(rand.Text())
-	p := &probe{registry: r, a: scratch + "/a", b: scratch + "/b", blob: []byte("gatehouse probe " + rand.Text())}
+	p := &probe{registryClient: r, a: scratch + "/a", b: scratch + "/b", blob: []byte("gatehouse probe " + rand.Text())}
 	p.digest = digestOf(p.blob)
 	if err := p.push(ctx, p.a, p.blob); err != nil {
 		c.say(false, "probe", "a blob cannot be pushed to %s: %v", p.a, err)

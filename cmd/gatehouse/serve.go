@@ -49,6 +49,7 @@ func serveCommand() *cobra.Command {
 		signals := make(chan os.Signal, 8)
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		defer signal.Stop(signals)
+		signal.Ignore(syscall.SIGPIPE) // who reads our logs may go away; we stay
 		logger := newLogger(cmd.ErrOrStderr())
 		if err := serve(cmd.Context(), configPath(*path), newLogger(cmd.OutOrStdout()), logger, signals); err != nil {
 			logger.Error("ended", "error", err.Error())
@@ -235,10 +236,10 @@ func (l *switchListener) Accept() (net.Conn, error) {
 	}
 	sn := l.server.acquire()
 	defer sn.release()
-	if sn.certificate == nil {
+	if sn.tls == nil {
 		return conn, nil
 	}
-	return tls.Server(conn, sn.certificate.TLSConfig()), nil // the server knows TLS by this type
+	return tls.Server(conn, sn.tls), nil // the server knows TLS by this type
 }
 
 // watchCertificate looks each minute whether the pair's files have changed.

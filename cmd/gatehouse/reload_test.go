@@ -1,0 +1,119 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"gatehouse/metrics"
+)
+
+// newTestServer is a started server without listeners, and the way to change its config.
+func newTestServer(t *testing.T, text string) (*server, func(string)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gatehouse.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(text)
+	quiet := slog.New(slog.DiscardHandler)
+	s := &server{path: path, log: quiet, parts: &parts{metrics: metrics.New(metrics.BuildInfo{}), logger: quiet}}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	return s, write
+}
+
+const minimal = "upstream: {url: \"http://127.0.0.1:1\"}\n"
+
+// TestReloadUnderLoad swaps snapshots below running requests: each is answered,
+// and every snapshot is let go once its last request is done.
+func TestReloadUnderLoad(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	s, write := newTestServer(t, minimal+"tokens: {service: even}\n")
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				w := httptest.NewRecorder()
+				s.serveHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil))
+				if w.Code != http.StatusForbidden && w.Code != http.StatusUnauthorized {
+					t.Errorf("status %d", w.Code)
+				}
+			}
+		})
+	}
+	var old []*snapshot
+	for i := range 50 {
+		old = append(old, s.current.Load())
+		write(minimal + "tokens: {service: " + []string{"odd", "even"}[i%2] + "}\n")
+		s.reload()
+	}
+	close(stop)
+	clients.Wait()
+	for i, sn := range old {
+		if n := sn.refs.Load(); n != 0 || sn == s.current.Load() {
+			t.Errorf("snapshot %d is still held %d times", i, n)
+		}
+	}
+	s.current.Load().release()
+}
+
+// TestReloadKeeps shows what a good reload keeps, and that a bad one changes nothing.
+func TestReloadKeeps(t *testing.T) {
+	s, write := newTestServer(t, minimal)
+	defer func() { s.current.Load().release() }()
+	key, first := s.parts.key, s.current.Load()
+	challenge := func() string {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil)
+		r.RemoteAddr = "127.0.0.1:1234"
+		s.serveHTTP(w, r)
+		return w.Header().Get("WWW-Authenticate")
+	}
+	for _, bad := range []string{"", "x: 1\n" + minimal, minimal + "listen: {address: \":1\"}\n", minimal + "tokens: {key_files: [none]}\n"} {
+		write(bad)
+		if s.reload(); s.current.Load() != first {
+			t.Fatalf("%q was taken", bad)
+		}
+	}
+	write(minimal + "tokens: {service: other}\n")
+	s.reload()
+	if s.parts.key != key {
+		t.Error("the key made at start was made anew")
+	}
+	if got := challenge(); !strings.Contains(got, `service="other"`) {
+		t.Errorf("the new config does not count: %s", got)
+	}
+}
+
+// TestBoundedLog keeps whoever breaks connections from deciding how much is written.
+func TestBoundedLog(t *testing.T) {
+	var log strings.Builder
+	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	l := s.errorLog()
+	for range 1000 {
+		l.Print(strings.Repeat("x", 5000) + "\nforged")
+	}
+	if n := strings.Count(log.String(), "\n"); n < 50 || n > 100 {
+		t.Errorf("%d lines", n)
+	}
+	if strings.Contains(log.String(), "forged") || len(log.String()) > 100*500 {
+		t.Error("a line is longer than it may be")
+	}
+}
