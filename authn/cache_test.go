@@ -138,10 +138,12 @@ func wantErr(t *testing.T, err, want error) {
 	}
 }
 
-func wantAsked(t *testing.T, what string, got, want int) {
+func (s *fakeSource) wantAsked(t *testing.T, what string, counter *int, want int) {
 	t.Helper()
-	if got != want {
-		t.Errorf("%d %s reached the directory, want %d", got, what, want)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *counter != want {
+		t.Errorf("%d %s reached the directory, want %d", *counter, what, want)
 	}
 }
 
@@ -267,7 +269,7 @@ func TestCacheRefreshesEarly(t *testing.T) {
 		time.Sleep(28 * time.Second)
 		lookupBach(t, c)
 		synctest.Wait()
-		wantAsked(t, "lookups", src.lookups, 1)
+		src.wantAsked(t, "lookups", &src.lookups, 1)
 		time.Sleep(2 * time.Second)
 		before := time.Now()
 		lookupBach(t, c)
@@ -275,7 +277,7 @@ func TestCacheRefreshesEarly(t *testing.T) {
 			t.Error("an early refresh made its request wait")
 		}
 		time.Sleep(2 * time.Second)
-		wantAsked(t, "lookups", src.lookups, 2)
+		src.wantAsked(t, "lookups", &src.lookups, 2)
 		time.Sleep(25 * time.Second) // past the first freshness, within the second
 		before = time.Now()
 		lookupBach(t, c)
@@ -293,7 +295,7 @@ func TestCacheSingleFlight(t *testing.T) {
 			wg.Go(func() { lookupBach(t, c) })
 		}
 		wg.Wait()
-		wantAsked(t, "lookups", src.lookups, 1)
+		src.wantAsked(t, "lookups", &src.lookups, 1)
 	})
 }
 
@@ -315,7 +317,7 @@ func TestCacheCallerLeaves(t *testing.T) {
 		leave()
 		wantErr(t, <-first, context.Canceled)
 		wg.Wait()
-		wantAsked(t, "lookups", src.lookups, 1)
+		src.wantAsked(t, "lookups", &src.lookups, 1)
 	})
 }
 
@@ -347,8 +349,8 @@ func TestCacheNegatives(t *testing.T) {
 			_, err = c.Lookup(t.Context(), Ref{Directory: "example", Username: "kant", ID: "1"})
 			wantErr(t, err, ErrUnknownUser)
 		}
-		wantAsked(t, "finds", src.finds, 1)
-		wantAsked(t, "lookups", src.lookups, 1)
+		src.wantAsked(t, "finds", &src.finds, 1)
+		src.wantAsked(t, "lookups", &src.lookups, 1)
 		src.set(func() { src.people["kant"] = Identity{Directory: "example", Username: "kant", ID: "1"} })
 		time.Sleep(cacheConfig.NegativeFor)
 		_, err := c.Find(t.Context(), "kant")
@@ -419,7 +421,7 @@ func TestCachePasswords(t *testing.T) {
 					wantErr(t, err, test.want)
 					time.Sleep(test.pause)
 				}
-				wantAsked(t, "binds", src.verify, test.binds)
+				src.wantAsked(t, "binds", &src.verify, test.binds)
 			})
 		})
 	}
@@ -436,7 +438,7 @@ func TestCacheOneBindForManyWrong(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		wantAsked(t, "binds", src.verify, 1)
+		src.wantAsked(t, "binds", &src.verify, 1)
 		_, err := login(t.Context(), c, "bach", "fugue")
 		wantErr(t, err, nil)
 		_, err = login(t.Context(), c, "bach", "fuguE")
@@ -506,8 +508,8 @@ func TestCacheExpire(t *testing.T) {
 		wantErr(t, err, ErrUnknownUser)
 		_, err = login(t.Context(), c, "bach", "fugue")
 		wantErr(t, err, nil)
-		wantAsked(t, "finds", src.finds, 4)
-		wantAsked(t, "binds", src.verify, 2)
+		src.wantAsked(t, "finds", &src.finds, 4)
+		src.wantAsked(t, "binds", &src.verify, 2)
 		c.Expire()
 		src.set(func() { src.fault = errors.New("busy") })
 		lookupBach(t, c) // stale
@@ -524,7 +526,7 @@ func TestCacheExpireDuringLookup(t *testing.T) {
 		c.Expire()
 		time.Sleep(2 * time.Second)
 		lookupBach(t, c)
-		wantAsked(t, "lookups", src.lookups, 2)
+		src.wantAsked(t, "lookups", &src.lookups, 2)
 	})
 }
 
@@ -588,7 +590,7 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Errorf("%d negatives, want %d", n, cachedNegatives)
 		}
 		lookupBach(t, c)
-		wantAsked(t, "lookups", src.lookups, 1)
+		src.wantAsked(t, "lookups", &src.lookups, 1)
 	})
 }
 
