@@ -37,6 +37,8 @@ func TestParse(t *testing.T) {
 func TestParseSteps(t *testing.T) {
 	got := parseSteps([]byte(`goos: linux
 BenchmarkVerify/warm-2         	 5000000	       231.5 ns/op	      16 B/op	       1 allocs/op
+BenchmarkVerify/warm-2         	 5000000	       931.5 ns/op	      16 B/op	       1 allocs/op
+BenchmarkDecide 	 100	 1900 ns/op	 3.00 rules/op	 0 B/op	 0 allocs/op
 BenchmarkDecide 	 100	 1000 ns/op	 3.00 rules/op	 0 B/op	 0 allocs/op
 BenchmarkNoMemory-2 	 100	 1000 ns/op
 PASS

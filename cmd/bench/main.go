@@ -106,6 +106,10 @@ func run(ctx context.Context, out io.Writer, o options) error {
 
 // benchProxies starts everything, measures, and prints the table.
 func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, err error) {
+	all := slices.DeleteFunc(measures(), func(m *measure) bool { return !strings.HasPrefix(m.line(), o.only) })
+	if len(all) == 0 {
+		return 0, fmt.Errorf("no measure's line begins with %q", o.only)
+	}
 	h, err := startHouse(ctx, out, o.tuned)
 	if err != nil {
 		return 0, err
@@ -115,8 +119,7 @@ func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, er
 	if err != nil {
 		return 0, err
 	}
-	all := slices.DeleteFunc(measures(load), func(m *measure) bool { return !strings.HasPrefix(m.line(), o.only) })
-	if err := rounds(ctx, all, h.ways, o); err != nil {
+	if err := rounds(ctx, load, all, h.ways, o); err != nil {
 		return 0, errors.Join(err, h.tails())
 	}
 	return printTable(out, all), nil

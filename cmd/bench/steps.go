@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,10 +57,12 @@ func benchSteps(ctx context.Context, out io.Writer, o options) (missed int, err 
 	return missed, nil
 }
 
-// runSteps runs one package's benchmarks of these steps and no others.
+// runSteps runs one package's benchmarks of these steps and no others, three
+// times a third of d each: the best is what the code costs, the rest is what
+// else the machine did.
 func runSteps(ctx context.Context, pkg string, d time.Duration) ([]step, error) {
-	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(Classify|Verify|Lookup|Decide)",
-		"-benchmem", "-benchtime", d.String(), pkg)
+	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Classify|Verify|Lookup|Decide",
+		"-benchmem", "-count", "3", "-benchtime", (d / 3).String(), pkg)
 	text, err := command.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("the benchmarks of %s: %w\n%s", pkg, err, text)
@@ -70,6 +73,7 @@ func runSteps(ctx context.Context, pkg string, d time.Duration) ([]step, error) 
 // stepLine is `BenchmarkX/y-2  1000  123.4 ns/op  [other units]  8 B/op  1 allocs/op`.
 var stepLine = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op.*?\s(\d+) B/op\s+(\d+) allocs/op`)
 
+// parseSteps keeps the fastest line of each benchmark.
 func parseSteps(text []byte) []step {
 	var steps []step
 	for line := range bytes.Lines(text) {
@@ -81,7 +85,12 @@ func parseSteps(text []byte) []step {
 		s.nanoseconds, _ = strconv.ParseFloat(string(m[2]), 64)
 		s.bytes, _ = strconv.ParseInt(string(m[3]), 10, 64)
 		s.allocations, _ = strconv.ParseInt(string(m[4]), 10, 64)
-		steps = append(steps, s)
+		i := slices.IndexFunc(steps, func(other step) bool { return other.name == s.name })
+		if i < 0 {
+			steps = append(steps, s)
+		} else if s.nanoseconds < steps[i].nanoseconds {
+			steps[i] = s
+		}
 	}
 	return steps
 }

@@ -22,7 +22,7 @@ type measure struct {
 	unit   string
 	secure bool
 	// take loads one way for at least d and returns units a second.
-	take func(ctx context.Context, w way, d time.Duration) (float64, error)
+	take func(l *load, ctx context.Context, w way, d time.Duration) (float64, error)
 	// target is the least ratio of the gateway to the way named beside it; 0: none.
 	target  float64
 	against string
@@ -30,16 +30,16 @@ type measure struct {
 }
 
 // measures is everything that is measured by proxies, in the table's order.
-func measures(l *load) []*measure {
+func measures() []*measure {
 	var all []*measure
 	for _, secure := range []bool{false, true} {
-		manifests := &measure{name: "manifests", unit: "/s", take: l.manifests}
+		manifests := &measure{name: "manifests", unit: "/s", take: (*load).manifests}
 		if !secure {
 			manifests.target, manifests.against = 0.55, "direct"
 		}
 		all = append(all, manifests,
-			&measure{name: "blob pull", unit: "MB/s", take: l.pull, target: 1, against: "nginx"},
-			&measure{name: "blob push", unit: "MB/s", take: l.push, target: 1, against: "nginx"})
+			&measure{name: "blob pull", unit: "MB/s", take: (*load).pull, target: 1, against: "nginx"},
+			&measure{name: "blob push", unit: "MB/s", take: (*load).push, target: 1, against: "nginx"})
 		for _, m := range all[len(all)-3:] {
 			m.secure, m.samples = secure, map[string][]float64{}
 		}
@@ -49,7 +49,7 @@ func measures(l *load) []*measure {
 
 // rounds takes the samples: one round to warm up, which is not counted, then
 // each measure by each way in turn, starting each round with another way.
-func rounds(ctx context.Context, all []*measure, ways []way, o options) error {
+func rounds(ctx context.Context, l *load, all []*measure, ways []way, o options) error {
 	for round := -1; round < o.rounds; round++ {
 		for _, m := range all {
 			mine := m.ways(ways)
@@ -59,7 +59,7 @@ func rounds(ctx context.Context, all []*measure, ways []way, o options) error {
 				if round < 0 {
 					length = o.sample / 4
 				}
-				rate, err := m.take(ctx, w, length)
+				rate, err := m.take(l, ctx, w, length)
 				if err != nil {
 					return fmt.Errorf("%s by %s (%s): %w", m.name, w.name, w.base, err)
 				}
