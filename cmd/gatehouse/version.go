@@ -11,10 +11,10 @@ import (
 )
 
 // Set by the linker where a build knows better than the module's own stamp:
-// -ldflags "-X main.version=1.2.3 -X main.commit=abcdef".
+// -ldflags "-X main.releaseVersion=1.2.3 -X main.releaseCommit=abcdef".
 var (
-	version string
-	commit  string
+	releaseVersion string
+	releaseCommit  string
 )
 
 func versionCommand() *cobra.Command {
@@ -33,7 +33,7 @@ func versionCommand() *cobra.Command {
 
 // buildInfo is what is known of this build.
 func buildInfo() metrics.BuildInfo {
-	b := metrics.BuildInfo{Version: version, Commit: commit, GoVersion: runtime.Version()}
+	b := metrics.BuildInfo{Version: releaseVersion, Commit: releaseCommit, GoVersion: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		setDefault(&b.Version, info.Main.Version)
 		for _, s := range info.Settings {
