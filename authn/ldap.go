@@ -216,8 +216,15 @@ func (d *LDAP) verify(ctx context.Context, dn string, password Secret) (err erro
 	case reason == "":
 		reason = bindReason(err)
 	}
-	return fmt.Errorf("%w: %s: %s", ErrInvalidCredentials, dn, reason)
+	if reason == wrongPassword {
+		return fmt.Errorf("%w: %s: %s", ErrInvalidCredentials, dn, reason)
+	}
+	return fmt.Errorf("%w: %s: %s: %w", ErrInvalidCredentials, dn, reason, errNotPassword)
 }
+
+// wrongPassword is the one reason for which the same password need not be tried
+// again soon: every other may be gone in a minute.
+const wrongPassword = "wrong password"
 
 // refusedBinds are the results by which servers refuse this person, as opposed
 // to failing: 389-ds says unwilling for a deactivated account, and an entry that
@@ -266,7 +273,7 @@ func bindReason(err error) string {
 	}
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
-		return "wrong password"
+		return wrongPassword
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
 		return "the account is inactive: " + err.Error()
 	}
