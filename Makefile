@@ -47,8 +47,7 @@ lint: ## gofmt, vet, staticcheck, known vulnerabilities
 	@GOVULNCHECK=$(GOVULNCHECK) deploy/vulncheck.sh
 
 bench: ## Go benchmarks, then the gateway against a bare registry and nginx
-	go test -run '^$$' -bench . -benchmem ./...
-	@if test -d cmd/bench; then go run ./cmd/bench; fi
+	go run ./cmd/bench
 
 full: test lint bench $(SUITES) ## all of the above and every slow suite
 
