@@ -53,10 +53,11 @@ type setup struct {
 	TLS      *keyPair
 
 	Listen, Admin string // filled in by startGateway
-	Hash          func(string) (string, error)
 }
 
-var configTemplate = template.Must(template.New("config").Parse(`
+var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap{
+	"hash": func(password string) string { return hashes[password] },
+}).Parse(`
 listen:
   address: {{.Listen}}
 {{- with .TLS}}
@@ -67,9 +68,9 @@ upstream: {url: {{.Upstream}}}
 directories:
   - name: local
     static:
-      - {username: admin, password_hash: "{{call .Hash "badmin"}}", groups: [admins]}
-      - {username: test, password_hash: "{{call .Hash "123"}}"}
-      - {username: guest, password_hash: "{{call .Hash "canary-guest-77c0"}}"}
+      - {username: admin, password_hash: "{{hash "badmin"}}", groups: [admins]}
+      - {username: test, password_hash: "{{hash "123"}}"}
+      - {username: guest, password_hash: "{{hash "canary-guest-77c0"}}"}
 {{- with .LDAP}}
   - name: example
     ldap:
@@ -106,7 +107,7 @@ type gateway struct {
 // it is ready. At the end of the test its log is searched for panics and secrets.
 func startGateway(t *testing.T, s setup) *gateway {
 	t.Helper()
-	s.Listen, s.Admin, s.Hash = freeAddress(t), freeAddress(t), hashPassword
+	s.Listen, s.Admin = freeAddress(t), freeAddress(t)
 	g := &gateway{address: s.Listen, admin: s.Admin, scheme: "http", client: &http.Client{Transport: &http.Transport{}}}
 	if s.TLS != nil {
 		g.scheme = "https"

@@ -25,8 +25,12 @@ import (
 	"time"
 )
 
-// binary is the gatehouse that TestMain built.
-var binary string
+// What TestMain made for all tests: the gatehouse binary, and the hashes of the
+// static users' passwords, which take too long to be made for every gateway.
+var (
+	binary string
+	hashes = map[string]string{adminPassword: "", testPassword: "", guestPassword: ""}
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -42,6 +46,12 @@ func run(m *testing.M) int {
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build gatehouse: %v\n%s", err, out)
 		return 1
+	}
+	for password := range hashes {
+		if hashes[password], err = hashPassword(password); err != nil {
+			fmt.Fprintf(os.Stderr, "hash-password: %v\n", err)
+			return 1
+		}
 	}
 	return m.Run()
 }
