@@ -153,9 +153,6 @@ func (l *loaded) check() {
 	l.checkTokens(&c.Tokens)
 	l.checkThrottle(&c.Throttle)
 	l.checkDirectories()
-	if len(c.Policy) == 0 {
-		l.warn("policy", "there is no rule, so every request is refused; add a policy")
-	}
 }
 
 // need is a fault where a required text is missing.

@@ -81,7 +81,7 @@ func (r *report) errors(prefix string, err error) {
 		return
 	}
 	key := k.Key
-	if prefix != "" && !strings.HasPrefix(key, "[") {
+	if prefix != "" && key != "" && !strings.HasPrefix(key, "[") {
 		key = join(prefix, key)
 	} else {
 		key = prefix + key
