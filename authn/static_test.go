@@ -96,7 +96,7 @@ func TestStaticStamp(t *testing.T) {
 		}
 		return id.PasswordStamp
 	}
-	if stamp("a", "1") != stamp("a", "1") {
+	if first, second := stamp("a", "1"), stamp("a", "1"); first != second {
 		t.Error("the stamp changes over a restart")
 	}
 	if stamp("a", "1") == stamp("a", "2") || stamp("a", "1") == stamp("b", "1") {

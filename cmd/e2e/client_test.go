@@ -86,8 +86,6 @@ func bearer(token string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 }
 
-func nobody(*http.Request) {}
-
 func (g *gateway) get(path, token string) answer {
 	return g.send(http.MethodGet, path, bearer(token), nil)
 }
