@@ -63,6 +63,7 @@ type house struct {
 	*httptest.Server
 	upstream *upstreamRecorder
 	keyring  *tokens.Keyring
+	key      tokens.Key
 	t        *testing.T
 }
 
@@ -102,7 +103,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Server: httptest.NewUnstartedServer(g), upstream: up, keyring: keyring, t: t}
+	h := &house{Server: httptest.NewUnstartedServer(g), upstream: up, keyring: keyring, key: key, t: t}
 	h.Config.DisableGeneralOptionsHandler = true // as package cmd does
 	h.Start()
 	t.Cleanup(h.Close)
@@ -573,5 +574,49 @@ func TestGone(t *testing.T) {
 	resp, _ := h.do(h.request("GET", "/v2/team/app/tags/list", text, nil))
 	if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != 401 || !strings.HasSuffix(c, `,error="invalid_token"`) {
 		t.Errorf("%d %q", resp.StatusCode, c)
+	}
+}
+
+// TestUploadGrace: a token that ended hours ago still continues an upload in a
+// repository that it carries push for, and is good for nothing else.
+func TestUploadGrace(t *testing.T) {
+	h := newHouse(t, nil)
+	old := func(age time.Duration) string {
+		fresh, err := h.keyring.Verify(h.token("alice", "repository:team/app:pull,push", "repository:team/lib:pull"), tokens.Access, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		past, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, Keys: []tokens.Key{h.key},
+			Now: func() time.Time { return time.Now().Add(-age) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _, err := past.Issue(fresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for _, c := range []struct {
+		age          time.Duration
+		method, path string
+		status       int
+	}{
+		{15*time.Minute + 30*time.Second, "GET", "/v2/team/app/tags/list", 200}, // the minute's grace
+		{17 * time.Minute, "GET", "/v2/team/app/tags/list", 401},
+		{2 * time.Hour, "PATCH", "/v2/team/app/blobs/uploads/u", 200},
+		{2 * time.Hour, "PUT", "/v2/team/app/blobs/uploads/u?digest=" + digestA, 200},
+		{2 * time.Hour, "DELETE", "/v2/team/app/blobs/uploads/u", 200},
+		{2 * time.Hour, "POST", "/v2/team/app/blobs/uploads/", 401},
+		{2 * time.Hour, "PUT", "/v2/team/app/manifests/dev", 401},
+		{2 * time.Hour, "PATCH", "/v2/team/lib/blobs/uploads/u", 401}, // it carries no push there
+		{2 * time.Hour, "GET", "/v2/", 401},
+		{7 * time.Hour, "PATCH", "/v2/team/app/blobs/uploads/u", 401},
+	} {
+		resp, _ := h.do(h.request(c.method, c.path, old(c.age), nil))
+		invalid := strings.HasSuffix(resp.Header.Get("WWW-Authenticate"), `,error="invalid_token"`)
+		if resp.StatusCode != c.status || invalid != (c.status == 401) {
+			t.Errorf("%s old, %s %s: %d %q", c.age, c.method, c.path, resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
+		}
 	}
 }
