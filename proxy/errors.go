@@ -46,6 +46,7 @@ var (
 	errHeaders  = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields, or too large ones"}
 	errNoToken  = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required", challenge: true}
 	errNarrow   = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token does not carry this access", challenge: true, reason: "insufficient_scope"}
+	errLogin    = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required: log in for this access", challenge: true, reason: "insufficient_scope"}
 	errTooLarge = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "a manifest may have 4 MiB at most"}
 )
 

@@ -308,7 +308,7 @@ func (g *Gateway) decide(x *exchange) error {
 	x.event.rule = d.Rule
 	switch {
 	case !d.Allowed && x.caller.identity.Anonymous():
-		return g.decided(x, "denied", errNarrow)
+		return g.decided(x, "denied", errLogin)
 	case !d.Allowed:
 		return g.decided(x, "denied", denied(x, d))
 	case !x.caller.carries(need):
