@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -35,7 +36,7 @@ func NewCertificate(certFile, keyFile, minVersion string, m *metrics.Metrics) (*
 	case "1.3":
 		c.minVersion = tls.VersionTLS13
 	default:
-		return nil, &authn.KeyError{Key: "listen.tls.min_version", Err: problemText(`must be "1.2" or "1.3"`)}
+		return nil, &authn.KeyError{Key: "listen.tls.min_version", Err: errors.New(`must be "1.2" or "1.3"`)}
 	}
 	if _, err := c.Reload(); err != nil {
 		return nil, &authn.KeyError{Key: "listen.tls.cert_file", Err: err}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -222,5 +224,5 @@ func checkHeader(r *http.Request) error {
 }
 
 func keyError(list string, i int, problem string) *authn.KeyError {
-	return &authn.KeyError{Key: indexed(list, i), Err: problemText(problem)}
+	return &authn.KeyError{Key: fmt.Sprintf("%s[%d]", list, i), Err: errors.New(problem)}
 }

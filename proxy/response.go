@@ -8,11 +8,6 @@ import (
 	"strings"
 )
 
-// problemText is a fault's text for a KeyError.
-func problemText(s string) error { return errors.New(s) }
-
-func indexed(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
-
 // checkResponse refuses what must not reach a client: the upstream's own
 // challenge (it would ask for credentials that are none of its business), a
 // protocol switch, and a Location or Link that leads elsewhere. What passes has

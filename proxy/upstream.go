@@ -50,7 +50,7 @@ func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
 	var faults []error
 	base, err := url.Parse(cfg.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
-		return nil, []error{&authn.KeyError{Key: "upstream.url", Err: problemText("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)")}}
+		return nil, []error{&authn.KeyError{Key: "upstream.url", Err: errors.New("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)")}}
 	}
 	for i, host := range cfg.RedirectHosts {
 		if name := strings.TrimPrefix(host, "*."); !validHost(name) {
