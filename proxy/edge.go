@@ -207,8 +207,7 @@ const (
 	maxHeaderBytes  = 32 << 10
 )
 
-// checkHeader refuses a header over the limits, and two Authorization fields:
-// of those, another reader might judge the other one.
+// checkHeader refuses a header over the limits.
 func checkHeader(r *http.Request) error {
 	fields, size := 0, len(r.Host)
 	for key, values := range r.Header {

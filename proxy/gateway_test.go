@@ -104,7 +104,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 		t.Fatal(err)
 	}
 	h := &house{Server: httptest.NewUnstartedServer(g), upstream: up, keyring: keyring, key: key, t: t}
-	h.Config.DisableGeneralOptionsHandler = true // as package cmd does
+	h.Config = NewServer(g, nil)
 	h.Start()
 	t.Cleanup(h.Close)
 	return h

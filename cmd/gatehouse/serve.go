@@ -24,14 +24,11 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/metrics"
+	"gatehouse/proxy"
 )
 
 const (
-	headerLimit       = 10 * time.Second // from accept to the end of a request's headers
-	idleLimit         = 180 * time.Second
-	maxHeaderBytes    = 192 << 10 // the gateway itself refuses above 32 KiB, with an answer in the registry's form
-	maxStreams        = 100
-	http2Window       = 4<<20 - 1<<10 // a stream's; the default makes a push over a long line crawl
+	adminLimit        = 10 * time.Second // for a whole request to the admin listener
 	certificatePeriod = time.Minute
 )
 
@@ -162,9 +159,9 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errorLog := s.errorLog()
-	s.public = newPublicServer(http.HandlerFunc(s.serveHTTP), errorLog)
-	adminServer := &http.Server{Handler: s.adminHandler(), ReadHeaderTimeout: headerLimit, ReadTimeout: headerLimit,
-		WriteTimeout: 30 * time.Second, IdleTimeout: idleLimit, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
+	s.public = proxy.NewServer(http.HandlerFunc(s.serveHTTP), errorLog)
+	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(s.public.Serve(&switchListener{public, s})) })
 	if admin != nil {
@@ -186,25 +183,6 @@ func ended(err error) error {
 		return nil
 	}
 	return err
-}
-
-// newPublicServer sets the limits of the contract. There is none on whole bodies:
-// a layer takes as long as it takes, and the gateway watches that it moves.
-func newPublicServer(h http.Handler, errorLog *log.Logger) *http.Server {
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	return &http.Server{
-		Handler:                      h,
-		ReadHeaderTimeout:            headerLimit,
-		IdleTimeout:                  idleLimit,
-		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true,
-		Protocols:                    protocols,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: http2Window,
-			MaxReceiveBufferPerConnection: http2Window, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second},
-		ErrorLog: errorLog,
-	}
 }
 
 // serveHTTP gives a request the snapshot of this moment, for all of its life.
