@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-
-	"gatehouse/metrics"
 )
 
 // ChainConfig says what a Chain is made of.
@@ -17,7 +15,6 @@ type ChainConfig struct {
 	Directories []Directory
 	// Throttle limits failed logins; nil: no limit.
 	Throttle *Throttle
-	Metrics  *metrics.Metrics
 	// Logger gets the reasons of refused logins (never a password); nil discards.
 	Logger *slog.Logger
 }

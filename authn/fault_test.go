@@ -20,29 +20,6 @@ func faultConfig(f *authntest.Fake) authn.LDAPConfig {
 	}
 }
 
-// TestConformance runs the suite on a real server and on the scripted one.
-func TestConformance(t *testing.T) {
-	s, f := authntest.StartSlapd(t, authntest.Options{}), authntest.StartFake(t)
-	grouped := config(s)
-	grouped.GroupsBase, grouped.GroupsNested = authntest.GroupsDN, true
-	for _, test := range []struct {
-		name   string
-		cfg    authn.LDAPConfig
-		login  string
-		groups []string
-	}{
-		{"slapd", config(s), "mozart", []string{"composers"}},
-		{"slapd by mail", config(s), "mozart@example.com", []string{"composers"}},
-		{"slapd nested", grouped, "mozart", []string{"artists", "composers"}},
-		{"fake", faultConfig(f), "mozart", nil},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			authntest.Conformance(t, authntest.Subject{
-				Directory: open(t, test.cfg), Login: test.login, Username: "mozart", Password: authntest.Password, Groups: test.groups})
-		})
-	}
-}
-
 // TestFaultyServer: whatever a server does instead of answering, the person is
 // neither known nor unknown, within the time limit.
 func TestFaultyServer(t *testing.T) {

@@ -238,10 +238,24 @@ func (p *pool) pick(failed *server) *server {
 	return best
 }
 
-// outcome is the end of an operation that go-ldap cannot be made to leave early.
-type outcome[T any] struct {
-	result T
-	err    error
+// abandonable runs an operation that go-ldap cannot be made to leave early, and
+// stops waiting for it when ctx ends. The operation goes on to its own time limit.
+func abandonable[T any](ctx context.Context, operation func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := operation()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return result, context.Cause(ctx)
+	}
 }
 
 func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
@@ -253,19 +267,12 @@ func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequ
 		p.searches.give()
 		return nil, err
 	}
-	done := make(chan outcome[*ldap.SearchResult], 1)
-	go func() {
+	return abandonable(ctx, func() (*ldap.SearchResult, error) {
 		result, err := c.ldap.Search(request)
 		p.release(c, err)
 		p.searches.give()
-		done <- outcome[*ldap.SearchResult]{result, err}
-	}()
-	select {
-	case o := <-done:
-		return o.result, o.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+		return result, err
+	})
 }
 
 // acquire returns the least busy search connection, opening one where needed.
@@ -447,22 +454,15 @@ func (p *pool) bindOn(ctx context.Context, s *server, dn string, password Secret
 		return nil, &unsentError{err}
 	}
 	request := ldap.NewSimpleBindRequest(dn, string(password), []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
-	done := make(chan outcome[*ldap.SimpleBindResult], 1)
-	go func() {
+	return abandonable(ctx, func() (*ldap.SimpleBindResult, error) {
 		result, err := c.ldap.SimpleBind(request)
 		p.putBind(c, err)
 		p.binds.give()
 		if closedBefore(err) {
 			err = &unsentError{err}
 		}
-		done <- outcome[*ldap.SimpleBindResult]{result, err}
-	}()
-	select {
-	case o := <-done:
-		return o.result, o.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+		return result, err
+	})
 }
 
 func (p *pool) takeBind(ctx context.Context, s *server) (*conn, error) {

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/authn"
 )
 
 // Subject is a Directory under Conformance, with one person whom it knows.
+// What is left empty below Groups is not checked.
 type Subject struct {
 	Directory authn.Directory
 	// Login is what the person types, Username his canonical name.
@@ -20,15 +22,52 @@ type Subject struct {
 	Password        authn.Secret
 	// Groups are the names of his groups, sorted.
 	Groups []string
+
+	// Names are further spellings under which he is known (a mail address).
+	Names []string
+	// Held are people whom the directory knows and does not let in.
+	Held []Held
+	// Change gives the person another password. His stamp must change with it.
+	Change func(password authn.Secret)
+	// Remove deletes him and Recreate adds him again, with Password.
+	Remove, Recreate func()
+	// Patience is how long the directory may take to notice a change: a cache's
+	// freshness. 0: it notices at once.
+	Patience time.Duration
+}
+
+// Held is a person whose account is in a state that forbids something.
+type Held struct {
+	Login    string
+	Password authn.Secret
+	// Gone: nobody by that name is known, and his tokens end. Else he is known,
+	// and it is the login alone that is refused.
+	Gone bool
+	// Reason is a part of the error's text.
+	Reason string
 }
 
 // Conformance checks what every Directory promises, whatever is behind it.
 func Conformance(t *testing.T, subject Subject) {
-	for name, check := range map[string]func(*testing.T, Subject){
-		"identity": checkIdentity, "passwords": checkPasswords, "unknown": checkUnknown,
-		"lookup": checkLookup, "parallel": checkParallel,
+	for _, check := range []struct {
+		name string
+		run  func(*testing.T, Subject)
+		may  bool
+	}{
+		{"identity", checkIdentity, true},
+		{"names", checkNames, true},
+		{"passwords", checkPasswords, true},
+		{"unknown", checkUnknown, true},
+		{"lookup", checkLookup, true},
+		{"parallel", checkParallel, true},
+		{"leaving", checkLeaving, true},
+		{"held", checkHeld, len(subject.Held) > 0},
+		{"change", checkChange, subject.Change != nil},
+		{"gone", checkGone, subject.Remove != nil},
 	} {
-		t.Run(name, func(t *testing.T) { check(t, subject) })
+		if check.may {
+			t.Run(check.name, func(t *testing.T) { check.run(t, subject) })
+		}
 	}
 }
 
@@ -54,9 +93,18 @@ func checkIdentity(t *testing.T, s Subject) {
 	if err != nil || verified.ID != id.ID || verified.Username != id.Username {
 		t.Errorf("Verify = %+v, %v", verified, err)
 	}
-	upper, err := s.Directory.Find(t.Context(), strings.ToUpper(s.Login))
-	if err != nil || upper.ID != id.ID || upper.Username != id.Username {
-		t.Errorf("in upper case: %+v, %v; want the same person", upper, err)
+}
+
+// checkNames: however a person's name is spelled, he is one person, and what his
+// tokens would hold is the same.
+func checkNames(t *testing.T, s Subject) {
+	id := find(t, s)
+	for _, name := range append([]string{s.Login, s.Username}, s.Names...) {
+		for _, spelling := range []string{name, strings.ToUpper(name), strings.ToLower(name), strings.ToUpper(name[:1]) + name[1:]} {
+			if got, err := s.Directory.Find(t.Context(), spelling); err != nil || !reflect.DeepEqual(got, id) {
+				t.Errorf("%q is %+v, %v; want %+v", spelling, got, err, id)
+			}
+		}
 	}
 }
 
@@ -92,7 +140,7 @@ func checkUnknown(t *testing.T, s Subject) {
 
 func checkLookup(t *testing.T, s Subject) {
 	id := find(t, s)
-	ref := authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}
+	ref := refOf(id)
 	if again, err := s.Directory.Lookup(t.Context(), ref); err != nil || !reflect.DeepEqual(again.Groups, id.Groups) || again.ID != id.ID {
 		t.Errorf("Lookup = %+v, %v; want %+v", again, err, id)
 	}
@@ -130,6 +178,100 @@ func checkParallel(t *testing.T, s Subject) {
 		})
 	}
 	wg.Wait()
+}
+
+// checkHeld: each reason keeps its kind, and its text reaches the log.
+func checkHeld(t *testing.T, s Subject) {
+	for _, held := range s.Held {
+		id, err := s.Directory.Find(t.Context(), held.Login)
+		if held.Gone {
+			if !errors.Is(err, authn.ErrUnknownUser) || !strings.Contains(err.Error(), held.Reason) {
+				t.Errorf("Find(%q) = %+v, %v; want it unknown: %s", held.Login, id, err, held.Reason)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("Find(%q): %v; want it known", held.Login, err)
+			continue
+		}
+		if _, err := s.Directory.Verify(t.Context(), id, held.Password); !errors.Is(err, authn.ErrInvalidCredentials) || !strings.Contains(err.Error(), held.Reason) {
+			t.Errorf("Verify of %q: %v; want it refused: %s", held.Login, err, held.Reason)
+		}
+		if _, err := s.Directory.Lookup(t.Context(), refOf(id)); err != nil {
+			t.Errorf("Lookup of %q: %v; want running tokens to go on", held.Login, err)
+		}
+	}
+}
+
+// checkLeaving: a caller who stops waiting learns nothing of the person.
+func checkLeaving(t *testing.T, s Subject) {
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	for _, login := range []string{s.Login, s.Login + "y"} {
+		if _, err := s.Directory.Find(ctx, login); err != nil && !errors.Is(err, authn.ErrUnavailable) && !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("Find(%q) by one who left: %v", login, err)
+		}
+	}
+	find(t, s)
+}
+
+// checkChange: a new password works, the old one does not, and the stamp that
+// tokens carry is another.
+func checkChange(t *testing.T, s Subject) {
+	const changed = "An0ther-pass-word"
+	before := find(t, s)
+	s.Change(changed)
+	defer s.Change(s.Password)
+	patiently(t, s, "the old password to end", func() bool {
+		_, err := s.Directory.Verify(t.Context(), before, s.Password)
+		return errors.Is(err, authn.ErrInvalidCredentials)
+	})
+	patiently(t, s, "the stamp to change", func() bool {
+		id, err := s.Directory.Lookup(t.Context(), refOf(before))
+		return err == nil && id.PasswordStamp != before.PasswordStamp
+	})
+	if id, err := s.Directory.Verify(t.Context(), find(t, s), changed); err != nil || id.PasswordStamp == before.PasswordStamp || id.PasswordStamp == "" {
+		t.Errorf("with the new password: %+v, %v; the stamp was %q", id, err, before.PasswordStamp)
+	}
+}
+
+// checkGone: a person's tokens end with him, and a namesake does not inherit them.
+func checkGone(t *testing.T, s Subject) {
+	before := find(t, s)
+	gone := func() bool {
+		_, err := s.Directory.Lookup(t.Context(), refOf(before))
+		if err != nil && !errors.Is(err, authn.ErrUnknownUser) {
+			t.Fatalf("Lookup of one who is gone: %v", err)
+		}
+		return err != nil
+	}
+	s.Remove()
+	patiently(t, s, "the person to be gone", gone)
+	if s.Recreate == nil {
+		return
+	}
+	s.Recreate()
+	patiently(t, s, "the namesake to be known", func() bool {
+		id, err := s.Directory.Find(t.Context(), s.Login)
+		return err == nil && id.ID != before.ID
+	})
+	if !gone() {
+		t.Error("a namesake inherited the tokens")
+	}
+}
+
+// patiently waits for what a directory may notice late.
+func patiently(t *testing.T, s Subject, what string, held func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(s.Patience); !held(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func refOf(id authn.Identity) authn.Ref {
+	return authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}
 }
 
 func find(t *testing.T, s Subject) authn.Identity {

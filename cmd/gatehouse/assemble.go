@@ -101,7 +101,7 @@ func assemble(l *loaded, p *parts, old *snapshot) *snapshot {
 	gateway := l.gatewayConfig(p)
 	s.certificate = l.certificate(p, old)
 	s.tls = s.listenerTLS(old)
-	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Metrics: p.metrics, Logger: p.logger})
+	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Logger: p.logger})
 	gateway.Keyring, gateway.Chain, gateway.Policy = keyring, s.chain, s.policy
 	if keyring != nil && s.policy != nil {
 		gateway.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: s.chain, Policy: s.policy})
