@@ -37,7 +37,7 @@ func open(t testing.TB, cfg authn.LDAPConfig) *authn.LDAP {
 	}
 	t.Cleanup(func() {
 		d.Close()
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.(*Slapd).run.func1"))
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.startProcess.func1"))
 	})
 	return d
 }

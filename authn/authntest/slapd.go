@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,9 +71,8 @@ type Slapd struct {
 	tlsPort int
 	roots   *x509.CertPool
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	exited chan struct{}
+	mu      sync.Mutex
+	process *process // nil: stopped
 }
 
 // StartSlapd starts a slapd and waits until it answers. Where slapd is not
@@ -122,7 +120,7 @@ func (s *Slapd) Start() {
 	s.t.Helper()
 	for attempt := 1; ; attempt++ {
 		s.run()
-		if s.awaitAnswer() {
+		if s.process.await(10*time.Second, s.answers) {
 			return
 		}
 		s.Stop()
@@ -137,12 +135,10 @@ func (s *Slapd) Start() {
 func (s *Slapd) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return
+	if s.process != nil {
+		s.process.kill()
+		s.process = nil
 	}
-	s.cmd.Process.Kill()
-	<-s.exited
-	s.cmd = nil
 }
 
 // Pause stops the server's process: connections stay open, nothing is answered.
@@ -158,7 +154,7 @@ func (s *Slapd) Pause() {
 
 // stopped says that every thread has taken the signal in (proc(5), state T).
 func (s *Slapd) stopped() bool {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.cmd.Process.Pid))
 	must(s.t, err)
 	for _, task := range tasks {
 		stat, err := os.ReadFile(task)
@@ -240,46 +236,21 @@ func (s *Slapd) addGroups() {
 	s.AddGroup("thinkers", "uid=kant,ou=philosophs,"+BaseDN, "uid=schopenhauer,ou=philosophs,"+BaseDN)
 }
 
-// run starts the process on a thread that lives as long as it does: the kernel
-// sends the parent-death signal when the starting thread ends.
 func (s *Slapd) run() {
 	urls := s.URL() + " " + s.TLSURL() + " " + s.SocketURL()
-	log, err := os.Create(s.path("log"))
-	must(s.t, err)
-	defer log.Close()
-	cmd := exec.Command(slapd(), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(exited)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-	}()
-	must(s.t, <-started)
+	p := startProcess(s.t, s.path("log"), exec.Command(slapd(), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cmd, s.exited = cmd, exited
+	s.process = p
 }
 
-// awaitAnswer polls until the server takes a bind; false: it ended or is silent.
-func (s *Slapd) awaitAnswer() bool {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if conn, err := s.dial(); err == nil {
-			conn.Close()
-			return true
-		}
-		select {
-		case <-s.exited:
-			return false
-		case <-time.After(5 * time.Millisecond):
-		}
+// answers says whether the server takes a bind.
+func (s *Slapd) answers() bool {
+	conn, err := s.dial()
+	if err == nil {
+		conn.Close()
 	}
-	return false
+	return err == nil
 }
 
 func (s *Slapd) dial() (*ldap.Conn, error) {
@@ -298,8 +269,8 @@ func (s *Slapd) dial() (*ldap.Conn, error) {
 func (s *Slapd) signal(sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd != nil {
-		s.cmd.Process.Signal(sig)
+	if s.process != nil {
+		s.process.cmd.Process.Signal(sig)
 	}
 }
 
