@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"gatehouse/authn"
 )
 
@@ -252,68 +250,6 @@ func TestNewFaults(t *testing.T) {
 	if n := len(err.(interface{ Unwrap() []error }).Unwrap()); n != 6 {
 		t.Errorf("%d faults are told at once: %v", n, err)
 	}
-}
-
-// The generators draw from few names, so that rules and requests often meet.
-var (
-	genActions = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"pull", "push", "delete"}), 1, 3, rapid.ID)
-	genRule    = rapid.Custom(func(t *rapid.T) Rule {
-		r := Rule{
-			Allow:        genActions.Draw(t, "actions"),
-			Repositories: rapid.SliceOfN(rapid.SampledFrom([]string{"**", "a", "a/*", "*/b", "{user}/**", "**/{group}"}), 1, 2).Draw(t, "repositories"),
-			To:           rapid.SliceOfN(rapid.SampledFrom([]string{"everyone", "authenticated", "user:bach", "group:release", "directory:local"}), 1, 2).Draw(t, "to"),
-			Except:       rapid.SliceOfN(rapid.SampledFrom([]string{"user:mozart", "directory:example"}), 0, 1).Draw(t, "except"),
-			Networks:     rapid.SliceOfN(rapid.SampledFrom([]string{"10.0.0.0/8", "192.0.2.1"}), 0, 1).Draw(t, "networks"),
-		}
-		if !slices.Contains(r.Allow, "pull") {
-			r.Tags = rapid.SliceOfN(rapid.SampledFrom([]string{"v*", "latest", "{user}"}), 0, 2).Draw(t, "tags")
-		}
-		if rapid.Bool().Draw(t, "deny") {
-			r.Allow, r.Deny = nil, r.Allow
-		}
-		return r
-	})
-	genPerson  = rapid.SampledFrom([]authn.Identity{anonymous, admin, mozart, bach})
-	genSource  = rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")})
-	genRequest = rapid.Custom(func(t *rapid.T) Request {
-		return Request{
-			Repository: rapid.SampledFrom([]string{"a", "b", "a/b", "bach/a", "x/release", "x/y/b"}).Draw(t, "repository"),
-			Action:     rapid.SampledFrom([]Action{Pull, Push, Delete}).Draw(t, "action"),
-			Tags:       rapid.SliceOfN(rapid.SampledFrom([]string{"v1", "latest", "bach", "x"}), 0, 2).Draw(t, "tags"),
-			Source:     genSource.Draw(t, "source"),
-		}
-	})
-)
-
-// TestProperties: the empty policy refuses all, another allow never takes away,
-// another deny never gives, order does not matter, and what is allowed under /v2/
-// can be granted at the realm, within what was asked.
-func TestProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		rules := rapid.SliceOfN(genRule, 0, 5).Draw(t, "rules")
-		more := genRule.Draw(t, "more")
-		id, r := genPerson.Draw(t, "who"), genRequest.Draw(t, "request")
-		before := policy(t, rules...).Decide(id, r)
-		after := policy(t, append(slices.Clone(rules), more)...).Decide(id, r)
-		back := slices.Clone(rules)
-		slices.Reverse(back)
-		asked, _ := ParseScope([]string{"repository:" + r.Repository + ":" + string(r.Action)})
-		granted := policy(t, rules...).Grant(id, asked, r.Source)
-		switch {
-		case policy(t).Decide(id, r).Allowed:
-			t.Fatalf("the empty policy allows %+v", r)
-		case len(more.Allow) > 0 && before.Allowed && !after.Allowed:
-			t.Fatalf("an allow took %+v away", r)
-		case len(more.Deny) > 0 && !before.Allowed && after.Allowed:
-			t.Fatalf("a deny gave %+v", r)
-		case policy(t, back...).Decide(id, r).Allowed != before.Allowed:
-			t.Fatalf("the order of rules decides on %+v", r)
-		case before.Allowed && !granted.Allows(r.Repository, r.Action):
-			t.Fatalf("%+v is allowed but not granted", r)
-		case !granted.Empty() && granted.String() != asked.String():
-			t.Fatalf("granted %q of %q", granted, asked)
-		}
-	})
 }
 
 // twentyRules are a policy of a usual size, of which the last rule allows.
