@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,13 +142,22 @@ func start(dir string, args []string) (*Engine, error) {
 		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, args...)...)
 	e.process.Stdout, e.process.Stderr = log, log
-	if err := e.process.Start(); err != nil {
+	// A test's process that is killed takes dockerd with it. The kernel ties that to
+	// the thread that started it, so this thread stays until dockerd ends.
+	e.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := e.process.Start()
+		started <- err
+		if err == nil {
+			e.process.Wait()
+			close(e.exited)
+		}
+	}()
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	go func() {
-		e.process.Wait()
-		close(e.exited)
-	}()
 	return e, nil
 }
 
