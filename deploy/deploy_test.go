@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net/http/httptest"
 	"os"
@@ -28,7 +29,8 @@ import (
 	"gatehouse/metrics"
 )
 
-// gatehouse is the path of the real binary, built once for all tests.
+// gatehouse is the path of the real binary, built once for all tests; where the
+// build fails, its folder is gone already.
 var gatehouse = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-bin")
 	if err != nil {
@@ -38,8 +40,9 @@ var gatehouse = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse").CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)
+		return "", errors.Join(err, os.RemoveAll(dir))
 	}
-	return binary, err
+	return binary, nil
 })
 
 func TestMain(m *testing.M) {

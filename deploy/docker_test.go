@@ -24,7 +24,7 @@ func TestImage(t *testing.T) {
 	engine := dockertest.Start(t)
 	importBuildImage(t, engine, "gatehouse-build-stand-in")
 	built := time.Now()
-	engine.Run(t, "build", "--network=none", "--build-arg", "BUILD_IMAGE=gatehouse-build-stand-in",
+	engine.Run(t, "build", "--network=none", "--shm-size=2g", "--build-arg", "BUILD_IMAGE=gatehouse-build-stand-in",
 		"--build-arg", "VERSION=v9.8.7-test", "-t", "gatehouse-test", "..")
 	t.Logf("the image was built in %s", time.Since(built).Round(time.Second))
 
@@ -158,7 +158,7 @@ func checkImageFiles(t *testing.T, engine *dockertest.Engine) {
 func importBuildImage(t *testing.T, engine *dockertest.Engine, name string) {
 	t.Helper()
 	command := engine.Command("import",
-		"--change", "ENV PATH=/usr/local/go/bin GOROOT=/usr/local/go GOMODCACHE=/mod GOCACHE=/cache HOME=/ GOPROXY=off GOTOOLCHAIN=local GOFLAGS= TMPDIR=/tmp",
+		"--change", "ENV PATH=/usr/local/go/bin GOROOT=/usr/local/go GOMODCACHE=/mod GOCACHE=/dev/shm/cache HOME=/ GOPROXY=off GOTOOLCHAIN=local GOFLAGS= TMPDIR=/dev/shm",
 		"-", name)
 	in, err := command.StdinPipe()
 	if err != nil {
