@@ -3,7 +3,6 @@ package authn
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,67 +75,108 @@ func groupOf(dn, name string) Group {
 // groups are those of the person of entry, each once, sorted by name. Any
 // failure is an error: a failed search is not "no groups".
 func (d *LDAP) groups(ctx context.Context, entry *ldap.Entry, username string) ([]Group, error) {
-	if d.cfg.GroupsBase == "" {
-		return memberOf(entry)
-	}
 	found := groupSet{}
-	frontier := []string{entry.DN}
-	for depth := 0; len(frontier) > 0; depth++ {
-		if depth > groupsDepth {
-			return nil, fmt.Errorf("groups of %s are nested deeper than %d levels", username, groupsDepth)
-		}
-		var next []string
-		for members := range slices.Chunk(frontier, groupsChunk) {
-			entries, err := d.groupsWith(ctx, members, username)
-			if err != nil {
-				return nil, err
-			}
-			next = append(next, found.add(entries, d.cfg.GroupsNameAttribute)...)
-		}
-		if len(found) > groupsMax {
-			return nil, fmt.Errorf("%s is in more than %d groups", username, groupsMax)
-		}
-		if !d.cfg.GroupsNested {
-			break
-		}
-		frontier = next
+	if err := d.collect(ctx, found, entry, username); err != nil {
+		return nil, err
 	}
 	return found.sorted(), nil
 }
 
-// groupsWith are the groups that have one of members in them.
-func (d *LDAP) groupsWith(ctx context.Context, members []string, username string) ([]*ldap.Entry, error) {
-	var filter strings.Builder
-	for _, dn := range members {
-		filter.WriteString(expand(d.cfg.GroupsFilter, "{dn}", dn, "{username}", username))
+func (d *LDAP) collect(ctx context.Context, found groupSet, entry *ldap.Entry, username string) error {
+	sids, err := d.sids(ctx, entry)
+	if err != nil {
+		return err
 	}
-	request := ldap.NewSearchRequest(d.cfg.GroupsBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-		groupsMax+1, d.timeLimit(), false, "(|"+filter.String()+")", []string{d.cfg.GroupsNameAttribute}, nil)
+	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.GroupsBase, domainOf(entry.DN)), sids)
+	switch {
+	case err != nil || d.byToken:
+		return err
+	case d.cfg.GroupsBase == "":
+		return found.addMemberOf(entry)
+	case d.cfg.GroupsNested:
+		return d.climb(ctx, found, append(known, entry.DN), username)
+	}
+	_, err = d.addContaining(ctx, found, []string{entry.DN}, username)
+	return err
+}
+
+// climb goes up from the frontier, a level at a time. A cycle ends it, since a
+// group is taken once.
+func (d *LDAP) climb(ctx context.Context, found groupSet, frontier []string, username string) error {
+	for depth := 0; len(frontier) > 0; depth++ {
+		if depth > groupsDepth {
+			return fmt.Errorf("groups of %s are nested deeper than %d levels", username, groupsDepth)
+		}
+		var err error
+		if frontier, err = d.addContaining(ctx, found, frontier, username); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addContaining adds the groups that have one of members in them, and returns
+// the DNs of those that are new.
+func (d *LDAP) addContaining(ctx context.Context, found groupSet, members []string, username string) ([]string, error) {
+	return addChunks(members, func(chunk []string) ([]string, error) {
+		var filter strings.Builder
+		for _, dn := range chunk {
+			filter.WriteString(expand(d.cfg.GroupsFilter, "{dn}", dn, "{username}", username))
+		}
+		return d.addMatching(ctx, found, d.cfg.GroupsBase, filter.String())
+	})
+}
+
+// addSIDs adds the groups below base that have one of sids, and returns their DNs.
+func (d *LDAP) addSIDs(ctx context.Context, found groupSet, base string, sids [][]byte) ([]string, error) {
+	return addChunks(sids, func(chunk [][]byte) ([]string, error) {
+		var filter strings.Builder
+		for _, sid := range chunk {
+			filter.WriteString("(objectSid=" + escapeBytes(sid) + ")")
+		}
+		return d.addMatching(ctx, found, base, filter.String())
+	})
+}
+
+// addChunks joins what add returns for parts of all that fit into one search.
+func addChunks[T any](all []T, add func([]T) ([]string, error)) (added []string, err error) {
+	for chunk := range slices.Chunk(all, groupsChunk) {
+		more, err := add(chunk)
+		if err != nil {
+			return nil, err
+		}
+		added = append(added, more...)
+	}
+	return added, nil
+}
+
+// addMatching adds the groups below base that match one of filters. More than
+// groupsMax in all are a fault, and so is a list that the server cut.
+func (d *LDAP) addMatching(ctx context.Context, found groupSet, base, filters string) ([]string, error) {
+	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+		groupsMax+1, d.timeLimit(), false, "(|"+filters+")", []string{d.cfg.GroupsNameAttribute}, nil)
 	result, err := d.pool.search(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("searching groups: %w", err)
 	}
-	return result.Entries, nil
+	added := found.add(result.Entries, d.cfg.GroupsNameAttribute)
+	return added, found.limit()
 }
 
-// memberOf reads the groups that the entry itself names.
-func memberOf(entry *ldap.Entry) ([]Group, error) {
-	found := groupSet{}
+// completeValues are all values of an attribute. Active Directory shows only the
+// first of many, under a name like memberOf;range=0-1499: that is an error.
+func completeValues(entry *ldap.Entry, name string) (values [][]byte, err error) {
 	for _, attribute := range entry.Attributes {
-		if base, option, _ := strings.Cut(strings.ToLower(attribute.Name), ";"); base != "memberof" {
-			continue
-		} else if strings.HasPrefix(option, "range=") {
-			return nil, errors.New("the server shows only a part of memberOf: use groups.base")
-		}
-		for _, dn := range attribute.Values {
-			group := groupOf(dn, "")
-			found[group.DN] = group
+		base, option, _ := strings.Cut(attribute.Name, ";")
+		switch {
+		case !strings.EqualFold(base, name):
+		case strings.HasPrefix(strings.ToLower(option), "range="):
+			return nil, fmt.Errorf("the server shows only a part of %s", name)
+		default:
+			values = append(values, attribute.ByteValues...)
 		}
 	}
-	if len(found) > groupsMax {
-		return nil, fmt.Errorf("%s is in more than %d groups", entry.DN, groupsMax)
-	}
-	return found.sorted(), nil
+	return values, nil
 }
 
 // groupSet holds groups by their normalised DN.
@@ -152,6 +192,26 @@ func (g groupSet) add(entries []*ldap.Entry, nameAttribute string) (added []stri
 		}
 	}
 	return added
+}
+
+// addMemberOf adds the groups that the entry itself names.
+func (g groupSet) addMemberOf(entry *ldap.Entry) error {
+	dns, err := completeValues(entry, "memberOf")
+	if err != nil {
+		return fmt.Errorf("%w: use groups.base", err)
+	}
+	for _, dn := range dns {
+		group := groupOf(string(dn), "")
+		g[group.DN] = group
+	}
+	return g.limit()
+}
+
+func (g groupSet) limit() error {
+	if len(g) > groupsMax {
+		return fmt.Errorf("more than %d groups of one person", groupsMax)
+	}
+	return nil
 }
 
 func (g groupSet) sorted() []Group {

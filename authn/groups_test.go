@@ -39,8 +39,10 @@ func TestNormalizeDN(t *testing.T) {
 // TestMemberOf: names from first RDNs, sorted, once each; a list that the server
 // cut is a fault.
 func TestMemberOf(t *testing.T) {
-	groups, err := memberOf(ldap.NewEntry("uid=x", map[string][]string{"memberOf": {
+	found := groupSet{}
+	err := found.addMemberOf(ldap.NewEntry("uid=x", map[string][]string{"memberOf": {
 		"CN=Beta,DC=x", "cn=alpha,dc=x", "cn=beta,dc=x", "cn=Beta,dc=y"}}))
+	groups := found.sorted()
 	want := []Group{{"alpha", "cn=alpha,dc=x"}, {"beta", "cn=beta,dc=x"}, {"beta", "cn=beta,dc=y"}}
 	if err != nil || len(groups) != len(want) {
 		t.Fatalf("groups = %v, %v; want %v", groups, err, want)
@@ -50,7 +52,7 @@ func TestMemberOf(t *testing.T) {
 			t.Errorf("groups[%d] = %v, want %v", i, groups[i], want[i])
 		}
 	}
-	if _, err := memberOf(ldap.NewEntry("uid=x", map[string][]string{"memberOf;range=0-1499": {"cn=a,dc=x"}})); err == nil {
+	if err := found.addMemberOf(ldap.NewEntry("uid=x", map[string][]string{"memberOf;range=0-1499": {"cn=a,dc=x"}})); err == nil {
 		t.Error("a part of memberOf was taken for all")
 	}
 }

@@ -19,6 +19,8 @@ type LDAP struct {
 	cfg  LDAPConfig
 	gate gate
 	pool *pool
+	// byToken: groups are those of tokenGroups.
+	byToken bool
 
 	warnedOfDN sync.Once
 }
@@ -121,6 +123,9 @@ func (d *LDAP) attributes() []string {
 	names = append(append(names, stampAttributes...), stateAttributes...)
 	if d.cfg.GroupsBase == "" {
 		names = append(names, "memberOf")
+	}
+	if d.cfg.Preset == "ad" {
+		names = append(names, "objectSid", "primaryGroupID")
 	}
 	return names
 }

@@ -43,7 +43,9 @@ type LDAPConfig struct {
 	GroupsBase          string
 	GroupsFilter        string
 	GroupsNameAttribute string
-	GroupsNested        bool
+	// GroupsNested takes groups of groups. With the preset ad and no GroupsFilter,
+	// tokenGroups says which they are, else GroupsFilter is asked level by level.
+	GroupsNested bool
 
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
@@ -73,6 +75,7 @@ func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
 	if !known {
 		faults.add("preset", errors.New("must be openldap, ad, freeipa, 389ds or rfc2307"))
 	}
+	byToken := cfg.Preset == "ad" && cfg.GroupsNested && cfg.GroupsFilter == ""
 	cfg.applyDefaults(defaults)
 	servers := cfg.checkServers(&faults)
 	cfg.checkUsers(&faults)
@@ -82,7 +85,7 @@ func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
 	if faults.fatal {
 		return nil, errors.Join(faults.errs...)
 	}
-	return &LDAP{cfg: cfg, gate: gate, pool: newPool(cfg, servers)}, nil
+	return &LDAP{cfg: cfg, gate: gate, pool: newPool(cfg, servers), byToken: byToken}, nil
 }
 
 // limitPackets bounds what a server can make us hold in memory for one answer;

@@ -43,6 +43,8 @@ type Fake struct {
 	mu        sync.Mutex
 	behaviour Behaviour
 	delay     time.Duration
+	entries   []fakeEntry // of Put
+	limit     int
 	counts    map[string]int
 	conns     map[net.Conn]bool
 	closed    bool
@@ -162,7 +164,7 @@ func (f *Fake) answer(conn net.Conn, packet *ber.Packet) bool {
 	id, _ := packet.Children[0].Value.(int64)
 	operation := packet.Children[1]
 	f.mu.Lock()
-	behaviour, delay := f.behaviour, f.delay
+	behaviour, delay, directory := f.behaviour, f.delay, len(f.entries) > 0
 	f.counts[kindOf(operation)]++
 	f.mu.Unlock()
 	if delay > 0 {
@@ -188,7 +190,9 @@ func (f *Fake) answer(conn net.Conn, packet *ber.Packet) bool {
 			conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			return true
 		}
-		replies = searchReplies(behaviour, operation)
+		if replies = searchReplies(behaviour, operation); directory && behaviour == Good {
+			replies = f.matching(operation)
+		}
 	default:
 		return false
 	}
@@ -292,10 +296,12 @@ func entry(dn, uid string) *ber.Packet {
 	return p
 }
 
-func attribute(name, value string) *ber.Packet {
-	values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-	values.AppendChild(text(value))
-	return sequence(text(name), values)
+func attribute(name string, values ...string) *ber.Packet {
+	set := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
+	for _, value := range values {
+		set.AppendChild(text(value))
+	}
+	return sequence(text(name), set)
 }
 
 func reference(url string) *ber.Packet {
