@@ -133,7 +133,7 @@ func (m *Metrics) TokenRequest(grant, result string) {
 }
 
 // TokenValidation counts a token presented under /v2/. Result is valid, expired,
-// invalid, gone (its person is no longer who he was) or unavailable.
+// revoked, invalid, gone (its person is no longer who he was) or unavailable.
 func (m *Metrics) TokenValidation(result string) {
 	if m != nil {
 		m.tokenValidations.WithLabelValues(result).Inc()

@@ -16,6 +16,7 @@ type event struct {
 	requestID      string
 	identity       authn.Identity
 	tokenID        string
+	refreshID      string // realm only
 	decision       string
 	rule           string
 	bytesIn        int64
@@ -51,6 +52,7 @@ func (g *Gateway) emit(x *exchange) {
 	text("user", e.identity.Username)
 	text("directory", e.identity.Directory)
 	text("token_id", e.tokenID)
+	text("refresh_token_id", e.refreshID)
 	text("method", x.r.Method)
 	text("host", x.r.Host)
 	text("path", x.r.URL.Path)

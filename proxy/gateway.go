@@ -244,12 +244,12 @@ func (g *Gateway) identify(x *exchange) error {
 		grace = max(grace, g.uploadGrace)
 	}
 	token, err := g.keyring.Verify(credentials, tokens.Access, grace)
+	x.event.tokenID = token.ID
+	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
 	if err != nil {
 		g.metrics.TokenValidation(validation(err))
 		return err
 	}
-	x.event.tokenID = token.ID
-	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
 	id, err := tokens.Identify(x.r.Context(), g.chain, token, false)
 	g.metrics.TokenValidation(liveness(err))
 	if err != nil {
@@ -267,8 +267,11 @@ func (g *Gateway) identify(x *exchange) error {
 func late(t tokens.Token) bool { return time.Now().After(t.Expires.Add(expiryGrace)) }
 
 func validation(err error) string {
-	if errors.Is(err, tokens.ErrExpired) {
+	switch {
+	case errors.Is(err, tokens.ErrExpired):
 		return "expired"
+	case errors.Is(err, tokens.ErrRevoked):
+		return "revoked"
 	}
 	return "invalid"
 }

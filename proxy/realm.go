@@ -47,7 +47,7 @@ func grantResult(err error) string {
 
 func (g *Gateway) grant(x *exchange, request tokens.GrantRequest) error {
 	reply, err := g.granter.Grant(x.r.Context(), request)
-	x.event.identity = reply.Identity
+	x.event.identity, x.event.refreshID = reply.Identity, reply.RefreshID
 	if errors.Is(err, tokens.ErrInvalidToken) { // a refresh token is a credential here
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the refresh token is not valid (any more)", basic: true, cause: err}
 	}

@@ -40,6 +40,7 @@ type Reply struct {
 	Granted      Token // its content; Scope is what was granted
 	ExpiresIn    time.Duration
 	RefreshToken string // empty: none
+	RefreshID    string // of the refresh token that was issued or redeemed, for the log
 	// NoRefresh says why no refresh token was issued although one was asked for; for the log.
 	NoRefresh string
 	Identity  authn.Identity
@@ -58,8 +59,8 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	if err != nil {
 		return Reply{}, fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 	}
-	id, err := g.identify(ctx, r)
-	reply := Reply{Identity: id, ExpiresIn: g.cfg.Keyring.cfg.Lifetime}
+	id, refreshID, err := g.identify(ctx, r)
+	reply := Reply{Identity: id, RefreshID: refreshID, ExpiresIn: g.cfg.Keyring.cfg.Lifetime}
 	if err != nil {
 		return reply, err
 	}
@@ -67,19 +68,18 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	if err != nil || !r.Offline || id.Anonymous() || r.RefreshToken != "" {
 		return reply, err
 	}
-	reply.RefreshToken, reply.NoRefresh, err = g.refresh(id)
-	return reply, err
+	return reply, g.refresh(id, &reply)
 }
 
 // identify checks what the client brought along.
-func (g *Granter) identify(ctx context.Context, r GrantRequest) (authn.Identity, error) {
+func (g *Granter) identify(ctx context.Context, r GrantRequest) (id authn.Identity, refreshID string, err error) {
 	switch {
 	case r.RefreshToken != "":
 		return g.redeem(ctx, string(r.RefreshToken))
 	case r.Attempt != nil:
-		return g.cfg.Chain.Authenticate(ctx, *r.Attempt)
+		id, err = g.cfg.Chain.Authenticate(ctx, *r.Attempt)
 	}
-	return authn.Identity{}, nil
+	return id, "", err
 }
 
 func tokenFor(kind Kind, id authn.Identity, scope authz.Scope) Token {

@@ -36,6 +36,7 @@ type KeyringConfig struct {
 	RefreshLifetime time.Duration
 	// Keys: the first signs, all verify.
 	Keys    []Key
+	Revoked []Revocation
 	Metrics *metrics.Metrics
 	Now     func() time.Time // nil: time.Now
 }
@@ -75,11 +76,12 @@ type Keyring struct {
 	cfg      KeyringConfig
 	signer   *signingKey
 	keys     map[string]*signingKey
+	revoked  revocations
 	verified *lru.Cache[[sha256.Size]byte, Token]
 }
 
 // NewKeyring checks the keys. Its error joins *authn.KeyError values with keys
-// relative to `tokens` (`key_files[1]`).
+// relative to `tokens` (`key_files[1]`, `revoked[0]`).
 func NewKeyring(cfg KeyringConfig) (*Keyring, error) {
 	k := &Keyring{cfg: cfg, keys: map[string]*signingKey{}}
 	if k.cfg.Now == nil {
@@ -99,6 +101,9 @@ func NewKeyring(cfg KeyringConfig) (*Keyring, error) {
 			k.signer = key
 		}
 	}
+	var more []error
+	k.revoked, more = compileRevocations(cfg.Revoked)
+	faults = append(faults, more...)
 	if len(cfg.Keys) == 0 {
 		faults = append(faults, &authn.KeyError{Key: "key_files", Err: errors.New("there is no key")})
 	}
@@ -231,9 +236,10 @@ func typ(kind Kind) string {
 }
 
 // Verify checks a token's text (RFC 7515, RFC 7519, RFC 8725). It is good until
-// grace after its Expires; beyond that it is ErrExpired, and all else that is
-// wrong with it ErrInvalidToken. What can change while a token lives is checked
-// behind the cache, each time.
+// grace after its Expires; beyond that it is ErrExpired, on the list of revoked
+// tokens ErrRevoked (then the ID and Subject are returned for the log), and all
+// else that is wrong with it ErrInvalidToken. What can change while a token lives
+// is checked behind the cache, each time.
 func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, error) {
 	if len(raw) > maxToken {
 		return Token{}, fmt.Errorf("%w: over 16 KiB", ErrInvalidToken)
@@ -257,6 +263,9 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 	}
 	if k.cfg.Now().After(t.Expires.Add(grace)) {
 		return Token{}, ErrExpired
+	}
+	if k.revoked.revoked(&t) {
+		return Token{ID: t.ID, Subject: t.Subject}, ErrRevoked
 	}
 	return t, nil
 }

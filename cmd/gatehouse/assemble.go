@@ -37,6 +37,7 @@ type snapshot struct {
 	gateway     *proxy.Gateway
 	chain       *authn.Chain
 	policy      *authz.Policy
+	keyring     *tokens.Keyring
 	certificate *proxy.Certificate // nil: plain HTTP
 	tls         *tls.Config        // one for all connections, so that sessions resume
 	directories []*directory
@@ -97,14 +98,14 @@ func assemble(l *loaded, p *parts, old *snapshot) *snapshot {
 	}
 	s.policy = l.policy()
 	l.openDirectories(s, p, old)
-	keyring := l.keyring(p)
+	s.keyring = l.keyring(p)
 	gateway := l.gatewayConfig(p)
 	s.certificate = l.certificate(p, old)
 	s.tls = s.listenerTLS(old)
 	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Logger: p.logger})
-	gateway.Keyring, gateway.Chain, gateway.Policy = keyring, s.chain, s.policy
-	if keyring != nil && s.policy != nil {
-		gateway.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: s.chain, Policy: s.policy})
+	gateway.Keyring, gateway.Chain, gateway.Policy = s.keyring, s.chain, s.policy
+	if s.keyring != nil && s.policy != nil {
+		gateway.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.keyring, Chain: s.chain, Policy: s.policy})
 	}
 	if l.cfg.Upstream.URL != "" {
 		g, err := proxy.New(gateway)
@@ -323,6 +324,10 @@ func (l *loaded) keyring(p *parts) *tokens.Keyring {
 		key := fmt.Sprintf("tokens.key_files[%d]", i)
 		cfg.Keys = append(cfg.Keys, tokens.Key{Name: name, PEM: l.secret(key, name)})
 	}
+	for _, r := range t.Revoked {
+		directory, name := splitPerson(r.User)
+		cfg.Revoked = append(cfg.Revoked, tokens.Revocation{ID: r.Token, Directory: directory, Username: name, Before: r.IssuedBefore})
+	}
 	if len(l.faults()) > before {
 		return nil
 	}
@@ -333,6 +338,9 @@ func (l *loaded) keyring(p *parts) *tokens.Keyring {
 			return nil
 		}
 		cfg.Keys = []tokens.Key{*p.key}
+	}
+	if l.faultyUnder("tokens.revoked[") { // told already, better than the keyring can
+		cfg.Revoked = nil
 	}
 	k, err := tokens.NewKeyring(cfg)
 	l.errors("tokens", err)

@@ -50,12 +50,21 @@ type upstreamConfig struct {
 }
 
 type tokensConfig struct {
-	Service         string        `yaml:"service"`
-	Issuer          string        `yaml:"issuer"`
-	Lifetime        time.Duration `yaml:"lifetime"`
-	UploadGrace     time.Duration `yaml:"upload_grace"`
-	RefreshLifetime time.Duration `yaml:"refresh_lifetime"`
-	KeyFiles        []string      `yaml:"key_files"`
+	Service         string          `yaml:"service"`
+	Issuer          string          `yaml:"issuer"`
+	Lifetime        time.Duration   `yaml:"lifetime"`
+	UploadGrace     time.Duration   `yaml:"upload_grace"`
+	RefreshLifetime time.Duration   `yaml:"refresh_lifetime"`
+	KeyFiles        []string        `yaml:"key_files"`
+	Revoked         []revokedConfig `yaml:"revoked"`
+}
+
+// revokedConfig is one entry of what is revoked: a token by its id, or a person's
+// tokens, or those issued before a moment (RFC 3339), or both of the latter.
+type revokedConfig struct {
+	Token        string    `yaml:"token"`
+	User         string    `yaml:"user"`
+	IssuedBefore time.Time `yaml:"issued_before"`
 }
 
 type throttleConfig struct {

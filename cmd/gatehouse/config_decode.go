@@ -194,7 +194,10 @@ func firstToken(n ast.Node) *token.Token {
 	return n.GetToken()
 }
 
-var durationType = reflect.TypeFor[time.Duration]()
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	timeType     = reflect.TypeFor[time.Time]()
+)
 
 // value decodes one value. at is where to point: the value, or its key where the
 // value is empty.
@@ -203,6 +206,8 @@ func (d *decoder) value(path string, at place, n ast.Node, into reflect.Value) {
 		at = p
 	}
 	switch kind := into.Kind(); {
+	case into.Type() == timeType:
+		d.scalar(path, at, n, into)
 	case kind == reflect.Pointer:
 		d.section(path, at, n, into)
 	case kind == reflect.Struct:
@@ -340,6 +345,8 @@ func (d *decoder) scalar(path string, at place, n ast.Node, into reflect.Value) 
 	switch {
 	case into.Type() == durationType:
 		problem = setDuration(n, into)
+	case into.Type() == timeType:
+		problem = setTime(n, into)
 	case into.Type() == reflect.TypeFor[tlsVersion]():
 		problem = setVersion(n, into)
 	case into.Kind() == reflect.String:
@@ -419,6 +426,19 @@ func setDuration(n ast.Node, into reflect.Value) string {
 		return "must not be negative"
 	}
 	into.SetInt(int64(t))
+	return ""
+}
+
+func setTime(n ast.Node, into reflect.Value) string {
+	s, ok := textOf(n)
+	if !ok {
+		return fmt.Sprintf("must be a moment such as 2026-11-26T08:00:00Z, not %s", kindOf(n))
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Sprintf("must be a moment with its zone, such as 2026-11-26T08:00:00Z or 2026-11-26T09:00:00+01:00, not %q", clip(s))
+	}
+	into.Set(reflect.ValueOf(t))
 	return ""
 }
 

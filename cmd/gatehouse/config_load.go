@@ -228,7 +228,54 @@ func (l *loaded) checkTokens(t *tokensConfig) {
 	if t.RefreshLifetime > 0 && t.RefreshLifetime < t.Lifetime {
 		l.fault("tokens.refresh_lifetime", "must be 0s (off) or longer than tokens.lifetime (%s)", t.Lifetime)
 	}
+	for i := range t.Revoked {
+		l.checkRevoked(fmt.Sprintf("tokens.revoked[%d]", i), &t.Revoked[i])
+	}
 }
+
+// checkRevoked wants a list that does what its author thinks: in an emergency
+// nobody looks twice.
+func (l *loaded) checkRevoked(key string, r *revokedConfig) {
+	given := func(name string) bool { _, ok := l.places[key+"."+name]; return ok }
+	token, user, before := given("token"), given("user"), given("issued_before")
+	if token == (user || before) {
+		l.fault(key, "needs token alone, or user, or issued_before, or user and issued_before")
+	}
+	if token && !tokenID.MatchString(r.Token) && !l.faulty(key+".token") {
+		l.fault(key+".token", "is no token id; the log's token_id is one")
+	}
+	if user && !l.faulty(key+".user") {
+		l.checkPerson(key+".user", r.User)
+	}
+	if r.IssuedBefore.After(time.Now()) {
+		l.warn(key+".issued_before", "%s is still to come: until then new tokens are refused too", r.IssuedBefore.Format(time.RFC3339))
+	}
+}
+
+// checkPerson wants NAME or DIRECTORY/NAME.
+func (l *loaded) checkPerson(key, person string) {
+	directory, name := splitPerson(person)
+	known := slices.ContainsFunc(l.cfg.Directories, func(d directoryConfig) bool { return d.Name == directory })
+	switch {
+	case name == "" || strings.TrimSpace(person) != person || strings.Contains(person, "*"):
+		l.fault(key, "%q is no person; write NAME or DIRECTORY/NAME", clip(person))
+	case strings.Contains(person, "/") && !known:
+		l.fault(key, "there is no directory %q", clip(directory))
+	}
+}
+
+// splitPerson gives the parts in lower case; no directory: any.
+func splitPerson(person string) (directory, name string) {
+	person = strings.ToLower(person)
+	if directory, name, bound := strings.Cut(person, "/"); bound {
+		return directory, name
+	}
+	return "", person
+}
+
+// tokenID is what a jti looks like. A whole token does not: a secret must not
+// stand in a config, and would match nothing.
+var tokenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func (l *loaded) checkThrottle(t *throttleConfig) {
 	if t.Failures < 0 {

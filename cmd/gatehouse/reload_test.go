@@ -9,10 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"gatehouse/authn"
 	"gatehouse/metrics"
+	"gatehouse/tokens"
 )
 
 // newTestServer is a started server without listeners, and the way to change its config.
@@ -115,5 +118,45 @@ func TestBoundedLog(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "forged") || len(log.String()) > 100*500 {
 		t.Error("a line is longer than it may be")
+	}
+}
+
+// TestReloadRevokes: HUP ends a token at once, though it was verified and stands
+// in the cache, and gives it back when the entry goes.
+func TestReloadRevokes(t *testing.T) {
+	const config = minimal + "directories: [{name: local, static: [{username: alice, password_hash: \"$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\"}]}]\n"
+	s, write := newTestServer(t, config)
+	defer func() { s.current.Load().release() }()
+	sn := s.current.Load()
+	id, err := sn.chain.Find(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, token, err := sn.keyring.Issue(tokens.Token{Kind: tokens.Access, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}, PasswordStamp: id.PasswordStamp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func() (int, string) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil)
+		r.RemoteAddr = "127.0.0.1:1234"
+		r.Header.Set("Authorization", "Bearer "+text)
+		s.serveHTTP(w, r)
+		return w.Code, w.Header().Get("WWW-Authenticate")
+	}
+	for _, c := range []struct {
+		revoked string
+		want    int
+	}{
+		{"[]", http.StatusOK}, {"[{token: " + token.ID + "}]", http.StatusUnauthorized}, {"[{token: other}]", http.StatusOK},
+		{"[{user: local/alice}]", http.StatusUnauthorized}, {"[{user: bob}]", http.StatusOK},
+		{"[{issued_before: " + time.Now().Add(time.Second).UTC().Format(time.RFC3339) + "}]", http.StatusUnauthorized},
+		{"[{issued_before: 2026-01-01T00:00:00Z}]", http.StatusOK},
+	} {
+		write(config + "tokens: {revoked: " + c.revoked + "}\n")
+		s.reload()
+		if got, challenge := status(); got != c.want || got == http.StatusUnauthorized && !strings.Contains(challenge, `error="invalid_token"`) {
+			t.Errorf("revoked %s: status %d, %s", c.revoked, got, challenge)
+		}
 	}
 }

@@ -99,6 +99,11 @@ func (r *report) faulty(key string) bool {
 	return slices.ContainsFunc(r.findings, func(f finding) bool { return f.key == key && !f.warning })
 }
 
+// faultyUnder says that a key that begins so has a fault.
+func (r *report) faultyUnder(prefix string) bool {
+	return slices.ContainsFunc(r.findings, func(f finding) bool { return strings.HasPrefix(f.key, prefix) && !f.warning })
+}
+
 // find is where a key stands, or the nearest section above it that is there.
 func (r *report) find(key string) place {
 	for key != "" {
