@@ -282,8 +282,8 @@ func (k *Keyring) verify(raw string) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	if token.Method.Alg() == "ES256" && !lowS(token.Signature) {
-		return Token{}, errors.New("the signature is not canonical")
+	if err := canonical(token); err != nil {
+		return Token{}, err
 	}
 	return k.content(token.Header["typ"], c)
 }
@@ -299,6 +299,14 @@ func (k *Keyring) keyFor(token *jwt.Token) (any, error) {
 		return nil, errors.New("the algorithm is not the key's")
 	}
 	return key.private.Public(), nil
+}
+
+// canonical refuses a signature that verifies and is not the one we would write.
+func canonical(token *jwt.Token) error {
+	if token.Method.Alg() == "ES256" && !lowS(token.Signature) {
+		return errors.New("the signature is not canonical")
+	}
+	return nil
 }
 
 // lowS: of the two signatures that ECDSA accepts for one message, only the lower
