@@ -55,6 +55,9 @@ func (k *Keyring) claims(t Token) *claims {
 // maxSkew is how far ahead a replica's clock may be.
 const maxSkew = 30 * time.Second
 
+// maxLife is the longest lifetime that the config takes for access tokens.
+const maxLife = time.Hour
+
 // content checks the claims and gives them as a Token.
 func (k *Keyring) content(typ any, c claims) (Token, error) {
 	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID}, PasswordStamp: c.PasswordStamp,
@@ -76,6 +79,8 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 		return t, errors.New("a claim is missing or out of range")
 	case t.IssuedAt.After(k.cfg.Now().Add(maxSkew)):
 		return t, errors.New("issued in the future")
+	case t.Kind == Access && t.Expires.Sub(t.IssuedAt) > maxLife:
+		return t, errors.New("lives too long")
 	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != ""):
 		return t, errors.New("a person without a directory")
 	case t.Kind == Refresh && c.PasswordStamp == "":

@@ -215,15 +215,3 @@ func TestRoundTrip(t *testing.T) {
 		}
 	})
 }
-
-// TestIDs: no id comes twice, and each is long enough to hold 128 random bits.
-func TestIDs(t *testing.T) {
-	k, seen := ring(t, nil, generate(t)), map[string]bool{}
-	for range 500 {
-		_, issued, err := k.Issue(sample(t))
-		if err != nil || seen[issued.ID] || len(issued.ID) < 22 {
-			t.Fatalf("%q %v", issued.ID, err)
-		}
-		seen[issued.ID] = true
-	}
-}
