@@ -50,7 +50,12 @@ type setup struct {
 	StaleFor string
 	Timeout  string // of the directory
 	Policy   string // further rules, in YAML
+	Tokens   string // further keys of tokens, in YAML
+	Basic    bool   // Basic credentials are taken under /v2/ too
 	TLS      *keyPair
+
+	// BlobMount: the upstream honours from= on mounts.
+	BlobMount bool
 
 	Listen, Admin string // filled in by startGateway
 }
@@ -60,11 +65,15 @@ var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap
 }).Parse(`
 listen:
   address: {{.Listen}}
+  basic: {{.Basic}}
 {{- with .TLS}}
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
 admin: {address: {{.Admin}}}
-upstream: {url: {{.Upstream}}}
+upstream: {url: {{.Upstream}}, blob_mount: {{.BlobMount}}}
+{{- with .Tokens}}
+tokens: { {{- .}}}
+{{- end}}
 directories:
   - name: local
     static:
