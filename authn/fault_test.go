@@ -3,6 +3,7 @@ package authn_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -155,6 +156,95 @@ func TestStartTLSRefused(t *testing.T) {
 	}
 	if f.Count("starttls") == 0 || f.Count("service")+f.Count("bind")+f.Count("search") != 0 {
 		t.Errorf("sent: %d starttls, %d service binds, %d searches", f.Count("starttls"), f.Count("service"), f.Count("search"))
+	}
+}
+
+// TestStartTLSSilent: a handshake that never goes on ends with the time limit.
+func TestStartTLSSilent(t *testing.T) {
+	f := authntest.StartFake(t)
+	f.Behave(authntest.SilentTLS)
+	cfg := faultConfig(f)
+	cfg.StartTLS = true
+	d := open(t, cfg)
+	start := time.Now()
+	if _, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnavailable) {
+		t.Errorf("Find = %v", err)
+	}
+	if took := time.Since(start); took > 1500*time.Millisecond {
+		t.Errorf("took %s, the limit is 1s", took)
+	}
+	if f.Count("starttls") == 0 {
+		t.Error("no StartTLS was sent")
+	}
+}
+
+// TestKeptConnections: a search connection that rests is used now and then, so
+// that a silent server is noticed before anybody waits for it; after long it ends.
+func TestKeptConnections(t *testing.T) {
+	f := authntest.StartFake(t)
+	d := open(t, faultConfig(f))
+	d.KeepEvery(10 * time.Millisecond)
+	if _, err := d.Find(t.Context(), "mozart"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return f.Count("search") > 3 })
+	await(t, func() bool { return f.Open() == 0 })
+	if connects := f.Count("connect"); connects != 1 {
+		t.Errorf("%d connections, want one that ended by itself", connects)
+	}
+	if _, err := d.Find(t.Context(), "mozart"); err != nil {
+		t.Errorf("after the idle connection was closed: %v", err)
+	}
+	f.Behave(authntest.Silent)
+	await(t, func() bool { return !d.Available() })
+}
+
+// TestSeveralAddresses: localhost is ::1 as well, where nobody listens.
+func TestSeveralAddresses(t *testing.T) {
+	f := authntest.StartFake(t)
+	cfg := faultConfig(f)
+	cfg.Servers = []string{strings.Replace(f.URL(), "127.0.0.1", "localhost", 1)}
+	if _, err := open(t, cfg).Find(t.Context(), "mozart"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStartsWhileDown: nothing is needed of the servers at the start.
+func TestStartsWhileDown(t *testing.T) {
+	f := authntest.StartFake(t)
+	f.Behave(authntest.CloseAtOnce)
+	d := open(t, faultConfig(f))
+	if _, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnavailable) {
+		t.Errorf("Find = %v", err)
+	}
+	f.Behave(authntest.Good)
+	await(t, func() bool { _, err := d.Find(t.Context(), "mozart"); return err == nil })
+}
+
+// TestFailsBack: the first server is asked again once it has stayed good.
+func TestFailsBack(t *testing.T) {
+	first, second := authntest.StartFake(t), authntest.StartFake(t)
+	cfg := faultConfig(first)
+	cfg.Servers = append(cfg.Servers, second.URL())
+	d := open(t, cfg)
+	first.Behave(authntest.CloseAtOnce)
+	for range 20 {
+		if _, err := d.Find(t.Context(), "mozart"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := first.Count("connect"); got > 2 {
+		t.Errorf("requests went on trying the first server: %d times", got)
+	}
+	first.Behave(authntest.Good)
+	d.Recover()
+	before := first.Count("search")
+	if _, err := d.Find(t.Context(), "mozart"); err != nil || first.Count("search") != before {
+		t.Errorf("asked again at once (%v)", err)
+	}
+	d.Settle()
+	if _, err := d.Find(t.Context(), "mozart"); err != nil || first.Count("search") != before+1 {
+		t.Errorf("not asked again after it stayed good (%v)", err)
 	}
 }
 

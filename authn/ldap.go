@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/metrics"
 )
 
 // LDAP is a Directory that asks directory servers. It remembers no people (a
@@ -108,6 +111,7 @@ func (d *LDAP) entry(ctx context.Context, filter string) (*ldap.Entry, error) {
 	case err == nil && len(result.Entries) == 0:
 		return nil, fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
 	case (err == nil || truncated) && len(result.Entries) > 1:
+		d.cfg.Metrics.LDAPEvent(d.cfg.Name, metrics.LDAPAmbiguous)
 		d.cfg.Logger.Warn("ambiguous user", "directory", d.cfg.Name, "first", result.Entries[0].DN, "second", result.Entries[1].DN)
 		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", ErrUnknownUser)
 	}
@@ -212,24 +216,42 @@ func (d *LDAP) verify(ctx context.Context, dn string, password Secret) (err erro
 		controls = result.Controls
 	}
 	if err != nil && !ldap.IsErrorAnyOf(err, refusedBinds...) {
+		d.cfg.Metrics.LDAPBind(d.cfg.Name, "fault")
 		return unavailable(err)
 	}
 	reason := policyReason(controls)
 	switch {
 	case err == nil && reason == "":
+		d.cfg.Metrics.LDAPBind(d.cfg.Name, "ok")
 		return nil
 	case reason == "":
 		reason = bindReason(err)
 	}
+	d.cfg.Metrics.LDAPBind(d.cfg.Name, cmp.Or(bindResults[reason], "refused"))
 	if reason == wrongPassword {
 		return fmt.Errorf("%w: %s: %s", ErrInvalidCredentials, dn, reason)
 	}
 	return fmt.Errorf("%w: %s: %s: %w", ErrInvalidCredentials, dn, reason, errNotPassword)
 }
 
-// wrongPassword is the one reason for which the same password need not be tried
-// again soon: every other may be gone in a minute.
-const wrongPassword = "wrong password"
+// The reasons for which directories refuse a login. wrongPassword is the one for
+// which the same password need not be tried again soon: every other may be gone
+// in a minute.
+const (
+	wrongPassword   = "wrong password"
+	accountLocked   = "the account is locked"
+	accountDisabled = "the account is disabled"
+	accountInactive = "the account is inactive"
+	accountExpired  = "the account has expired"
+	passwordExpired = "the password has expired"
+	passwordReset   = "the password must be changed first"
+)
+
+// bindResults are what the metrics call the reasons.
+var bindResults = map[string]string{
+	wrongPassword: "bad", accountLocked: "locked", accountDisabled: "disabled", accountInactive: "disabled",
+	accountExpired: "expired", passwordExpired: "expired", passwordReset: "must_change",
+}
 
 // refusedBinds are the results by which servers refuse this person, as opposed
 // to failing: 389-ds says unwilling for a deactivated account, and an entry that
@@ -248,14 +270,14 @@ func policyReason(controls []ldap.Control) string {
 		case *ldap.ControlBeheraPasswordPolicy:
 			switch {
 			case c.Error == 0, c.Error < 0 && c.Grace == 0:
-				return "the password has expired"
+				return passwordExpired
 			case c.Error == 1:
-				return "the account is locked"
+				return accountLocked
 			case c.Error == 2:
-				return "the password must be changed first"
+				return passwordReset
 			}
 		case *ldap.ControlVChuPasswordMustChange:
-			return "the password must be changed first"
+			return passwordReset
 		}
 	}
 	return ""
@@ -263,9 +285,8 @@ func policyReason(controls []ldap.Control) string {
 
 // adReasons are the codes that Active Directory puts into the text of result 49.
 var adReasons = map[string]string{
-	"525": "no such user", "52e": "wrong password", "530": "not allowed at this hour", "531": "not allowed from here",
-	"532": "the password has expired", "533": "the account is disabled", "701": "the account has expired",
-	"773": "the password must be changed first", "775": "the account is locked",
+	"525": "no such user", "52e": wrongPassword, "530": "not allowed at this hour", "531": "not allowed from here",
+	"532": passwordExpired, "533": accountDisabled, "701": accountExpired, "773": passwordReset, "775": accountLocked,
 }
 
 var adCode = regexp.MustCompile(`data ([0-9a-f]{3}),`)
@@ -280,7 +301,7 @@ func bindReason(err error) string {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
 		return wrongPassword
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
-		return "the account is inactive: " + err.Error()
+		return accountInactive // 389-ds; its text says no more
 	}
 	return err.Error()
 }

@@ -55,12 +55,12 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 	var s state
 	switch {
 	case uac&uacDisabled != 0, r.isTrue("nsAccountLock"), r.isTrue("loginDisabled"):
-		s.gone = "the account is disabled"
+		s.gone = accountDisabled
 	case strings.EqualFold(r.text("pwdAccountLockedTime"), lockedForGood):
 		s.gone = "the account is locked by an administrator"
 	case r.windowsPast("accountExpires", now), r.past("krbPrincipalExpiration", now),
 		r.past("pwdEndTime", now), r.past("loginExpirationTime", now), r.dayPast("shadowExpire", now):
-		s.gone = "the account has expired"
+		s.gone = accountExpired
 	}
 	// Another value of pwdAccountLockedTime says when a lock began, not whether
 	// it has ended: slapd removes it at the next good bind. So the bind decides.
@@ -68,11 +68,11 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 	case computed&uacLocked != 0, r.isTrue("lockedByIntruder"):
 		s.noLogin = "the account is locked after wrong passwords"
 	case computed&uacPasswordExpired != 0:
-		s.noLogin = "the password has expired"
+		s.noLogin = passwordExpired
 	case r.isTrue("pwdReset"), r.text("pwdLastSet") == "0" && uac&uacNeverExpires == 0:
-		s.noLogin = "the password must be changed first"
+		s.noLogin = passwordReset
 	case r.past("krbPasswordExpiration", now):
-		s.noLogin = "the password has expired"
+		s.noLogin = passwordExpired
 	}
 	return s, r.err
 }

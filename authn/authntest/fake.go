@@ -2,6 +2,7 @@ package authntest
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ const (
 	NoSuchObject            // result 32
 	Forbidden               // result 50
 	Empty                   // success and no entry
+	SilentTLS               // agrees to StartTLS and says nothing more
 )
 
 // Fake is an LDAP server in this process that misbehaves as told. It knows one
@@ -149,6 +151,9 @@ func (f *Fake) serve(conn net.Conn) {
 			return
 		case !f.answer(conn, packet):
 			return
+		case f.now() == SilentTLS && packet.Children[1].Tag == ldap.ApplicationExtendedRequest:
+			io.Copy(io.Discard, reader)
+			return
 		}
 	}
 }
@@ -181,7 +186,11 @@ func (f *Fake) answer(conn net.Conn, packet *ber.Packet) bool {
 	case ldap.ApplicationBindRequest:
 		replies = append(replies, result(ldap.ApplicationBindResponse, bindCode(operation)))
 	case ldap.ApplicationExtendedRequest: // StartTLS
-		replies = append(replies, result(ldap.ApplicationExtendedResponse, ldap.LDAPResultUnavailable))
+		code := uint16(ldap.LDAPResultUnavailable)
+		if behaviour == SilentTLS {
+			code = ldap.LDAPResultSuccess
+		}
+		replies = append(replies, result(ldap.ApplicationExtendedResponse, code))
 	case ldap.ApplicationSearchRequest:
 		switch behaviour {
 		case CloseOnUse:
