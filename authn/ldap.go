@@ -31,6 +31,32 @@ type LDAP struct {
 // Available is false while every server is down.
 func (d *LDAP) Available() bool { return d.pool.available() }
 
+// Timeout is the limit of one question.
+func (d *LDAP) Timeout() time.Duration { return d.cfg.Timeout }
+
+// Canary reads the base of the users and, where the config names one, looks for
+// the canary user. An error says which of them is not shown. A base that can be
+// read does not show that a filter or a right below it is whole: that is what the
+// canary user is for.
+func (d *LDAP) Canary(ctx context.Context) error {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	result, err := d.pool.search(ctx, d.pool.readBase())
+	if err == nil && len(result.Entries) != 1 {
+		err = errors.New("it is not readable")
+	}
+	if err != nil {
+		return fmt.Errorf("reading users.base: %w", err)
+	}
+	if d.cfg.CanaryUser == "" {
+		return nil
+	}
+	if _, err := d.entry(ctx, expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)); err != nil {
+		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
+	}
+	return nil
+}
+
 // Close lets go of idle connections and stops background work. Calls that
 // still run end normally, and so do later ones.
 func (d *LDAP) Close() { d.pool.close() }
@@ -101,21 +127,25 @@ func (d *LDAP) person(ctx context.Context, filter string, accept func(Identity) 
 // that is missing, or a right that the service account lacks, looks like
 // nobody's there: those result codes (32, 50, ...) are faults.
 func (d *LDAP) entry(ctx context.Context, filter string) (*ldap.Entry, error) {
-	request := ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-		2, d.timeLimit(), false, filter, d.attributes(), nil)
-	result, err := d.pool.search(ctx, request)
+	result, err := d.pool.search(ctx, d.userSearch(filter))
 	truncated := ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)
 	switch {
 	case err == nil && len(result.Entries) == 1:
 		return result.Entries[0], nil
 	case err == nil && len(result.Entries) == 0:
-		return nil, fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
+		return nil, errAbsent
 	case (err == nil || truncated) && len(result.Entries) > 1:
 		d.cfg.Metrics.LDAPEvent(d.cfg.Name, metrics.LDAPAmbiguous)
 		d.cfg.Logger.Warn("ambiguous user", "directory", d.cfg.Name, "first", result.Entries[0].DN, "second", result.Entries[1].DN)
 		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", ErrUnknownUser)
 	}
 	return nil, unavailable(err)
+}
+
+// userSearch looks for two entries at most: the second says that the name is ambiguous.
+func (d *LDAP) userSearch(filter string) *ldap.SearchRequest {
+	return ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+		2, d.timeLimit(), false, filter, d.attributes(), nil)
 }
 
 // attributes are all that is asked of a person; what a schema lacks is ignored.
@@ -171,7 +201,7 @@ func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
 	}
 	return Identity{
 		Directory: d.cfg.Name, Username: username, ID: d.lastingID(entry), DN: entry.DN,
-		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin,
+		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin, ValidUntil: s.ends,
 	}, nil
 }
 

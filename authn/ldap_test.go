@@ -398,6 +398,47 @@ func TestLDAPState(t *testing.T) {
 	}
 }
 
+// TestLDAPHidesEveryone: an access rule that hides the people, and says success,
+// refuses nobody who has a token, and is no "unknown user" at a login.
+func TestLDAPHidesEveryone(t *testing.T) {
+	const hidePeople = `access to attrs=userPassword by anonymous auth by * none
+access to dn.base="` + authntest.BaseDN + `" by users read
+access to * by * none`
+	for name, test := range map[string]struct {
+		acl, canary string
+	}{
+		"the base too":           {"access to attrs=userPassword by anonymous auth by * none\naccess to * by * none", ""},
+		"all but the base":       {hidePeople, "bach"},
+		"all but the base, mail": {hidePeople, "bach@example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := authntest.StartSlapd(t, authntest.Options{})
+			cfg := config(s)
+			cfg.CanaryUser = test.canary
+			cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: 50 * time.Millisecond, StaleFor: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cache.Close()
+			id, err := login(cache, "mozart", authntest.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.SetACL(test.acl)
+			ref := authn.Ref{Directory: "example", Username: "mozart", ID: id.ID}
+			for range 30 {
+				if _, err := cache.Lookup(t.Context(), ref); err != nil {
+					t.Fatalf("a running token was refused: %v", err)
+				}
+				time.Sleep(10 * time.Millisecond) // six times as long as an identity is fresh
+			}
+			if _, err := login(cache, "mozart", authntest.Password); !errors.Is(err, authn.ErrUnavailable) || errors.Is(err, authn.ErrUnknownUser) {
+				t.Errorf("login: %v, want a fault", err)
+			}
+		})
+	}
+}
+
 // TestLDAPParallel runs many logins at once, good and bad, and shows that no
 // search ran as a user: a bind on a shared connection would do that.
 func TestLDAPParallel(t *testing.T) {
