@@ -26,3 +26,6 @@ func (d *LDAP) Settle() {
 		s.upSince = s.upSince.Add(-settled)
 	}
 }
+
+// People is how many identities c remembers.
+func (c *Cache) People() int { return c.state().Entries["identity"] }

@@ -332,6 +332,8 @@ func bindReason(err error) string {
 		return wrongPassword
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
 		return accountInactive // 389-ds; its text says no more
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultConstraintViolation) && strings.Contains(err.Error(), "retry limit"):
+		return accountLocked // 389-ds
 	}
 	return err.Error()
 }
