@@ -64,7 +64,7 @@ var presets = map[string]preset{
 	"freeipa":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(member={dn})"},
 	"rfc2307":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(memberUid={username})"},
 	"ad": {username: "sAMAccountName", groups: "(&(member={dn})(objectClass=group))",
-		users: "(&(sAMAccountName={login})(objectCategory=person)(objectClass=user))"},
+		users: "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"},
 }
 
 // NewLDAP checks the config and dials nothing. Its error joins *KeyError values
