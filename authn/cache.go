@@ -209,6 +209,9 @@ func (c *Cache) Close() {
 // Name is the source's name.
 func (c *Cache) Name() string { return c.src.Name() }
 
+// Timeout is the source's.
+func (c *Cache) Timeout() time.Duration { return c.src.Timeout() }
+
 // Lookup answers for a running token.
 func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	if ref.Strict && !c.src.Available() {
@@ -477,7 +480,7 @@ func (c *Cache) wait(ctx context.Context, f *flight) (Identity, error) {
 	case <-f.done:
 		return f.id, f.err
 	case <-ctx.Done():
-		return Identity{}, fmt.Errorf("%w: the caller stopped waiting: %w", ErrUnavailable, ctx.Err())
+		return Identity{}, fmt.Errorf("%w: the caller stopped waiting: %w", ErrUnavailable, context.Cause(ctx))
 	}
 }
 
