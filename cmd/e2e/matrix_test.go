@@ -85,13 +85,10 @@ func chart(t *testing.T) string {
 func open(t *testing.T, p program, at place, base string, g goods) *session {
 	t.Helper()
 	home := t.TempDir()
-	s := &session{program: p, vars: map[string]string{"host": at.host, "user": at.user, "password": at.password,
-		"base": at.host + "/" + base, "image": at.host + "/" + base + "/thing:0.1.0", "copy": at.host + "/" + base + "/copy:0.1.0",
+	s := &session{program: p, vars: map[string]string{"host": at.host, "base": at.host + "/" + base, "image": at.host + "/" + base + "/thing:0.1.0", "copy": at.host + "/" + base + "/copy:0.1.0",
 		"layout": g.layout, "archive": archive(t, g.image, at.host+"/"+base+"/thing:0.1.0"), "digest": g.digest, "chart": g.chart, "file": g.file,
 		"home": home, "name": strings.ToLower(rand.Text()), "transport": p.secure}}
-	if at.user != "" {
-		s.vars["auth"] = s.expand(p.credentials)
-	}
+	s.become(at.user, at.password)
 	if at.tls == nil {
 		s.vars["transport"], s.vars["both"] = p.plain, p.plainBoth
 		s.settle(t, ".config/containers/registries.conf", "[[registry]]\nlocation = \"{host}\"\ninsecure = true\n")
@@ -106,6 +103,14 @@ func open(t *testing.T, p program, at place, base string, g goods) *session {
 		t.Fatalf("%s: %v\n%s", p.name, err, out)
 	}
 	return s
+}
+
+// become is somebody else at the same machine; no user is the anonymous caller.
+func (s *session) become(user, password string) {
+	s.vars["user"], s.vars["password"], s.vars["auth"] = user, password, ""
+	if user != "" {
+		s.vars["auth"] = s.expand(s.credentials)
+	}
 }
 
 // settle writes a file below the session's home.
@@ -165,7 +170,7 @@ func (s *session) run(commands string) (string, error) {
 }
 
 // columns are the steps of the matrix in their order.
-var columns = []string{"login", "bad login", "push", "pull", "mount", "tags", "delete", "denied push", "public pull", "anonymous push"}
+var columns = []string{"login", "bad login", "push", "pull", "mount", "foreign mount", "tags", "delete", "denied push", "public pull", "anonymous push"}
 
 // row is one program over one transport; its cells are "ok", "-" for what the
 // program does not have, and what went wrong.
@@ -240,7 +245,11 @@ func (s *site) judge(t *testing.T, p program, r *row) {
 	r.expect(t, "pull", member, p.pull)
 	s.recorder.sights()
 	r.expect(t, "mount", member, p.mount)
-	s.wantMount(t, r)
+	if from := s.mounted(); r.cells["mount"] == "ok" && from == 0 {
+		r.cells["mount"] = "NOT MOUNTED"
+		t.Errorf("%s pushed without a mount", r.name)
+	}
+	s.foreignMount(t, p, r, base)
 	r.expect(t, "tags", member, p.tags)
 	reader := open(t, p, s.place("test", testPassword), base, forged)
 	if out, err := reader.run(p.login); err != nil {
@@ -266,18 +275,36 @@ func either(commands, others string) string {
 
 func join(commands ...string) string { return strings.TrimSpace(strings.Join(commands, "\n")) }
 
-// wantMount: where the step says ok, the registry did mount.
-func (s *site) wantMount(t *testing.T, r *row) {
-	t.Helper()
-	mounted := 0
+// mounted counts the mounts that the registry made since it was last looked at.
+func (s *site) mounted() (n int) {
 	for _, seen := range s.recorder.sights() {
 		if seen.query.Has("from") && seen.status == http.StatusCreated {
-			mounted++
+			n++
 		}
 	}
-	if r.cells["mount"] == "ok" && mounted == 0 {
-		r.cells["mount"] = "NOT MOUNTED"
-		t.Errorf("%s pushed without a mount", r.name)
+	return n
+}
+
+// foreignMount: mozart pushes what admin pulled on the same machine. The program
+// offers a mount from a repository that mozart may not read; he has to get through
+// by an upload, and nothing may be mounted.
+func (s *site) foreignMount(t *testing.T, p program, r *row, base string) {
+	const column = "foreign mount"
+	if !p.store {
+		r.cells[column] = "-"
+		return
+	}
+	hidden := open(t, p, s.place("admin", adminPassword), strings.Replace(base, "anyuser/", "hidden/", 1), makeGoods(t))
+	if out, err := hidden.run(join(p.login, p.push, p.pull)); err != nil {
+		t.Errorf("%s: admin hides an image: %v\n%s", r.name, err, out)
+	}
+	hidden.become("mozart", musicians)
+	hidden.vars["copy"] = s.address + "/" + base + "/foreign:0.1.0"
+	s.recorder.sights()
+	r.expect(t, column, hidden, join(p.login, p.mount))
+	if n := s.mounted(); n > 0 {
+		r.cells[column] = "MOUNTED"
+		t.Errorf("%s mounted %d blobs that mozart may not read", r.name, n)
 	}
 }
 

@@ -35,6 +35,7 @@ type program struct {
 	prepare                                  string            // first of all
 	login, push, pull, mount, tags, deletion string
 	check                                    string // after a login that asks nobody
+	store                                    bool   // it keeps images, and where they came from
 }
 
 // modules are the clients that are built from source, pinned. What was built is
@@ -82,7 +83,7 @@ func programs(t *testing.T, authority string) []program {
 }
 
 func dockerProgram(t *testing.T) program {
-	return program{name: "docker", binary: "docker",
+	return program{name: "docker", binary: "docker", store: true,
 		env:   map[string]string{"DOCKER_HOST": dockertest.Start(t).Host, "DOCKER_CONFIG": "{home}/.docker", "DOCKER_CONTEXT": ""},
 		login: "login -u {user} --password-stdin {host}",
 		push:  "load -i {archive}\n push {image}\n image rm {image}",
@@ -96,7 +97,7 @@ func dockerProgram(t *testing.T) program {
 var containers = map[string]string{"CONTAINERS_STORAGE_CONF": "{home}/storage.conf", "REGISTRY_AUTH_FILE": "{home}/auth.json"}
 
 func podmanProgram() program {
-	return program{name: "podman", binary: "podman", env: containers,
+	return program{name: "podman", binary: "podman", env: containers, store: true,
 		login: "login -u {user} --password-stdin {host}",
 		push:  "load -q -i {archive}\n push {image}\n rmi {image}",
 		pull:  "pull {image}",
@@ -106,7 +107,7 @@ func podmanProgram() program {
 }
 
 func buildahProgram() program {
-	return program{name: "buildah", binary: "buildah", env: containers,
+	return program{name: "buildah", binary: "buildah", env: containers, store: true,
 		login: "login -u {user} --password-stdin {host}",
 		push:  "pull docker-archive:{archive}\n push {image}\n rmi {image}",
 		pull:  "pull {image}",
@@ -172,7 +173,7 @@ func helmProgram(t *testing.T) program {
 
 // ctrProgram has no login; it is given the password each time.
 func ctrProgram(name, binary, address string) program {
-	return program{name: name, binary: binary, plain: "--plain-http", secure: "--hosts-dir={home}/hosts", credentials: "--user={user}:{password}",
+	return program{name: name, binary: binary, store: true, plain: "--plain-http", secure: "--hosts-dir={home}/hosts", credentials: "--user={user}:{password}",
 		env:   map[string]string{"CONTAINERD_ADDRESS": address, "CONTAINERD_NAMESPACE": "{name}"},
 		push:  "images import --no-unpack {archive}\n images push {transport} {auth} {image}\n images rm --sync {image}",
 		pull:  "images pull --snapshotter native {transport} {auth} {image}",

@@ -7,4 +7,4 @@ deploy/test-deps.sh
 deploy/test-deps.sh podman:podman buildah:buildah ctr:containerd containerd:containerd
 
 # The clients of other projects are built once, by the tests, into the user's cache.
-GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 40m -v -tags clients -run '^Test(Client|Trace|LongUpload)' ./cmd/e2e
+GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 40m -parallel 4 -v -tags clients -run '^Test(Client|Trace|LongUpload)' ./cmd/e2e
