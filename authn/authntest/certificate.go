@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -39,6 +40,11 @@ func writeCertificates(t testing.TB, dir string) *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AddCert(caCert)
 	return roots
+}
+
+// clientTLS trusts the CA alone, as a client of 127.0.0.1.
+func clientTLS(roots *x509.CertPool) *tls.Config {
+	return &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
 }
 
 func template(name string) *x509.Certificate {

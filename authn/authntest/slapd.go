@@ -79,7 +79,7 @@ type Slapd struct {
 // installed the test is skipped, or fails if GATEHOUSE_NO_SKIP is set.
 func StartSlapd(t testing.TB, opts Options) *Slapd {
 	t.Helper()
-	requireSlapd(t)
+	requirePrograms(t, "slapd, ldap-utils", "slapd", "slapadd")
 	// Not t.TempDir: its long names make the ldapi socket's path too long.
 	dir, err := os.MkdirTemp("", "slapd")
 	must(t, err)
@@ -353,18 +353,6 @@ func addRequest(dn string, attributes map[string][]string) *ldap.AddRequest {
 		request.Attribute(name, values)
 	}
 	return request
-}
-
-func requireSlapd(t testing.TB) {
-	t.Helper()
-	if slapd() != "" && slapadd() != "" {
-		return
-	}
-	const missing = "slapd is not installed (Debian: slapd, ldap-utils)"
-	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
 }
 
 func slapd() string   { return program("slapd") }

@@ -1,0 +1,277 @@
+package authntest
+
+import (
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/authn"
+)
+
+// Where a Samba keeps its people and groups, and the account that searches.
+const (
+	SambaBaseDN    = "DC=ad,DC=test"
+	SambaUsersDN   = "CN=Users,DC=ad,DC=test"
+	SambaServiceDN = "CN=gatehouse,CN=Users,DC=ad,DC=test"
+)
+
+// sambaAdminPassword is complex, as a domain wants until it is told otherwise.
+const sambaAdminPassword = "Passw0rd-of-Salieri"
+
+// sambaLockout is how many wrong passwords lock an account.
+const sambaLockout = 5
+
+// sambaPorts cannot be changed: LDAP, LDAPS, and the global catalog's two.
+var sambaPorts = []int{389, 636, 3268, 3269}
+
+// Samba is a running Active Directory domain controller (domain ADTEST, ad.test)
+// on loopback. Every person's password is Password. Its people:
+//
+//	mozart      good; in Composers, which is in Artists; his primary group is Musicians
+//	bach        good; in nothing but the primary group that everybody has
+//	disabled    by userAccountControl
+//	expired     by accountExpires
+//	locked      by wrong passwords
+//	mustchange  his password at the next login
+type Samba struct {
+	t       testing.TB
+	dir     string
+	roots   *x509.CertPool
+	process *process
+}
+
+// StartSamba provisions a domain in a folder of its own and starts its server,
+// which takes about ten seconds. It needs root (for extended attributes), the
+// programs, and the ports that the protocol fixes; without them the test is
+// skipped, or fails if GATEHOUSE_NO_SKIP is set.
+func StartSamba(t testing.TB) *Samba {
+	t.Helper()
+	requirePrograms(t, "samba, samba-ad-dc, samba-ad-provision, samba-dsdb-modules, winbind", "samba", "samba-tool")
+	if os.Getuid() != 0 {
+		skip(t, "a Samba domain controller must be started by root")
+	}
+	requirePorts(t, sambaPorts)
+	dir, err := os.MkdirTemp("", "samba")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Samba{t: t, dir: dir, roots: writeCertificates(t, dir)}
+	s.provision()
+	log := s.path("log")
+	s.process = startProcess(t, log, exec.Command(program("samba"), "-i", "-M", "single", "--no-process-group", "-s", s.path("etc/smb.conf")))
+	t.Cleanup(s.process.kill)
+	if !s.process.await(30*time.Second, s.answers) {
+		text, _ := os.ReadFile(log)
+		t.Fatalf("samba does not answer: %s", text)
+	}
+	s.populate()
+	return s
+}
+
+// URL is the ldap:// address, on which StartTLS works too.
+func (s *Samba) URL() string { return "ldap://127.0.0.1" }
+
+// TLSURL is the ldaps:// address; its certificate is from the CA of Config's Roots.
+func (s *Samba) TLSURL() string { return "ldaps://127.0.0.1" }
+
+// Config is a directory of all its people, by the preset `ad`, over TLS.
+func (s *Samba) Config() authn.LDAPConfig {
+	return authn.LDAPConfig{
+		Name: "ad", Preset: "ad", Servers: []string{s.TLSURL()}, Roots: s.roots,
+		BindDN: SambaServiceDN, BindPassword: Password, UsersBase: SambaBaseDN,
+	}
+}
+
+// DN is where a person or group of that name stands.
+func (s *Samba) DN(name string) string { return "CN=" + name + "," + SambaUsersDN }
+
+// AddUser adds a person with Password; more replaces attributes.
+func (s *Samba) AddUser(name string, more map[string][]string) {
+	s.t.Helper()
+	attributes := map[string][]string{
+		"objectClass": {"user"}, "sAMAccountName": {name}, "userPrincipalName": {name + "@ad.test"},
+		"userAccountControl": {"512"}, "unicodePwd": {windowsPassword(Password)},
+	}
+	for attribute, values := range more {
+		attributes[attribute] = values
+	}
+	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(s.DN(name), attributes)) })
+}
+
+// AddGroup adds a global security group.
+func (s *Samba) AddGroup(name string, members ...string) {
+	s.t.Helper()
+	attributes := map[string][]string{"objectClass": {"group"}, "sAMAccountName": {name}}
+	for _, member := range members {
+		attributes["member"] = append(attributes["member"], s.DN(member))
+	}
+	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(s.DN(name), attributes)) })
+}
+
+// Replace sets an attribute of an entry to values, or removes it where none are given.
+func (s *Samba) Replace(dn, attribute string, values ...string) {
+	s.t.Helper()
+	request := ldap.NewModifyRequest(dn, nil)
+	request.Replace(attribute, values)
+	s.Do(func(c *ldap.Conn) error { return c.Modify(request) })
+}
+
+// SetPassword is an administrator's reset of a person's password.
+func (s *Samba) SetPassword(name, password string) {
+	s.t.Helper()
+	s.Replace(s.DN(name), "unicodePwd", windowsPassword(password))
+}
+
+// Do runs f on a connection that is bound as the domain's administrator.
+func (s *Samba) Do(f func(*ldap.Conn) error) {
+	s.t.Helper()
+	conn, err := s.dial("Administrator@ad.test", sambaAdminPassword)
+	must(s.t, err)
+	defer conn.Close()
+	must(s.t, f(conn))
+}
+
+// provision makes the domain's files and completes its smb.conf: nothing but
+// LDAP, our certificate, and all that is written below the folder.
+func (s *Samba) provision() {
+	s.t.Helper()
+	out, err := exec.Command(program("samba-tool"), "domain", "provision", "--targetdir="+s.dir, "--realm=AD.TEST", "--domain=ADTEST",
+		"--server-role=dc", "--dns-backend=NONE", "--adminpass="+sambaAdminPassword, "--host-name=dc1", "--host-ip=127.0.0.1",
+		"--option=interfaces=127.0.0.1/8", "--option=bind interfaces only=yes", "--option=server services=ldap").CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("samba-tool domain provision: %v\n%s", err, out)
+	}
+	const key = "[global]\n"
+	text, err := os.ReadFile(s.path("etc/smb.conf"))
+	must(s.t, err)
+	more := strings.NewReplacer("{dir}", s.dir).Replace(`	ldap server require strong auth = no
+	pid directory = {dir}/run
+	ncalrpc dir = {dir}/ncalrpc
+	log file = {dir}/log.%m
+	tls keyfile = {dir}/server.key
+	tls certfile = {dir}/server.crt
+	tls cafile = {dir}/ca.crt
+`)
+	must(s.t, os.WriteFile(s.path("etc/smb.conf"), []byte(strings.Replace(string(text), key, key+more, 1)), 0o600))
+	for _, folder := range []string{"run", "ncalrpc"} {
+		must(s.t, os.Mkdir(s.path(folder), 0o755))
+	}
+}
+
+// populate makes the people and groups.
+func (s *Samba) populate() {
+	s.t.Helper()
+	for attribute, value := range map[string]string{
+		"minPwdLength": "1", "pwdProperties": "0", "pwdHistoryLength": "0", "minPwdAge": "0", "lockoutThreshold": fmt.Sprint(sambaLockout),
+	} {
+		s.Replace(SambaBaseDN, attribute, value)
+	}
+	for name, more := range map[string]map[string][]string{
+		"gatehouse": nil, "mozart": nil, "bach": nil, "locked": nil,
+		"disabled":   {"userAccountControl": {"514"}},
+		"expired":    {"accountExpires": {"130000000000000000"}}, // 2012
+		"mustchange": {"pwdLastSet": {"0"}},
+	} {
+		s.AddUser(name, more)
+	}
+	s.AddGroup("Composers", "mozart")
+	s.AddGroup("Artists", "Composers")
+	s.AddGroup("Musicians", "mozart")
+	s.makePrimary("mozart", "Musicians")
+	for range sambaLockout + 1 {
+		if conn, err := s.dial(s.DN("locked"), "wrong"); err == nil {
+			conn.Close()
+			s.t.Fatal("a wrong password is good")
+		}
+	}
+	// Nobody else is to be locked by the tests' wrong passwords.
+	s.Replace(SambaBaseDN, "lockoutThreshold", "0")
+}
+
+// makePrimary makes a group of which the person is a member his primary one;
+// then he is none by the `member` attribute.
+func (s *Samba) makePrimary(name, group string) {
+	s.t.Helper()
+	s.Do(func(c *ldap.Conn) error {
+		result, err := c.Search(ldap.NewSearchRequest(s.DN(group), ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 5, false,
+			"(objectClass=*)", []string{"primaryGroupToken"}, nil))
+		if err != nil {
+			return err
+		}
+		request := ldap.NewModifyRequest(s.DN(name), nil)
+		request.Replace("primaryGroupID", result.Entries[0].GetAttributeValues("primaryGroupToken"))
+		return c.Modify(request)
+	})
+}
+
+func (s *Samba) answers() bool {
+	conn, err := s.dial("Administrator@ad.test", sambaAdminPassword)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+func (s *Samba) dial(name, password string) (*ldap.Conn, error) {
+	conn, err := ldap.DialURL(s.TLSURL(), ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}),
+		ldap.DialWithTLSConfig(clientTLS(s.roots)))
+	if err != nil {
+		return nil, err
+	}
+	conn.SetTimeout(10 * time.Second)
+	if err := conn.Bind(name, password); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (s *Samba) path(name string) string { return filepath.Join(s.dir, name) }
+
+// windowsPassword is a password as unicodePwd takes it: in quotes, UTF-16.
+func windowsPassword(password string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(`"` + password + `"`)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+// requirePrograms skips the test where a program of packages is missing.
+func requirePrograms(t testing.TB, packages string, names ...string) {
+	t.Helper()
+	if slices.ContainsFunc(names, func(name string) bool { return program(name) == "" }) {
+		skip(t, fmt.Sprintf("%s not installed (Debian: %s)", strings.Join(names, " or "), packages))
+	}
+}
+
+// requirePorts skips the test where somebody listens already.
+func requirePorts(t testing.TB, ports []int) {
+	t.Helper()
+	for _, port := range ports {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			skip(t, fmt.Sprintf("port %d is needed: %v", port, err))
+		}
+		listener.Close()
+	}
+}
+
+// skip skips the test, or fails it if nothing may be skipped.
+func skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}

@@ -1,0 +1,74 @@
+//go:build ldapservers
+
+package authn_test
+
+import (
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/authn"
+	"gatehouse/authn/authntest"
+)
+
+// TestDS389 runs a Directory with the preset `389ds` against a real 389 Directory Server.
+func TestDS389(t *testing.T) {
+	s := authntest.StartDS389(t)
+	s.Lockout(false)
+	t.Run("conformance", func(t *testing.T) {
+		conform(t, s.Config(), transports(s.URL(), s.TLSURL()), "artists", "composers", "soloists")
+	})
+	t.Run("conformance, groups by search", func(t *testing.T) {
+		cfg := s.Config()
+		cfg.GroupsBase = authntest.GroupsDN
+		conform(t, cfg, map[string]func(*authn.LDAPConfig){
+			"direct": func(*authn.LDAPConfig) {},
+		}, "composers", "soloists")
+		conform(t, cfg, map[string]func(*authn.LDAPConfig){
+			"nested": func(c *authn.LDAPConfig) { c.GroupsNested = true },
+		}, "artists", "composers", "soloists")
+	})
+	t.Run("spellings", func(t *testing.T) { spellings(t, s.Config()) })
+	d := open(t, s.Config())
+	s.Lockout(true)
+	t.Run("binds", func(t *testing.T) {
+		binds(t, d, s.DN, []refusal{
+			{"mozart", "wrong", "wrong password"},
+			{"disabled", authntest.Password, "the account is"},
+			{"disabled", "wrong", "the account is"},
+			{"locked", authntest.Password, "the account is locked"},
+			{"mustchange", authntest.Password, "the password must be changed first"},
+			{"expired", authntest.Password, "the password has expired"},
+			{"nobody", authntest.Password, ""},
+		})
+	})
+	t.Run("inactive is result 53", func(t *testing.T) { ds389Inactive(t, s) })
+	t.Run("states", func(t *testing.T) {
+		logins(t, d, map[string]error{
+			"disabled": authn.ErrUnknownUser, "mustchange": authn.ErrInvalidCredentials,
+			"locked": authn.ErrInvalidCredentials, "expired": authn.ErrInvalidCredentials, "bach": nil,
+		})
+	})
+	t.Run("inspect", func(t *testing.T) { sound(t, d, "389") })
+	t.Run("stamp", func(t *testing.T) {
+		restamps(t, d, func(p string) {
+			s.Replace("cn=config", "passwordMustChange", "off")
+			s.Replace(s.DN("bach"), "userPassword", p)
+		})
+	})
+}
+
+// ds389Inactive shows the answer that must not be taken for a fault of the
+// server: unwilling to perform, whatever the password.
+func ds389Inactive(t *testing.T, s *authntest.DS389) {
+	c, err := ldap.DialURL(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, password := range []string{authntest.Password, "wrong"} {
+		if code := resultCode(c.Bind(s.DN("disabled"), password)); code != ldap.LDAPResultUnwillingToPerform {
+			t.Errorf("a bind of a locked account with %q: result %d, want 53", password, code)
+		}
+	}
+}

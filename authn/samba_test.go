@@ -1,0 +1,119 @@
+//go:build ldapservers
+
+package authn_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/authn"
+	"gatehouse/authn/authntest"
+)
+
+// TestSamba runs a Directory with the preset `ad` against a real Active
+// Directory domain controller.
+func TestSamba(t *testing.T) {
+	s := authntest.StartSamba(t)
+	t.Run("conformance", func(t *testing.T) {
+		conform(t, s.Config(), transports(s.URL(), s.TLSURL()), "composers", "domain users", "musicians")
+	})
+	t.Run("groups", func(t *testing.T) { sambaGroups(t, s) })
+	t.Run("spellings", func(t *testing.T) { spellings(t, s.Config()) })
+	d := open(t, s.Config())
+	t.Run("codes", func(t *testing.T) {
+		// The text of result 49 says why ([MS-ADTS] 3.1.1.5.1.1): data 52e, 533, 701, 773, 775.
+		binds(t, d, s.DN, []refusal{
+			{"mozart", "wrong", "wrong password"},
+			{"disabled", authntest.Password, "the account is disabled"},
+			{"expired", authntest.Password, "the account has expired"},
+			{"mustchange", authntest.Password, "the password must be changed first"},
+			{"locked", authntest.Password, "the account is locked"},
+			{"locked", "wrong", "the account is locked"},
+			{"nobody", authntest.Password, "wrong password"},
+		})
+	})
+	t.Run("states", func(t *testing.T) {
+		logins(t, d, map[string]error{
+			"disabled": authn.ErrUnknownUser, "expired": authn.ErrUnknownUser,
+			"mustchange": authn.ErrInvalidCredentials, "locked": authn.ErrInvalidCredentials,
+			"bach": nil,
+		})
+	})
+	t.Run("a lock ends no token", func(t *testing.T) {
+		id, err := d.Find(t.Context(), "locked")
+		if err != nil || id.NoLogin == "" {
+			t.Fatalf("Find = %+v, %v; want a reason against a login", id, err)
+		}
+		if _, err := d.Lookup(t.Context(), authn.Ref{Directory: "ad", Username: id.Username, ID: id.ID}); err != nil {
+			t.Errorf("Lookup: %v", err)
+		}
+	})
+	t.Run("names", func(t *testing.T) { sambaNames(t, s) })
+	t.Run("inspect", func(t *testing.T) { sound(t, d, "Active Directory") })
+	t.Run("re-created", func(t *testing.T) { sambaRecreated(t, s, d) })
+	t.Run("stamp", func(t *testing.T) { restamps(t, d, func(p string) { s.SetPassword("bach", p) }) })
+}
+
+// sambaGroups: whichever way the groups are asked for, the primary group is
+// among them, and nested ones where they are wanted.
+func sambaGroups(t *testing.T, s *authntest.Samba) {
+	direct, nested := []string{"composers", "domain users", "musicians"}, []string{"artists", "composers", "domain users", "musicians", "users"}
+	for name, test := range map[string]struct {
+		change func(*authn.LDAPConfig)
+		want   []string
+	}{
+		"memberOf":    {func(*authn.LDAPConfig) {}, direct},
+		"search":      {func(c *authn.LDAPConfig) { c.GroupsBase = authntest.SambaBaseDN }, direct},
+		"tokenGroups": {func(c *authn.LDAPConfig) { c.GroupsBase, c.GroupsNested = authntest.SambaBaseDN, true }, nested},
+		"in chain": {func(c *authn.LDAPConfig) {
+			c.GroupsBase, c.GroupsFilter = authntest.SambaBaseDN, "(member:1.2.840.113556.1.4.1941:={dn})"
+		}, nested},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := s.Config()
+			test.change(&cfg)
+			id, err := open(t, cfg).Find(t.Context(), "mozart")
+			if err != nil || !slices.Equal(names(id.Groups), test.want) {
+				t.Errorf("groups = %q, %v; want %q", names(id.Groups), err, test.want)
+			}
+		})
+	}
+}
+
+// sambaNames: the service account may be given as the product's users write
+// names, and its people may log in by such a one where the filter says so.
+func sambaNames(t *testing.T, s *authntest.Samba) {
+	for _, name := range []string{"gatehouse@ad.test", `ADTEST\gatehouse`} {
+		cfg := s.Config()
+		cfg.BindDN = name
+		cfg.UsersFilter = "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"
+		id, err := login(open(t, cfg), "Mozart@AD.test", authntest.Password)
+		if err != nil || id.Username != "mozart" {
+			t.Errorf("with bind_dn %s: %+v, %v", name, id, err)
+		}
+	}
+}
+
+// sambaRecreated: a namesake inherits no token.
+func sambaRecreated(t *testing.T, s *authntest.Samba, d *authn.LDAP) {
+	s.AddUser("haydn", nil)
+	before, err := d.Find(t.Context(), "haydn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(s.DN("haydn"), nil)) })
+	ref := authn.Ref{Directory: "ad", Username: "haydn", ID: before.ID}
+	if _, err := d.Lookup(t.Context(), ref); !errors.Is(err, authn.ErrUnknownUser) {
+		t.Errorf("Lookup of a deleted person: %v", err)
+	}
+	s.AddUser("haydn", nil)
+	if _, err := d.Lookup(t.Context(), ref); !errors.Is(err, authn.ErrUnknownUser) {
+		t.Errorf("Lookup of a re-created person: %v", err)
+	}
+	if after, err := login(d, "haydn", authntest.Password); err != nil || after.ID == before.ID || slices.Contains(names(after.Groups), "composers") {
+		t.Errorf("the namesake is %+v, %v", after, err)
+	}
+}
