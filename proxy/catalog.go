@@ -31,7 +31,7 @@ func (g *Gateway) catalog(x *exchange) error {
 		page.limit = maxPage
 	}
 	if page.limit > 0 {
-		ctx, cancel := context.WithTimeout(x.r.Context(), catalogLimit)
+		ctx, cancel := context.WithTimeout(x.r.Context(), g.catalogLimit)
 		defer cancel()
 		if err := g.fillCatalog(ctx, x, &page); err != nil {
 			return err
@@ -151,17 +151,23 @@ func failedCatalog(ctx context.Context, err error) error {
 
 // catalogCursor reads `last` out of the Link to the next page. A Link without one
 // is an error: to stop there would show a part of the catalog as the whole.
-func catalogCursor(links, names []string) (string, error) {
-	if len(links) == 0 {
-		return "", nil
-	}
-	raw, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(links[0]), "<"), ">")
-	if _, query, ok := strings.Cut(raw, "?"); ok {
-		if values, err := url.ParseQuery(query); err == nil && values.Get("last") != "" {
-			return values.Get("last"), nil
+func catalogCursor(fields, names []string) (string, error) {
+	links, err := parseLinks(fields)
+	for _, l := range links {
+		if l.rel != "next" {
+			continue
 		}
+		if _, query, ok := strings.Cut(l.url, "?"); ok {
+			if values, err := url.ParseQuery(query); err == nil && values.Get("last") != "" {
+				return values.Get("last"), nil
+			}
+		}
+		err = fmt.Errorf("the link %q after %d names", l.url, len(names))
 	}
-	return "", upstreamError(http.StatusBadGateway, "the registry behind gave a catalog page without a cursor", fmt.Errorf("the link %q after %d names", links[0], len(names)))
+	if err != nil {
+		return "", upstreamError(http.StatusBadGateway, "the registry behind gave a catalog page without a cursor", err)
+	}
+	return "", nil
 }
 
 // Ready asks the upstream whether it is there: anything but a fault of its own

@@ -82,6 +82,8 @@ type Gateway struct {
 	metrics     *metrics.Metrics
 	access      *slog.Logger
 	logger      *slog.Logger
+
+	catalogLimit time.Duration // of a listing over all the upstream's pages
 }
 
 // New checks the config. Its error joins *authn.KeyError values whose keys are
@@ -94,7 +96,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
 		keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
-		metrics: cfg.Metrics, access: cfg.Access, logger: cfg.Logger}
+		metrics: cfg.Metrics, access: cfg.Access, logger: cfg.Logger, catalogLimit: catalogLimit}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}

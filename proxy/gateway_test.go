@@ -61,6 +61,7 @@ func (u *upstreamRecorder) answers(h http.HandlerFunc) {
 // house is a gateway with three users before a recorder.
 type house struct {
 	*httptest.Server
+	gateway  *Gateway
 	upstream *upstreamRecorder
 	keyring  *tokens.Keyring
 	key      tokens.Key
@@ -103,7 +104,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Server: httptest.NewUnstartedServer(g), upstream: up, keyring: keyring, key: key, t: t}
+	h := &house{Server: httptest.NewUnstartedServer(g), gateway: g, upstream: up, keyring: keyring, key: key, t: t}
 	h.Config = NewServer(g, nil)
 	h.Start()
 	t.Cleanup(h.Close)

@@ -40,7 +40,7 @@ func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 	if len(values) != 1 {
 		return fmt.Errorf("%d Location fields", len(values))
 	}
-	target, err := url.Parse(values[0])
+	target, err := resolve(resp, values[0])
 	if err != nil {
 		return err
 	}
@@ -74,15 +74,25 @@ func (u *upstream) mayRedirect(target *url.URL) bool {
 	return false
 }
 
+// resolve reads a URL of the upstream's. One without a leading slash is meant
+// beside the request's own (RFC 3986 section 5.2).
+func resolve(resp *http.Response, raw string) (*url.URL, error) {
+	target, err := url.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if target.Host == "" && target.Opaque == "" && target.Scheme == "" && !strings.HasPrefix(target.Path, "/") && resp.Request != nil {
+		target = resp.Request.URL.ResolveReference(target)
+	}
+	return target, nil
+}
+
 // localTarget is the path and query of a URL of the upstream as the client is to
 // see them. They must lead to the same repository.
 func (u *upstream) localTarget(rt *route, target *url.URL) (string, error) {
 	path := target.EscapedPath()
 	if path == "" || target.Opaque != "" {
 		return "", errors.New("a URL without a path")
-	}
-	if !strings.HasPrefix(path, "/") {
-		return "", fmt.Errorf("a relative path %q", path)
 	}
 	if u.base.Path != "" {
 		if rest, ok := strings.CutPrefix(path, u.base.EscapedPath()); ok && strings.HasPrefix(rest, "/v2/") {
@@ -103,27 +113,84 @@ func (u *upstream) localTarget(rt *route, target *url.URL) (string, error) {
 	return clean, nil
 }
 
-// rewriteLinks does the same for the next page of a list (RFC 8288). zot sends
-// the URL unescaped, so what stands between the angle brackets is parsed leniently.
+// rewriteLinks does the same for the next page of a list (RFC 8288). Of a Link
+// only its URL and relation go on. One that leads elsewhere is left out, save in a
+// list: without the next page a part would look like the whole.
 func (u *upstream) rewriteLinks(rt *route, resp *http.Response) error {
-	links := resp.Header["Link"]
-	for i, link := range links {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(link), "<")
-		raw, params, found := strings.Cut(rest, ">")
-		if !ok || !found {
-			return fmt.Errorf("a malformed Link %q", link)
-		}
-		target, err := url.Parse(raw)
-		if err != nil {
+	list := rt.kind == routeTags || rt.kind == routeReferrers
+	links, err := parseLinks(resp.Header["Link"])
+	if err != nil && list {
+		return err
+	}
+	resp.Header.Del("Link")
+	for _, l := range links {
+		local, err := u.localLink(rt, resp, l.url)
+		if err != nil && list && l.rel == "next" {
 			return err
 		}
-		local, err := u.localTarget(rt, target)
-		if err != nil {
-			return err
+		if err == nil {
+			resp.Header.Add("Link", "<"+local+`>; rel="`+l.rel+`"`)
 		}
-		links[i] = "<" + local + ">" + params
 	}
 	return nil
+}
+
+// localLink is the URL of a Link as the client is to see it. It has to be one that
+// we would take, and to lead on: of what leads to the same page a client that
+// follows it would never see the end.
+func (u *upstream) localLink(rt *route, resp *http.Response, raw string) (string, error) {
+	target, err := resolve(resp, raw)
+	if err != nil {
+		return "", err
+	}
+	local, err := u.localTarget(rt, target)
+	if err != nil {
+		return "", err
+	}
+	next, err := parseTarget(http.MethodGet, local)
+	if err != nil {
+		return "", err
+	}
+	if next.path() == rt.path() && encodeQuery(next.query) == encodeQuery(rt.query) {
+		return "", fmt.Errorf("the link %q leads to the same page", raw)
+	}
+	return local, nil
+}
+
+// link is one link of a Link field. Without a relation it is the next page, as
+// some clients take it.
+type link struct{ url, rel string }
+
+// parseLinks reads Link fields (RFC 8288 section 3). zot sends its URLs unescaped,
+// so whatever stands between the angle brackets is one.
+func parseLinks(fields []string) (links []link, err error) {
+	for _, field := range fields {
+		for rest := field; strings.Trim(rest, " \t,") != ""; {
+			rest = strings.TrimLeft(rest, " \t,")
+			raw, params, found := strings.Cut(rest, ">")
+			if !found || !strings.HasPrefix(raw, "<") {
+				return links, fmt.Errorf("a malformed Link %q", field)
+			}
+			rest = ""
+			if i := strings.Index(params, "<"); i >= 0 {
+				params, rest = params[:i], params[i:]
+			}
+			links = append(links, link{raw[1:], relation(params)})
+		}
+	}
+	return links, nil
+}
+
+// relation is the parameter rel, a word.
+func relation(params string) string {
+	for param := range strings.SplitSeq(params, ";") {
+		key, value, _ := strings.Cut(strings.Trim(param, " \t,"), "=")
+		value = strings.ToLower(strings.Trim(value, `"`))
+		if strings.EqualFold(key, "rel") && value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz-") == "" {
+			return value
+		}
+	}
+	return "next"
 }
 
 // passedDown are the response fields that a client has a use for.

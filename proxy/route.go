@@ -308,10 +308,8 @@ func (r *route) parameter(p pair) error {
 	case "n":
 		return r.parsePage(p)
 	case "last":
-		if r.kind == routeTags || r.kind == routeCatalog {
-			r.last = p.value
-			r.keep(p, routeTags)
-		}
+		r.last = p.value
+		r.keep(p, routeTags, routeReferrers)
 	case "artifactType":
 		r.keep(p, routeReferrers)
 	case "digest":
@@ -360,9 +358,10 @@ func (r *route) keep(p pair, kinds ...kind) {
 	}
 }
 
-// parsePage reads n (the specification's "Listing Tags", Docker's catalog).
+// parsePage reads n (the specification's "Listing Tags", Docker's catalog). A
+// registry may page its referrers in the same way.
 func (r *route) parsePage(p pair) error {
-	if r.kind != routeTags && r.kind != routeCatalog {
+	if r.kind != routeTags && r.kind != routeCatalog && r.kind != routeReferrers {
 		return nil
 	}
 	n := 0
@@ -376,7 +375,7 @@ func (r *route) parsePage(p pair) error {
 		return invalid("PAGINATION_NUMBER_INVALID", "n is no number from 0 on")
 	}
 	r.page = n
-	r.keep(pair{"n", strconv.Itoa(n)}, routeTags)
+	r.keep(pair{"n", strconv.Itoa(n)}, routeTags, routeReferrers)
 	return nil
 }
 
