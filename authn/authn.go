@@ -105,6 +105,8 @@ type Identity struct {
 	// NoLogin says why the person may not log in now although his running
 	// tokens go on (a temporary lock after wrong passwords); empty: he may.
 	NoLogin string
+	// ValidUntil is when the account ends by itself; zero: it does not.
+	ValidUntil time.Time
 }
 
 // Anonymous says whether this is the caller who gave no credentials.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type CacheConfig struct {
 	PasswordFor      time.Duration // a good password is not asked again; at most FreshFor
 	WrongPasswordFor time.Duration // the same wrong password is refused without a bind
 	Metrics          *metrics.Metrics
+	Logger           *slog.Logger // nil discards
 }
 
 const (
@@ -48,17 +50,21 @@ var errNotPassword = errors.New("refused for another reason than the password")
 //     running tokens (never at a login), and only until StaleFor after the last
 //     good lookup.
 //   - "Unknown" replaces an identity at once, and a fault is never remembered as
-//     an answer.
+//     an answer. That somebody known is absent is believed only while the
+//     directory shows what must be there (the source's Canary).
 //   - However many ask for one person, the directory is asked once; who stops
 //     waiting does not disturb the others.
 type Cache struct {
-	src  source
-	cfg  CacheConfig
-	seal sealer
+	src     source
+	cfg     CacheConfig
+	seal    sealer
+	unwatch func() // ends what the metrics show
+	canary  canary
 
 	mu        sync.Mutex
 	closed    bool
-	era       int // counts Expire
+	losses    []time.Time // of known people who were absent, the last few
+	era       int         // counts Expire
 	people    *simplelru.LRU[personKey, *person]
 	logins    *simplelru.LRU[string, loginEntry] // by folded login
 	negatives *simplelru.LRU[negativeKey, time.Time]
@@ -88,6 +94,7 @@ type person struct {
 	refresh time.Time // from here a background refresh is due
 	until   time.Time // fresh until here
 	fault   time.Time // last fault since asked, zero for none
+	stale   time.Time // when it was last served although it was no longer fresh
 	served  bool      // somebody got it from the cache
 }
 
@@ -108,6 +115,11 @@ type goodPassword struct {
 // source is what a Cache stands before: an *LDAP, or a test's fake.
 type source interface {
 	Directory
+	// Timeout bounds one question in all, whatever its steps; 0: nothing does.
+	Timeout() time.Duration
+	// Canary asks for what must be there whoever else is not. An error: it is not
+	// shown, or nothing could be asked.
+	Canary(context.Context) error
 	// Available says that the source is not known to be at fault, without asking it.
 	Available() bool
 	// Close lets go of idle connections and stops background work.
@@ -132,14 +144,35 @@ func NewCache(src source, cfg CacheConfig) (*Cache, error) {
 	if faults.fatal {
 		return nil, errors.Join(faults.errs...)
 	}
-	return &Cache{
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Cache{
 		src: src, cfg: cfg, seal: newSealer(), flights: map[flightKey]*flight{},
+		canary:    canary{turn: make(chan struct{}, 1)},
 		people:    newLRU[personKey, *person](cachedPeople),
 		logins:    newLRU[string, loginEntry](cachedPeople),
 		negatives: newLRU[negativeKey, time.Time](cachedNegatives),
 		good:      newLRU[personKey, goodPassword](cachedPeople),
 		wrong:     newLRU[digest, time.Time](cachedNegatives),
-	}, nil
+	}
+	c.unwatch = cfg.Metrics.WatchLDAPCache(src.Name(), c.state)
+	return c, nil
+}
+
+// state is what the metrics show.
+func (c *Cache) state() metrics.LDAPCache {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var oldest time.Duration
+	for _, p := range c.people.Values() {
+		if !now.Before(p.until) && now.Sub(p.stale) < faultMemory && c.usable(p, now) {
+			oldest = max(oldest, now.Sub(p.asked))
+		}
+	}
+	return metrics.LDAPCache{OldestStale: oldest, Entries: map[string]int{"identity": c.people.Len(),
+		"negative": c.negatives.Len(), "password": c.good.Len(), "wrong_password": c.wrong.Len()}}
 }
 
 // Expire marks every remembered identity as due for a lookup (a reload does):
@@ -169,11 +202,15 @@ func (c *Cache) Close() {
 		}
 	}
 	c.mu.Unlock()
+	c.unwatch()
 	c.src.Close()
 }
 
 // Name is the source's name.
 func (c *Cache) Name() string { return c.src.Name() }
+
+// Timeout is the source's.
+func (c *Cache) Timeout() time.Duration { return c.src.Timeout() }
 
 // Lookup answers for a running token.
 func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
@@ -195,6 +232,7 @@ func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	if known && !ref.Strict && c.faulty(p, key, now) {
 		defer c.mu.Unlock()
 		c.count("identity", "stale")
+		p.stale = now
 		c.again(key, p, now)
 		return p.id, nil
 	}
@@ -298,9 +336,11 @@ func (c *Cache) faulty(p *person, key personKey, now time.Time) bool {
 	return now.Sub(p.fault) < memory
 }
 
-// usable says that the identity may still be served on a fault.
+// usable says that the identity may still be served on a fault. An account that
+// ends by itself does so while the directory is away too.
 func (c *Cache) usable(p *person, now time.Time) bool {
-	return c.cfg.StaleFor > 0 && now.Sub(p.asked) < c.cfg.StaleFor
+	ended := !p.id.ValidUntil.IsZero() && !now.Before(p.id.ValidUntil)
+	return c.cfg.StaleFor > 0 && !ended && now.Sub(p.asked) < c.cfg.StaleFor
 }
 
 // stale answers a running token after a fault.
@@ -314,6 +354,7 @@ func (c *Cache) stale(key personKey, fault error) (Identity, error) {
 		c.count("identity", "hit")
 	case ok && c.usable(p, now):
 		c.count("identity", "stale")
+		p.stale = now
 	default:
 		return Identity{}, fault
 	}
@@ -395,7 +436,7 @@ func (c *Cache) fly(key flightKey, wait bool, ask func(context.Context) (Identit
 		if c.closed && !wait {
 			return nil
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := c.limit(context.Background())
 		f = &flight{asked: time.Now(), cancel: cancel, done: make(chan struct{})}
 		c.flights[key] = f
 		go func() {
@@ -410,9 +451,20 @@ func (c *Cache) fly(key flightKey, wait bool, ask func(context.Context) (Identit
 		}()
 	}
 	if wait {
+		if running {
+			c.cfg.Metrics.LDAPEvent(c.Name(), metrics.LDAPShared)
+		}
 		f.waiting++
 	}
 	return f
+}
+
+// limit bounds all steps of one question together.
+func (c *Cache) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if limit := c.src.Timeout(); limit > 0 {
+		return context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	}
+	return context.WithCancel(ctx)
 }
 
 // wait waits for the answer, but not longer than the caller does.
@@ -428,7 +480,7 @@ func (c *Cache) wait(ctx context.Context, f *flight) (Identity, error) {
 	case <-f.done:
 		return f.id, f.err
 	case <-ctx.Done():
-		return Identity{}, fmt.Errorf("%w: the caller stopped waiting: %w", ErrUnavailable, ctx.Err())
+		return Identity{}, fmt.Errorf("%w: the caller stopped waiting: %w", ErrUnavailable, context.Cause(ctx))
 	}
 }
 
@@ -440,13 +492,13 @@ func (c *Cache) lookupKey(key personKey) flightKey {
 func (c *Cache) lookup(key personKey, wait bool) *flight {
 	era := c.era
 	return c.fly(c.lookupKey(key), wait, func(ctx context.Context) (Identity, error) {
-		return c.src.Lookup(ctx, Ref{Directory: c.Name(), Username: key.username, ID: key.id, Strict: true})
+		return c.ask(ctx, key)
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:
 			c.remember(f.id, f.asked, era)
 		case refused(f.err):
-			c.forget(key, f.asked)
+			c.forget(key, f)
 			c.deny(negativeKey{personKey: key}, f.asked, era)
 		default:
 			c.fault(key)
@@ -454,24 +506,34 @@ func (c *Cache) lookup(key personKey, wait bool) *flight {
 	})
 }
 
+// ask asks the source for the person of a token.
+func (c *Cache) ask(ctx context.Context, key personKey) (Identity, error) {
+	id, err := c.src.Lookup(ctx, Ref{Directory: c.Name(), Username: key.username, ID: key.id, Strict: true})
+	return id, c.confirmed(ctx, err, func() bool { return c.people.Contains(key) })
+}
+
 // find asks for the person of a typed name.
 func (c *Cache) find(folded, login string) *flight {
 	era := c.era
 	key := negativeKey{login: folded}
 	return c.fly(flightKey{negativeKey: key, era: era}, waiting, func(ctx context.Context) (Identity, error) {
-		return c.src.Find(ctx, login)
+		id, err := c.src.Find(ctx, login)
+		return id, c.confirmed(ctx, err, func() bool {
+			l, known := c.logins.Peek(folded)
+			return known && c.people.Contains(l.who)
+		})
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:
 			c.remember(f.id, f.asked, era)
 			c.negatives.Remove(key)
 			if era == c.era {
-				c.logins.Add(folded, loginEntry{personKey{f.id.Username, f.id.ID}, c.until(f.asked)})
+				c.logins.Add(folded, loginEntry{personKey{f.id.Username, f.id.ID}, c.until(f.asked, f.id)})
 			}
 		case refused(f.err):
 			if l, ok := c.logins.Peek(folded); ok {
 				c.logins.Remove(folded)
-				c.forget(l.who, f.asked)
+				c.forget(l.who, f)
 			}
 			c.deny(key, f.asked, era)
 		}
@@ -489,7 +551,7 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 			return got, err
 		}
 		askedAgain = time.Now()
-		return c.src.Lookup(ctx, Ref{Directory: c.Name(), Username: id.Username, ID: id.ID, Strict: true})
+		return c.ask(ctx, key)
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:
@@ -500,7 +562,7 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 			}
 			c.accept(key, f, password, era)
 		case errors.Is(f.err, ErrUnknownUser):
-			c.forget(key, f.asked)
+			c.forget(key, f)
 		case errors.Is(f.err, ErrInvalidCredentials):
 			c.reject(key, f, id, sealed, era)
 		}
@@ -550,9 +612,14 @@ func (c *Cache) reject(key personKey, f *flight, id Identity, sealed digest, era
 }
 
 // until is the end of freshness of what was asked for then: FreshFor, shortened
-// at random by up to a tenth so that people who came together do not expire so.
-func (c *Cache) until(asked time.Time) time.Time {
-	return asked.Add(c.cfg.FreshFor - time.Duration(rand.Float64()*0.1*float64(c.cfg.FreshFor)))
+// at random by up to a tenth so that people who came together do not expire so,
+// and no longer than the account lasts.
+func (c *Cache) until(asked time.Time, id Identity) time.Time {
+	until := asked.Add(c.cfg.FreshFor - time.Duration(rand.Float64()*0.1*float64(c.cfg.FreshFor)))
+	if end := id.ValidUntil; !end.IsZero() && end.Before(until) {
+		return end
+	}
+	return until
 }
 
 // remember keeps an identity, unless a later question has been answered already.
@@ -567,18 +634,21 @@ func (c *Cache) remember(id Identity, asked time.Time, era int) {
 	}
 	p := &person{id: id, asked: asked}
 	if era == c.era {
-		p.refresh, p.until = asked.Add(c.cfg.FreshFor/2), c.until(asked)
+		p.refresh, p.until = asked.Add(c.cfg.FreshFor/2), c.until(asked, id)
 	}
 	c.people.Add(key, p)
 	c.negatives.Remove(negativeKey{personKey: key})
 }
 
 // forget drops a person whom the directory does not know any more, unless a later
-// question found him. A directory that lost sight of everybody at once (a broken
-// access rule) would be noticed here, before the person is dropped.
-func (c *Cache) forget(key personKey, asked time.Time) {
-	if p, ok := c.people.Peek(key); ok && p.asked.After(asked) {
+// question found him.
+func (c *Cache) forget(key personKey, f *flight) {
+	p, known := c.people.Peek(key)
+	if known && p.asked.After(f.asked) {
 		return
+	}
+	if known && errors.Is(f.err, errAbsent) {
+		c.lost()
 	}
 	c.people.Remove(key)
 	c.good.Remove(key)

@@ -22,7 +22,9 @@ type fakeSource struct {
 	refusal                error // of every bind
 	delay                  time.Duration
 	down, closed           bool
+	canary                 error
 	finds, lookups, verify int
+	canaries               int
 }
 
 const sourceLimit = 5 * time.Second
@@ -66,6 +68,16 @@ func (s *fakeSource) Available() bool {
 	return !s.down
 }
 
+// Timeout leaves a slow answer just enough time.
+func (s *fakeSource) Timeout() time.Duration { return sourceLimit + time.Millisecond }
+
+func (s *fakeSource) Canary(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.canaries++
+	return s.canary
+}
+
 func (s *fakeSource) Close() { s.set(func() { s.closed = true }) }
 
 func (s *fakeSource) Find(ctx context.Context, login string) (Identity, error) {
@@ -76,7 +88,7 @@ func (s *fakeSource) Find(ctx context.Context, login string) (Identity, error) {
 	defer s.mu.Unlock()
 	id, ok := s.people[login]
 	if !ok {
-		return id, ErrUnknownUser
+		return id, errAbsent
 	}
 	return id, nil
 }
@@ -103,7 +115,10 @@ func (s *fakeSource) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, ok := s.people[ref.Username]
-	if !ok || id.ID != ref.ID {
+	switch {
+	case !ok:
+		return Identity{}, errAbsent
+	case id.ID != ref.ID:
 		return Identity{}, ErrUnknownUser
 	}
 	return id, nil

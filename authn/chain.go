@@ -80,7 +80,7 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if err := c.throttle.gate(a); err != nil {
 		return Identity{}, err
 	}
-	d, id, err := c.find(ctx, a.Login)
+	d, id, began, err := c.find(ctx, a.Login)
 	if err != nil && !errors.Is(err, ErrUnknownUser) {
 		return Identity{}, err
 	}
@@ -92,7 +92,7 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	got, err := d.Verify(ctx, id, a.Password)
+	got, err := verifyBy(ctx, d, began, id, a.Password)
 	if err != nil {
 		err = classified(err)
 		return id, err
@@ -100,20 +100,33 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	return got, nil
 }
 
-// find asks the directories in order. An error is ErrUnknownUser from all of
-// them, or the fault of the first that could not answer.
-func (c *Chain) find(ctx context.Context, login string) (Directory, Identity, error) {
+// verifyBy checks the password within the time that the directory has for all of
+// a login, which began with the search for the person.
+func verifyBy(ctx context.Context, d Directory, began time.Time, id Identity, password Secret) (Identity, error) {
+	if l, ok := d.(interface{ Timeout() time.Duration }); ok && l.Timeout() > 0 {
+		limited, cancel := context.WithDeadlineCause(ctx, began.Add(l.Timeout()), fmt.Errorf("no answer within %s", l.Timeout()))
+		defer cancel()
+		ctx = limited
+	}
+	return d.Verify(ctx, id, password)
+}
+
+// find asks the directories in order, and says when it began with the one that
+// decides. An error is ErrUnknownUser from all of them, or the fault of the first
+// that could not answer.
+func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identity, began time.Time, err error) {
 	if len(login) > maxLogin {
-		return nil, Identity{}, fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin)
+		return nil, Identity{}, began, fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin)
 	}
 	for _, d := range c.directories {
+		began := time.Now()
 		id, err := d.Find(ctx, login)
 		if errors.Is(err, ErrUnknownUser) {
 			continue
 		}
-		return d, id, classified(err)
+		return d, id, began, classified(err)
 	}
-	return nil, Identity{}, fmt.Errorf("%w in any directory", ErrUnknownUser)
+	return nil, Identity{}, began, fmt.Errorf("%w in any directory", ErrUnknownUser)
 }
 
 // level makes a refusal cost the same work and time as any other: one comparison
@@ -176,6 +189,6 @@ func (c *Chain) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 // Find resolves a login without a password, for explain and check: the first
 // directory that knows the name, or the error of the first at fault.
 func (c *Chain) Find(ctx context.Context, login string) (Identity, error) {
-	_, id, err := c.find(ctx, login)
+	_, id, _, err := c.find(ctx, login)
 	return id, err
 }

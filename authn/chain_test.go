@@ -155,3 +155,21 @@ func TestChainLogsReasonNotPassword(t *testing.T) {
 		t.Errorf("log: %s", got)
 	}
 }
+
+// TestChainLoginLimit: search and bind together have the directory's time limit.
+func TestChainLoginLimit(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		chain := NewChain(ChainConfig{Directories: []Directory{c}})
+		src.set(func() { src.delay = 3 * time.Second })
+		began := time.Now()
+		_, err := chain.Authenticate(t.Context(), Attempt{Login: "bach", Password: "fugue"})
+		wantErr(t, err, ErrUnavailable)
+		if took := time.Since(began); took != src.Timeout() {
+			t.Errorf("took %s, the limit is %s", took, src.Timeout())
+		}
+		src.set(func() { src.delay = 2 * time.Second })
+		c.Expire()
+		_, err = chain.Authenticate(t.Context(), Attempt{Login: "bach", Password: "fugue"})
+		wantErr(t, err, nil)
+	})
+}

@@ -96,3 +96,32 @@ func TestConformanceCached(t *testing.T) {
 		})
 	}
 }
+
+// TestPresets: with a base and nothing else, each preset finds the person and the
+// groups that its kind of server keeps.
+func TestPresets(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	dn := s.AddUser("clara", map[string][]string{"objectClass": {"inetOrgPerson", "posixAccount"},
+		"uidNumber": {"1000"}, "gidNumber": {"100"}, "homeDirectory": {"/"}})
+	s.AddGroup("by-dn", dn)
+	s.Add("cn=unique,"+authntest.GroupsDN, map[string][]string{"objectClass": {"groupOfUniqueNames"}, "cn": {"unique"}, "uniqueMember": {dn}})
+	s.Add("cn=posix,"+authntest.GroupsDN, map[string][]string{"objectClass": {"posixGroup"}, "cn": {"posix"}, "gidNumber": {"7"}, "memberUid": {"clara"}})
+	for _, test := range []struct {
+		preset, base string
+		want         []string
+	}{
+		{"openldap", "", []string{"by-dn"}},
+		{"openldap", authntest.GroupsDN, []string{"by-dn"}},
+		{"389ds", authntest.GroupsDN, []string{"by-dn", "unique"}},
+		{"freeipa", "", []string{"by-dn"}},
+		{"freeipa", authntest.GroupsDN, []string{"by-dn"}},
+		{"rfc2307", authntest.GroupsDN, []string{"posix"}},
+	} {
+		t.Run(test.preset+" "+test.base, func(t *testing.T) {
+			cfg := config(s)
+			cfg.Preset, cfg.UsersFilter, cfg.GroupsBase = test.preset, "", test.base
+			authntest.Conformance(t, authntest.Subject{Directory: open(t, cfg), Login: "clara", Username: "clara",
+				Password: authntest.Password, Groups: test.want})
+		})
+	}
+}

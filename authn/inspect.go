@@ -52,6 +52,9 @@ func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
 	if d.cfg.GroupsBase != "" {
 		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
 	}
+	if d.cfg.CanaryUser != "" {
+		findings = append(findings, d.inspectCanary(c, subject))
+	}
 	return append(findings, d.inspectSchema(c, subject, root.GetEqualFoldAttributeValue("subschemaSubentry")))
 }
 
@@ -108,6 +111,18 @@ func inspectBase(c *conn, subject, key, dn string) Finding {
 		return Finding{subject, false, fmt.Sprintf("%s: reading %s: %v; check its spelling and the service account's rights", key, dn, err)}
 	}
 	return Finding{subject, true, fmt.Sprintf("%s: %s is there", key, dn)}
+}
+
+// inspectCanary looks for the canary user: without him every absence would be a fault.
+func (d *LDAP) inspectCanary(c *conn, subject string) Finding {
+	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)))
+	switch {
+	case err != nil:
+		return Finding{subject, false, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err)}
+	case len(result.Entries) != 1:
+		return Finding{subject, false, fmt.Sprintf("canary_user: users.filter finds nobody for %s; name somebody who stays", d.cfg.CanaryUser)}
+	}
+	return Finding{subject, true, "canary_user: " + result.Entries[0].DN}
 }
 
 var (

@@ -23,6 +23,8 @@ func TestInspect(t *testing.T) {
 		{"unknown CA", func(c *authn.LDAPConfig) { c.Servers, c.Roots = []string{s.TLSURL()}, nil }, "ca_file"},
 		{"bad service password", func(c *authn.LDAPConfig) { c.BindPassword = "sesame" }, "bind_password_file"},
 		{"bad base", func(c *authn.LDAPConfig) { c.UsersBase = "ou=nowhere,dc=example,dc=com" }, "users.base"},
+		{"canary", func(c *authn.LDAPConfig) { c.CanaryUser = "bach" }, ""},
+		{"no canary", func(c *authn.LDAPConfig) { c.CanaryUser = "haydn" }, "canary_user"},
 		{"bad groups base", func(c *authn.LDAPConfig) { c.GroupsBase = "ou=nowhere,dc=example,dc=com" }, "groups.base"},
 		{"unknown attribute", func(c *authn.LDAPConfig) { c.UsersFilter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
 	} {

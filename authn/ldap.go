@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/metrics"
 )
 
 // LDAP is a Directory that asks directory servers. It remembers no people (a
@@ -27,6 +30,32 @@ type LDAP struct {
 
 // Available is false while every server is down.
 func (d *LDAP) Available() bool { return d.pool.available() }
+
+// Timeout is the limit of one question.
+func (d *LDAP) Timeout() time.Duration { return d.cfg.Timeout }
+
+// Canary reads the base of the users and, where the config names one, looks for
+// the canary user. An error says which of them is not shown. A base that can be
+// read does not show that a filter or a right below it is whole: that is what the
+// canary user is for.
+func (d *LDAP) Canary(ctx context.Context) error {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	result, err := d.pool.search(ctx, d.pool.readBase())
+	if err == nil && len(result.Entries) != 1 {
+		err = errors.New("it is not readable")
+	}
+	if err != nil {
+		return fmt.Errorf("reading users.base: %w", err)
+	}
+	if d.cfg.CanaryUser == "" {
+		return nil
+	}
+	if _, err := d.entry(ctx, expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)); err != nil {
+		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
+	}
+	return nil
+}
 
 // Close lets go of idle connections and stops background work. Calls that
 // still run end normally, and so do later ones.
@@ -98,20 +127,25 @@ func (d *LDAP) person(ctx context.Context, filter string, accept func(Identity) 
 // that is missing, or a right that the service account lacks, looks like
 // nobody's there: those result codes (32, 50, ...) are faults.
 func (d *LDAP) entry(ctx context.Context, filter string) (*ldap.Entry, error) {
-	request := ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-		2, d.timeLimit(), false, filter, d.attributes(), nil)
-	result, err := d.pool.search(ctx, request)
+	result, err := d.pool.search(ctx, d.userSearch(filter))
 	truncated := ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)
 	switch {
 	case err == nil && len(result.Entries) == 1:
 		return result.Entries[0], nil
 	case err == nil && len(result.Entries) == 0:
-		return nil, fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
+		return nil, errAbsent
 	case (err == nil || truncated) && len(result.Entries) > 1:
+		d.cfg.Metrics.LDAPEvent(d.cfg.Name, metrics.LDAPAmbiguous)
 		d.cfg.Logger.Warn("ambiguous user", "directory", d.cfg.Name, "first", result.Entries[0].DN, "second", result.Entries[1].DN)
 		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", ErrUnknownUser)
 	}
 	return nil, unavailable(err)
+}
+
+// userSearch looks for two entries at most: the second says that the name is ambiguous.
+func (d *LDAP) userSearch(filter string) *ldap.SearchRequest {
+	return ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+		2, d.timeLimit(), false, filter, d.attributes(), nil)
 }
 
 // attributes are all that is asked of a person; what a schema lacks is ignored.
@@ -167,7 +201,7 @@ func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
 	}
 	return Identity{
 		Directory: d.cfg.Name, Username: username, ID: d.lastingID(entry), DN: entry.DN,
-		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin,
+		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin, ValidUntil: s.ends,
 	}, nil
 }
 
@@ -187,14 +221,10 @@ func (d *LDAP) lastingID(entry *ldap.Entry) string {
 
 // Verify binds as the person. A password of nothing is refused before that:
 // servers take such a bind for an anonymous one and call it good (RFC 4513 5.1.2).
-// So is one with a NUL, where Samba stops reading: the good password would have
-// any number of other spellings.
 func (d *LDAP) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
 	switch {
 	case strings.Trim(string(password), "\x00 \t\r\n") == "":
 		return Identity{}, fmt.Errorf("%w: empty password", ErrInvalidCredentials)
-	case strings.Contains(string(password), "\x00"):
-		return Identity{}, fmt.Errorf("%w: a NUL in the password", ErrInvalidCredentials)
 	case id.NoLogin != "":
 		return Identity{}, fmt.Errorf("%w: %s", ErrInvalidCredentials, id.NoLogin)
 	case id.DN == "":
@@ -216,24 +246,42 @@ func (d *LDAP) verify(ctx context.Context, dn string, password Secret) (err erro
 		controls = result.Controls
 	}
 	if err != nil && !ldap.IsErrorAnyOf(err, refusedBinds...) {
+		d.cfg.Metrics.LDAPBind(d.cfg.Name, "fault")
 		return unavailable(err)
 	}
 	reason := policyReason(controls)
 	switch {
 	case err == nil && reason == "":
+		d.cfg.Metrics.LDAPBind(d.cfg.Name, "ok")
 		return nil
 	case reason == "":
 		reason = bindReason(err)
 	}
+	d.cfg.Metrics.LDAPBind(d.cfg.Name, cmp.Or(bindResults[reason], "refused"))
 	if reason == wrongPassword {
 		return fmt.Errorf("%w: %s: %s", ErrInvalidCredentials, dn, reason)
 	}
 	return fmt.Errorf("%w: %s: %s: %w", ErrInvalidCredentials, dn, reason, errNotPassword)
 }
 
-// wrongPassword is the one reason for which the same password need not be tried
-// again soon: every other may be gone in a minute.
-const wrongPassword = "wrong password"
+// The reasons for which directories refuse a login. wrongPassword is the one for
+// which the same password need not be tried again soon: every other may be gone
+// in a minute.
+const (
+	wrongPassword   = "wrong password"
+	accountLocked   = "the account is locked"
+	accountDisabled = "the account is disabled"
+	accountInactive = "the account is inactive"
+	accountExpired  = "the account has expired"
+	passwordExpired = "the password has expired"
+	passwordReset   = "the password must be changed first"
+)
+
+// bindResults are what the metrics call the reasons.
+var bindResults = map[string]string{
+	wrongPassword: "bad", accountLocked: "locked", accountDisabled: "disabled", accountInactive: "disabled",
+	accountExpired: "expired", passwordExpired: "expired", passwordReset: "must_change",
+}
 
 // refusedBinds are the results by which servers refuse this person, as opposed
 // to failing: 389-ds says unwilling for a deactivated account, and an entry that
@@ -252,14 +300,14 @@ func policyReason(controls []ldap.Control) string {
 		case *ldap.ControlBeheraPasswordPolicy:
 			switch {
 			case c.Error == 0, c.Error < 0 && c.Grace == 0:
-				return "the password has expired"
+				return passwordExpired
 			case c.Error == 1:
-				return "the account is locked"
+				return accountLocked
 			case c.Error == 2:
-				return "the password must be changed first"
+				return passwordReset
 			}
 		case *ldap.ControlVChuPasswordMustChange:
-			return "the password must be changed first"
+			return passwordReset
 		}
 	}
 	return ""
@@ -267,9 +315,8 @@ func policyReason(controls []ldap.Control) string {
 
 // adReasons are the codes that Active Directory puts into the text of result 49.
 var adReasons = map[string]string{
-	"525": "no such user", "52e": "wrong password", "530": "not allowed at this hour", "531": "not allowed from here",
-	"532": "the password has expired", "533": "the account is disabled", "701": "the account has expired",
-	"773": "the password must be changed first", "775": "the account is locked",
+	"525": "no such user", "52e": wrongPassword, "530": "not allowed at this hour", "531": "not allowed from here",
+	"532": passwordExpired, "533": accountDisabled, "701": accountExpired, "773": passwordReset, "775": accountLocked,
 }
 
 var adCode = regexp.MustCompile(`data ([0-9a-f]{3}),`)
@@ -284,7 +331,9 @@ func bindReason(err error) string {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
 		return wrongPassword
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
-		return "the account is inactive: " + err.Error()
+		return accountInactive // 389-ds; its text says no more
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultConstraintViolation) && strings.Contains(err.Error(), "retry limit"):
+		return accountLocked // 389-ds
 	}
 	return err.Error()
 }

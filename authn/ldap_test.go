@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -398,6 +400,70 @@ func TestLDAPState(t *testing.T) {
 	}
 }
 
+// TestLDAPPolicyControl: where the service account may not read the state, the
+// bind's response control still tells a password that must be changed, although
+// the bind itself is good.
+func TestLDAPPolicyControl(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{MustChange: true, ACL: `access to attrs=pwdReset by * none
+access to attrs=userPassword by anonymous auth by * none
+access to * by users read`})
+	d := open(t, config(s))
+	s.Replace(s.AddUser("reset", nil), "pwdReset", "TRUE")
+	if id, err := d.Find(t.Context(), "reset"); err != nil || id.NoLogin != "" {
+		t.Fatalf("Find = %+v, %v: the entry shows its state", id, err)
+	}
+	for _, password := range []authn.Secret{authntest.Password, "wrong"} {
+		_, err := login(d, "reset", password)
+		if must := err != nil && strings.Contains(err.Error(), "must be changed"); !errors.Is(err, authn.ErrInvalidCredentials) || must != (password == authntest.Password) {
+			t.Errorf("login with %q: %v", string(password), err)
+		}
+	}
+	if _, err := login(d, "mozart", authntest.Password); err != nil {
+		t.Errorf("another person on the same bind connection: %v", err)
+	}
+}
+
+// TestLDAPHidesEveryone: an access rule that hides the people, and says success,
+// refuses nobody who has a token, and is no "unknown user" at a login.
+func TestLDAPHidesEveryone(t *testing.T) {
+	const hidePeople = `access to attrs=userPassword by anonymous auth by * none
+access to dn.base="` + authntest.BaseDN + `" by users read
+access to * by * none`
+	for name, test := range map[string]struct {
+		acl, canary string
+	}{
+		"the base too":           {"access to attrs=userPassword by anonymous auth by * none\naccess to * by * none", ""},
+		"all but the base":       {hidePeople, "bach"},
+		"all but the base, mail": {hidePeople, "bach@example.com"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := authntest.StartSlapd(t, authntest.Options{})
+			cfg := config(s)
+			cfg.CanaryUser = test.canary
+			cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: 50 * time.Millisecond, StaleFor: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cache.Close()
+			id, err := login(cache, "mozart", authntest.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.SetACL(test.acl)
+			ref := authn.Ref{Directory: "example", Username: "mozart", ID: id.ID}
+			for range 30 {
+				if _, err := cache.Lookup(t.Context(), ref); err != nil {
+					t.Fatalf("a running token was refused: %v", err)
+				}
+				time.Sleep(10 * time.Millisecond) // six times as long as an identity is fresh
+			}
+			if _, err := login(cache, "mozart", authntest.Password); !errors.Is(err, authn.ErrUnavailable) || errors.Is(err, authn.ErrUnknownUser) {
+				t.Errorf("login: %v, want a fault", err)
+			}
+		})
+	}
+}
+
 // TestLDAPParallel runs many logins at once, good and bad, and shows that no
 // search ran as a user: a bind on a shared connection would do that.
 func TestLDAPParallel(t *testing.T) {
@@ -462,4 +528,51 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// TestOnePerson: however a name is spelled, there is one identity, one entry in
+// the cache and one counter of wrong passwords; what a server would match beyond
+// that does not get through.
+func TestOnePerson(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	dn := s.AddUser("van Ludwig", map[string][]string{"mail": {"Ludwig@example.com"}})
+	cfg := config(s)
+	cfg.LoginPattern = ".*"
+	cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: time.Hour, PasswordFor: time.Hour, WrongPasswordFor: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache},
+		Throttle: authn.NewThrottle(authn.ThrottleConfig{Failures: 5, Window: time.Hour})})
+	try := func(name, password string) (authn.Identity, error) {
+		return chain.Authenticate(t.Context(), authn.Attempt{Login: name, Password: authn.Secret(password), Source: netip.MustParseAddr("192.0.2.1")})
+	}
+	good := []string{"van Ludwig", "VAN LUDWIG", "van ludwig", "van  ludwig", "ludwig@example.com", "LUDWIG@EXAMPLE.COM"}
+	for _, name := range good {
+		id, err := try(name, authntest.Password)
+		if err != nil || id.Username != "van ludwig" || id.DN != dn {
+			t.Errorf("%q is %+v, %v", name, id, err)
+		}
+	}
+	if got := cache.People(); got != 1 {
+		t.Errorf("%d people are remembered", got)
+	}
+	for _, name := range []string{" van ludwig", "van ludwig ", "\tvan ludwig", "van\u00a0ludwig", "van \uff4cudwig", "van ludwig\x00",
+		"van lud\u200bwig", "van lud\u00adwig", "\u017flave", "van*", dn} {
+		if id, err := try(name, authntest.Password); !errors.Is(err, authn.ErrInvalidCredentials) {
+			t.Errorf("%q is %+v, %v", name, id, err)
+		}
+	}
+	for i, name := range good[:5] {
+		if _, err := try(name, fmt.Sprint("wrong", i)); !errors.Is(err, authn.ErrInvalidCredentials) {
+			t.Errorf("wrong password %d: %v", i, err)
+		}
+	}
+	throttled := new(authn.ThrottledError)
+	for _, name := range good {
+		if _, err := try(name, authntest.Password); !errors.As(err, &throttled) {
+			t.Errorf("%q escapes the throttle: %v", name, err)
+		}
+	}
 }

@@ -33,6 +33,7 @@ type LDAPConfig struct {
 	BindDN         string
 	BindPassword   Secret
 	Timeout        time.Duration
+	CanaryUser     string // a login that always finds somebody; see LDAP.Canary
 
 	UsersBase         string
 	UsersFilter       string
@@ -63,7 +64,7 @@ var presets = map[string]preset{
 	"freeipa":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(member={dn})"},
 	"rfc2307":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(memberUid={username})"},
 	"ad": {username: "sAMAccountName", groups: "(&(member={dn})(objectClass=group))",
-		users: "(&(sAMAccountName={login})(objectCategory=person)(objectClass=user))"},
+		users: "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"},
 }
 
 // NewLDAP checks the config and dials nothing. Its error joins *KeyError values
@@ -82,6 +83,9 @@ func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
 	cfg.checkGroups(&faults)
 	gate, err := newGate(cfg.LoginPattern)
 	faults.add("users.login_pattern", err)
+	if err == nil && cfg.CanaryUser != "" {
+		faults.add("canary_user", gate.fault(cfg.CanaryUser))
+	}
 	if faults.fatal {
 		return nil, errors.Join(faults.errs...)
 	}

@@ -43,6 +43,8 @@ func TestNewLDAPFaults(t *testing.T) {
 		{"nested by name", func(c *LDAPConfig) {
 			c.GroupsBase, c.GroupsFilter, c.GroupsNested = "dc=x", "(memberUid={username})", true
 		}, []string{"groups.filter"}},
+		{"canary", func(c *LDAPConfig) { c.CanaryUser = "bach" }, nil},
+		{"canary outside the pattern", func(c *LDAPConfig) { c.CanaryUser = "b ach" }, []string{"canary_user"}},
 		{"timeout", func(c *LDAPConfig) { c.Timeout = -1 }, []string{"timeout"}},
 	} {
 		cfg := LDAPConfig{Name: "example", Servers: []string{"ldap://127.0.0.1"}, UsersBase: "dc=example,dc=com", UsersFilter: "(uid={login})"}

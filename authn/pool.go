@@ -2,36 +2,37 @@ package authn
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/metrics"
 )
 
 const (
-	dialLimit    = 2 * time.Second
-	connLifetime = 14 * time.Minute // Active Directory closes what is 15 minutes idle
-
 	// Searches share connections. A second one is opened when every open one
 	// has growAt searches in flight: on one alone a large answer holds up all.
 	searchConns = 4
 	growAt      = 8
-	searchesMax = 32 * searchConns
+	searchesMax = 32 * searchConns // at one server
 
 	// A bind takes a connection for itself: it changes the identity of
-	// everything else that runs there.
+	// everything else that runs there. Limits are for one server.
 	bindConns   = 16
 	bindIdle    = 8
 	bindIdleFor = time.Minute
 	bindUses    = 100
+
+	// A search connection that nobody uses is asked something every keepEvery, and
+	// closed after searchIdleFor times that.
+	keepEvery     = time.Minute
+	searchIdleFor = 10
 
 	// queueMax is how many searches, and how many binds, wait for their turn.
 	queueMax = 1024
@@ -59,17 +60,20 @@ type pool struct {
 	bindPassword Secret
 	baseDN       string        // read by probes
 	attempt      time.Duration // limit of one operation, and of one dial with its bind
+	keepEvery    time.Duration // how long a search connection rests unasked
 	logger       *slog.Logger
+	directory    string
+	metrics      *metrics.Metrics
 
-	servers  []*server
-	searches turns
-	binds    turns
+	servers []*server
 
-	ctx  context.Context // ends with close
-	stop context.CancelFunc
+	ctx     context.Context // ends with close
+	stop    context.CancelFunc
+	unwatch func() // ends what the metrics show
 
 	mu      sync.Mutex
 	closed  bool
+	active  *server       // preferred at the last question
 	changed chan struct{} // closed and replaced when a server goes down or up
 }
 
@@ -100,12 +104,18 @@ func (t turns) take(ctx context.Context) error {
 
 func (t turns) give() { <-t.running }
 
+// full says that the next one would have to wait.
+func (t turns) full() bool { return len(t.running) == cap(t.running) }
+
 // server is one of the directory's servers.
 type server struct {
 	url, network, address, host string
 	tls                         bool
 
+	searches, binds turns
+
 	// Guarded by pool.mu.
+	pace     pace
 	down     bool
 	why      error // of down
 	upSince  time.Time
@@ -121,53 +131,31 @@ type dialing struct {
 	err  error         // readable then
 }
 
-// conn is one connection.
-type conn struct {
-	server *server
-	wire   *wire
-	ldap   *ldap.Conn
-	expiry time.Time
-
-	// Guarded by pool.mu.
-	inFlight int
-	uses     int
-	retired  bool // closed with its last request
-	ended    bool // the other side closed it, or we did
-	timer    *time.Timer
-}
-
-// wire makes a write that blocks fail, which go-ldap would wait for for ever,
-// and tells when reading ends: go-ldap always reads, so that is when the
-// connection does.
-type wire struct {
-	net.Conn
-	limit time.Duration
-	once  sync.Once
-	ended func()
-}
-
-func (w *wire) Write(b []byte) (int, error) {
-	if err := w.SetWriteDeadline(time.Now().Add(w.limit)); err != nil {
-		return 0, err
-	}
-	return w.Conn.Write(b)
-}
-
-func (w *wire) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
-	if err != nil {
-		w.once.Do(w.ended)
-	}
-	return n, err
-}
-
 func newPool(cfg LDAPConfig, servers []*server) *pool {
 	ctx, stop := context.WithCancel(context.Background())
-	return &pool{
-		startTLS: cfg.StartTLS, roots: cfg.Roots, bindDN: cfg.BindDN, bindPassword: cfg.BindPassword,
-		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), logger: cfg.Logger, servers: servers,
-		searches: newTurns(searchesMax), binds: newTurns(bindConns), ctx: ctx, stop: stop, changed: make(chan struct{}),
+	for _, s := range servers {
+		s.searches, s.binds = newTurns(searchesMax), newTurns(bindConns)
 	}
+	p := &pool{
+		startTLS: cfg.StartTLS, roots: cfg.Roots, bindDN: cfg.BindDN, bindPassword: cfg.BindPassword,
+		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
+		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
+		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),
+	}
+	p.unwatch = p.metrics.WatchLDAPServers(cfg.Name, p.state)
+	return p
+}
+
+// state is what the metrics show of the servers.
+func (p *pool) state() []metrics.LDAPServer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]metrics.LDAPServer, len(p.servers))
+	for i, s := range p.servers {
+		list[i] = metrics.LDAPServer{URL: s.url, Up: !s.down, Active: s == p.active, Searches: len(s.search),
+			Binds: len(s.idle) + len(s.binds.running), InFlight: len(s.searches.running) + len(s.binds.running)}
+	}
+	return list
 }
 
 // available is false while every server is down.
@@ -178,8 +166,11 @@ func (p *pool) available() bool {
 }
 
 func (p *pool) allDown() bool {
-	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.down })
+	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.dead() })
 }
+
+// dead says that the server cannot be asked at all.
+func (s *server) dead() bool { return s.down && !errors.Is(s.why, errSlow) }
 
 // close ends idle connections and background work; what runs ends normally,
 // and later calls open a connection of their own each.
@@ -188,6 +179,7 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.stop()
+	p.unwatch()
 	for _, s := range p.servers {
 		p.dropAll(s)
 	}
@@ -199,9 +191,12 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 	var failed *server
 	last := errAllDown
 	for range 2 {
-		s := p.pick(failed)
+		s := p.pick(failed, func(s *server) turns { return s.searches })
 		if s == nil {
 			break
+		}
+		if failed != nil {
+			p.metrics.LDAPEvent(p.directory, metrics.LDAPRetry)
 		}
 		result, err := p.searchOn(ctx, s, request)
 		if err == nil || !retryable(err) || ctx.Err() != nil {
@@ -216,26 +211,53 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 }
 
 // pick returns the server to ask: the first that is up and did not just come
-// back, else any that is up; failed only where there is no other.
-func (p *pool) pick(failed *server) *server {
+// back, else one that did, or that has all its turns taken, or that is slow;
+// failed only where there is no other. nil: all are down.
+func (p *pool) pick(failed *server, turnsOf func(*server) turns) *server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *server
-	rank := func(s *server) int {
+	p.prefer(p.best(func(s *server) int { return standing(s) }))
+	return p.best(func(s *server) int {
 		switch {
 		case s == failed:
-			return 3
-		case time.Since(s.upSince) < settled:
-			return 2
+			return 5
+		case turnsOf(s).full():
+			return max(3, standing(s))
 		}
-		return 1
+		return standing(s)
+	})
+}
+
+// standing is lower for a better server.
+func standing(s *server) int {
+	switch {
+	case s.down:
+		return 4
+	case time.Since(s.upSince) < settled:
+		return 2
 	}
+	return 1
+}
+
+// best is the first of the servers with the lowest rank that can be asked at all.
+func (p *pool) best(rank func(*server) int) (best *server) {
 	for _, s := range p.servers {
-		if !s.down && (best == nil || rank(s) < rank(best)) {
+		if !s.dead() && (best == nil || rank(s) < rank(best)) {
 			best = s
 		}
 	}
 	return best
+}
+
+// prefer notes which server is asked by and by.
+func (p *pool) prefer(s *server) {
+	if s == nil || s == p.active {
+		return
+	}
+	if p.active != nil {
+		p.metrics.LDAPEvent(p.directory, metrics.LDAPFailover)
+	}
+	p.active = s
 }
 
 // abandonable runs an operation that go-ldap cannot be made to leave early, and
@@ -259,20 +281,40 @@ func abandonable[T any](ctx context.Context, operation func() (T, error)) (resul
 }
 
 func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
-	if err := p.searches.take(ctx); err != nil {
+	if err := s.searches.take(ctx); err != nil {
 		return nil, err
 	}
 	c, err := p.acquire(ctx, s)
 	if err != nil {
-		p.searches.give()
+		s.searches.give()
 		return nil, err
 	}
 	return abandonable(ctx, func() (*ldap.SearchResult, error) {
+		began := time.Now()
 		result, err := c.ldap.Search(request)
+		p.measured(s, "search", began, err)
 		p.release(c, err)
-		p.searches.give()
+		s.searches.give()
 		return result, err
 	})
+}
+
+// measured takes in how long an operation took.
+func (p *pool) measured(s *server, operation string, began time.Time, err error) {
+	took := time.Since(began)
+	result := "ok"
+	switch {
+	case broken(err):
+		result = "fault"
+	case err != nil:
+		result = "refused"
+	}
+	p.metrics.LDAPOperation(p.directory, s.url, operation, result, took)
+	if operation == "search" && !broken(err) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.paced(s, took)
+	}
 }
 
 // acquire returns the least busy search connection, opening one where needed.
@@ -284,7 +326,7 @@ func (p *pool) acquire(ctx context.Context, s *server) (*conn, error) {
 			p.mu.Unlock()
 			return p.private(ctx, s)
 		}
-		if s.down {
+		if s.dead() {
 			p.mu.Unlock()
 			return nil, errDown
 		}
@@ -294,7 +336,7 @@ func (p *pool) acquire(ctx context.Context, s *server) (*conn, error) {
 			d = p.startDial(s)
 		}
 		if c != nil {
-			c.inFlight++
+			c.begin()
 			p.mu.Unlock()
 			return c, nil
 		}
@@ -363,12 +405,45 @@ func (p *pool) adopt(c *conn) error {
 	if c.ended {
 		return errors.New("the server closed the connection at once")
 	}
-	if p.closed || c.server.down {
+	if p.closed || c.server.dead() {
 		go c.close()
 		return nil
 	}
 	c.server.search = append(c.server.search, c)
+	c.used = time.Now()
+	p.rest(c)
 	return nil
+}
+
+// begin counts a search on c as running.
+func (c *conn) begin() {
+	c.timer.Stop()
+	c.used = time.Now()
+	c.inFlight++
+}
+
+// rest lets a search connection lie until its next use, or until it is time to
+// see whether the server is still there: firewalls forget idle connections, and
+// a server that went silent should be noticed before somebody waits for it.
+func (p *pool) rest(c *conn) { c.timer = time.AfterFunc(p.keepEvery, func() { p.keep(c) }) }
+
+// keep asks a question on a connection that nobody used, or ends it where that
+// has been so for long.
+func (p *pool) keep(c *conn) {
+	p.mu.Lock()
+	switch {
+	case c.retired || c.inFlight > 0:
+		p.mu.Unlock()
+		return
+	case time.Since(c.used) >= searchIdleFor*p.keepEvery, time.Now().After(c.expiry):
+		p.retire(c)
+		p.mu.Unlock()
+		return
+	}
+	c.inFlight++
+	p.mu.Unlock()
+	_, err := c.ldap.Search(p.readBase())
+	p.release(c, err)
 }
 
 // release ends a search's use of c. A connection that did not bring an LDAP
@@ -383,8 +458,12 @@ func (p *pool) release(c *conn, err error) {
 			p.goDown(c.server, err)
 		}
 	}
-	if c.retired && c.inFlight == 0 {
+	switch {
+	case c.inFlight > 0:
+	case c.retired:
 		go c.close()
+	default:
+		p.rest(c)
 	}
 }
 
@@ -395,6 +474,9 @@ func (p *pool) retire(c *conn) {
 	}
 	c.retired = true
 	remove(&c.server.search, c)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	if c.inFlight == 0 {
 		go c.close()
 	}
@@ -411,6 +493,7 @@ func (p *pool) ended(c *conn) {
 	}
 	if remove(&s.search, c) {
 		c.retired = true
+		c.timer.Stop()
 		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > replaceEvery {
 			s.replaced = time.Now()
 			p.startDial(s)
@@ -423,7 +506,7 @@ func (p *pool) bind(ctx context.Context, dn string, password Secret) (*ldap.Simp
 	var failed *server
 	last := errAllDown
 	for range 2 {
-		s := p.pick(failed)
+		s := p.pick(failed, func(s *server) turns { return s.binds })
 		if s == nil {
 			break
 		}
@@ -445,19 +528,21 @@ func (e *unsentError) Error() string { return e.err.Error() }
 func (e *unsentError) Unwrap() error { return e.err }
 
 func (p *pool) bindOn(ctx context.Context, s *server, dn string, password Secret) (*ldap.SimpleBindResult, error) {
-	if err := p.binds.take(ctx); err != nil {
+	if err := s.binds.take(ctx); err != nil {
 		return nil, err
 	}
 	c, err := p.takeBind(ctx, s)
 	if err != nil {
-		p.binds.give()
+		s.binds.give()
 		return nil, &unsentError{err}
 	}
 	request := ldap.NewSimpleBindRequest(dn, string(password), []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
 	return abandonable(ctx, func() (*ldap.SimpleBindResult, error) {
+		began := time.Now()
 		result, err := c.ldap.SimpleBind(request)
+		p.measured(s, "bind", began, err)
 		p.putBind(c, err)
-		p.binds.give()
+		s.binds.give()
 		if closedBefore(err) {
 			err = &unsentError{err}
 		}
@@ -491,7 +576,7 @@ func (p *pool) putBind(c *conn, err error) {
 	}
 	judged := err == nil || ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultUnwillingToPerform,
 		ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights)
-	if !judged || c.ended || c.server.down || p.closed || c.uses >= bindUses || time.Now().After(c.expiry) ||
+	if !judged || c.ended || c.server.dead() || p.closed || c.uses >= bindUses || time.Now().After(c.expiry) ||
 		len(c.server.idle) >= bindIdle {
 		go c.close()
 		return
@@ -529,173 +614,22 @@ func (p *pool) markDown(s *server, why error) {
 
 // goDown takes s out of use until a probe brings it back.
 func (p *pool) goDown(s *server, why error) {
-	if s.down || p.closed {
+	if s.dead() || p.closed {
 		return
 	}
 	p.logger.Warn("LDAP server is down", "server", s.url, "error", why)
+	watched := s.down
 	s.down, s.why = true, why
 	p.dropAll(s)
 	p.announce()
-	go p.watch(s)
+	if !watched {
+		go p.watch(s)
+	}
 }
 
 func (p *pool) announce() {
 	close(p.changed)
 	p.changed = make(chan struct{})
-}
-
-// watch probes s until it answers, so that no request has to try.
-func (p *pool) watch(s *server) {
-	for failures := 0; p.wait(s, failures); failures++ {
-		c, err := p.probe(s)
-		if p.probed(s, c, err) {
-			return
-		}
-	}
-}
-
-// probe opens a search connection and reads the base of the users.
-func (p *pool) probe(s *server) (*conn, error) {
-	c, err := p.open(p.ctx, s, true)
-	if err != nil {
-		return nil, err
-	}
-	request := ldap.NewSearchRequest(p.baseDN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, seconds(p.attempt), false,
-		"(objectClass=*)", []string{"1.1"}, nil)
-	stop := context.AfterFunc(p.ctx, c.close)
-	defer stop()
-	if _, err := c.ldap.Search(request); err != nil {
-		c.close()
-		return nil, fmt.Errorf("reading %s: %w", p.baseDN, err)
-	}
-	return c, nil
-}
-
-// probed takes in what a probe found and says whether the watch is over.
-func (p *pool) probed(s *server, c *conn, err error) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		s.why = err
-		return p.closed
-	}
-	s.down, s.upSince = false, time.Now()
-	p.adopt(c)
-	p.logger.Info("LDAP server is up", "server", s.url)
-	p.announce()
-	return true
-}
-
-// wait blocks until the next probe of s is due; false: the pool is closed. How
-// long that is changes when other servers go down or come back.
-func (p *pool) wait(s *server, failures int) bool {
-	start, jitter := time.Now(), 0.8+0.4*rand.Float64()
-	for {
-		p.mu.Lock()
-		changed := p.changed
-		delay := probeDelay(failures, p.allDown(), refusedService(s.why))
-		p.mu.Unlock()
-		timer := time.NewTimer(time.Until(start.Add(time.Duration(float64(delay) * jitter))))
-		select {
-		case <-timer.C:
-			return p.ctx.Err() == nil
-		case <-changed:
-			timer.Stop()
-		case <-p.ctx.Done():
-			timer.Stop()
-			return false
-		}
-	}
-}
-
-// probeDelay is short while nobody can log in, and long while another server
-// does the work. Where the service account itself is refused it stays long:
-// repeating that would lock the account.
-func probeDelay(failures int, allDown, refused bool) time.Duration {
-	switch {
-	case refused:
-		return time.Minute
-	case allDown && failures == 0:
-		return 50 * time.Millisecond
-	case allDown:
-		return min(time.Second<<min(failures-1, 2), 4*time.Second)
-	}
-	return min(30*time.Second<<min(failures, 4), 5*time.Minute)
-}
-
-// open dials s and secures the connection; with service it is bound as the
-// service account, where there is one.
-func (p *pool) open(ctx context.Context, s *server, service bool) (_ *conn, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.attempt, errors.New("no answer in time"))
-	defer cancel()
-	dialer := net.Dialer{Timeout: min(dialLimit, p.attempt), KeepAlive: 30 * time.Second}
-	raw, err := dialer.DialContext(ctx, s.network, s.address)
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{server: s, wire: &wire{Conn: raw, limit: p.attempt}}
-	c.expiry = time.Now().Add(connLifetime - time.Duration(rand.Int64N(int64(connLifetime/10))))
-	c.wire.ended = func() { p.ended(c) }
-	// Neither go-ldap's StartTLS nor its Bind knows a context: closing the
-	// connection under them ends both.
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	err = p.secure(ctx, c)
-	if err == nil && service && p.bindDN != "" {
-		if err = c.ldap.Bind(p.bindDN, string(p.bindPassword)); err != nil {
-			err = &serviceError{err}
-		}
-	}
-	if !stop() && err != nil {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// secure starts TLS, where the config wants it, and the LDAP session.
-func (p *pool) secure(ctx context.Context, c *conn) error {
-	config := &tls.Config{RootCAs: p.roots, ServerName: c.server.host, MinVersion: tls.VersionTLS12}
-	var link net.Conn = c.wire
-	if c.server.tls {
-		secured := tls.Client(c.wire, config)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("TLS: %w", err)
-		}
-		link = secured
-	}
-	c.ldap = ldap.NewConn(link, c.server.tls)
-	c.ldap.SetTimeout(p.attempt)
-	c.ldap.Start()
-	if p.startTLS {
-		if err := c.ldap.StartTLS(config); err != nil {
-			return fmt.Errorf("StartTLS: %w", err)
-		}
-	}
-	return nil
-}
-
-// close closes the socket first, so that go-ldap's own close waits for nothing.
-func (c *conn) close() {
-	c.wire.Close()
-	if c.ldap != nil {
-		c.ldap.Close()
-	}
-}
-
-// serviceError is a bind of the service account that failed.
-type serviceError struct{ err error }
-
-func (e *serviceError) Error() string { return "binding as bind_dn: " + e.err.Error() }
-func (e *serviceError) Unwrap() error { return e.err }
-
-// refusedService says that the server does not want the service account, as
-// opposed to not answering.
-func refusedService(err error) bool {
-	var service *serviceError
-	return errors.As(err, &service) && ldap.IsErrorAnyOf(service.err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultUnwillingToPerform)
 }
 
 // answered says that err is a result code that the server sent (RFC 4511 4.1.9),

@@ -16,6 +16,8 @@ type state struct {
 	gone string
 	// noLogin says why there is no login just now; running tokens go on.
 	noLogin string
+	// ends is when the account will be gone by itself; zero: it will not.
+	ends time.Time
 }
 
 // stateAttributes are asked with every person: Active Directory's, those of
@@ -52,15 +54,15 @@ const windowsEpoch = 11644473600
 func judge(entry *ldap.Entry, now time.Time) (state, error) {
 	r := reader{entry: entry}
 	uac, computed := r.number("userAccountControl"), r.number("msDS-User-Account-Control-Computed")
-	var s state
+	s := state{ends: earliest(r.windowsTime("accountExpires"), r.time("krbPrincipalExpiration"),
+		r.time("pwdEndTime"), r.time("loginExpirationTime"), r.day("shadowExpire"))}
 	switch {
 	case uac&uacDisabled != 0, r.isTrue("nsAccountLock"), r.isTrue("loginDisabled"):
-		s.gone = "the account is disabled"
+		s.gone = accountDisabled
 	case strings.EqualFold(r.text("pwdAccountLockedTime"), lockedForGood):
 		s.gone = "the account is locked by an administrator"
-	case r.windowsPast("accountExpires", now), r.past("krbPrincipalExpiration", now),
-		r.past("pwdEndTime", now), r.past("loginExpirationTime", now), r.dayPast("shadowExpire", now):
-		s.gone = "the account has expired"
+	case past(s.ends, now):
+		s.gone = accountExpired
 	}
 	// Another value of pwdAccountLockedTime says when a lock began, not whether
 	// it has ended: slapd removes it at the next good bind. So the bind decides.
@@ -68,11 +70,11 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 	case computed&uacLocked != 0, r.isTrue("lockedByIntruder"):
 		s.noLogin = "the account is locked after wrong passwords"
 	case computed&uacPasswordExpired != 0:
-		s.noLogin = "the password has expired"
+		s.noLogin = passwordExpired
 	case r.isTrue("pwdReset"), r.text("pwdLastSet") == "0" && uac&uacNeverExpires == 0:
-		s.noLogin = "the password must be changed first"
-	case r.past("krbPasswordExpiration", now):
-		s.noLogin = "the password has expired"
+		s.noLogin = passwordReset
+	case past(r.time("krbPasswordExpiration"), now):
+		s.noLogin = passwordExpired
 	}
 	return s, r.err
 }
@@ -116,36 +118,49 @@ func (r *reader) number(name string) int64 {
 	return n
 }
 
-// past holds for a generalized time (RFC 4517 3.3.13) that is over.
-func (r *reader) past(name string, now time.Time) bool {
+// Times are zero where the attribute is absent or means never.
+
+// time is a generalized time (RFC 4517 3.3.13).
+func (r *reader) time(name string) time.Time {
 	value := r.text(name)
 	if value == "" {
-		return false
+		return time.Time{}
 	}
 	at, err := parseGeneralizedTime(value)
 	if err != nil {
 		r.keep(name, err)
 	}
-	return err == nil && !now.Before(at)
+	return at
 }
 
-// windowsPast holds for a FILETIME that is over; 0 and the largest mean never.
-func (r *reader) windowsPast(name string, now time.Time) bool {
+// windowsTime is a FILETIME; 0 and the largest mean never.
+func (r *reader) windowsTime(name string) time.Time {
 	ticks := r.number(name)
 	if ticks <= 0 || ticks == 1<<63-1 {
-		return false
+		return time.Time{}
 	}
-	return now.Unix() >= ticks/1e7-windowsEpoch
+	return time.Unix(ticks/1e7-windowsEpoch, 0)
 }
 
-// dayPast holds for a number of days since 1970 that is over; absent and -1
-// mean never. Day 0 is how `chage -E 0` disables an account.
-func (r *reader) dayPast(name string, now time.Time) bool {
-	if r.text(name) == "" {
-		return false
-	}
+// day is a number of days since 1970; -1 means never. Day 0 is how `chage -E 0`
+// disables an account.
+func (r *reader) day(name string) time.Time {
 	day := r.number(name)
-	return day >= 0 && now.Unix()/86400 >= day
+	if r.text(name) == "" || day < 0 || day > 1<<31 {
+		return time.Time{}
+	}
+	return time.Unix(day*86400, 0)
+}
+
+func past(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+func earliest(times ...time.Time) (first time.Time) {
+	for _, at := range times {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first.UTC()
 }
 
 func (r *reader) keep(name string, err error) {

@@ -83,3 +83,27 @@ func TestPasswordStamp(t *testing.T) {
 		t.Errorf("stamp %q from nothing", got)
 	}
 }
+
+// TestAccountEnds: the first of the times at which an account will end is known.
+func TestAccountEnds(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		attributes map[string][]string
+		want       string
+	}{
+		{nil, ""},
+		{map[string][]string{"accountExpires": {"9223372036854775807"}, "shadowExpire": {"-1"}}, ""},
+		{map[string][]string{"accountExpires": {"134248320000000000"}}, "2026-06-02T00:00:00Z"},
+		{map[string][]string{"shadowExpire": {"20607"}}, "2026-06-03T00:00:00Z"},
+		{map[string][]string{"krbPrincipalExpiration": {"20260601120001Z"}, "shadowExpire": {"20607"}}, "2026-06-01T12:00:01Z"},
+	} {
+		s, err := judge(ldap.NewEntry("uid=x", test.attributes), now)
+		got := ""
+		if !s.ends.IsZero() {
+			got = s.ends.Format(time.RFC3339)
+		}
+		if err != nil || s.gone != "" || got != test.want {
+			t.Errorf("%v ends %q (%+v, %v), want %q", test.attributes, got, s, err, test.want)
+		}
+	}
+}

@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-out=$(go run "${GOVULNCHECK:?}" ./... 2>&1)
+out=$(go run "${GOVULNCHECK:?}" ${GOVULNDB:+-db "$GOVULNDB"} ./... 2>&1)
 status=$?
 echo "$out"
 if test $status -eq 0; then

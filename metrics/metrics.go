@@ -41,6 +41,8 @@ type Metrics struct {
 	directoryDuration *prometheus.HistogramVec
 	cacheRequests     *prometheus.CounterVec
 
+	ldap *ldapMetrics
+
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration prometheus.Histogram
 
@@ -73,6 +75,8 @@ func New(build BuildInfo) *Metrics {
 	m.directoryRequests = counter("directory_requests_total", "Questions that reached a directory.", "directory", "operation", "result")
 	m.directoryDuration = histogram("directory_request_duration_seconds", "Time a directory took to answer.", directoryBuckets, "directory", "operation")
 	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
+	m.ldap = newLDAPMetrics()
+	m.registry.MustRegister(m.ldap.collectors()...)
 	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the registry behind; code 0 is no answer.", "code")
 	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the registry behind sent its response headers.", Buckets: longBuckets})
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")

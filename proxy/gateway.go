@@ -241,11 +241,7 @@ func (g *Gateway) identify(x *exchange) error {
 	case !strings.EqualFold(scheme, "Bearer"):
 		return errNoToken
 	}
-	grace := expiryGrace
-	if x.route.kind == routeSession {
-		grace = max(grace, g.uploadGrace)
-	}
-	token, err := g.keyring.Verify(credentials, tokens.Access, grace)
+	token, late, err := g.verify(credentials, x.route.kind)
 	x.event.tokenID = token.ID
 	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
 	if err != nil {
@@ -259,14 +255,22 @@ func (g *Gateway) identify(x *exchange) error {
 	}
 	x.event.identity = id
 	x.caller = caller{identity: id, scope: token.Scope}
-	if late(token) && !token.Scope.Allows(x.route.repository, authz.Push) {
+	if late && !token.Scope.Allows(x.route.repository, authz.Push) {
 		return fmt.Errorf("%w: the grace after its end is for uploads it carries push for", tokens.ErrExpired)
 	}
 	return nil
 }
 
-// late says whether the token lives on the upload grace alone.
-func late(t tokens.Token) bool { return time.Now().After(t.Expires.Add(expiryGrace)) }
+// verify takes a token that is good, or one on an upload session that is late: it
+// lives on the upload grace alone. The keyring's clock decides both.
+func (g *Gateway) verify(text string, where kind) (token tokens.Token, late bool, err error) {
+	token, err = g.keyring.Verify(text, tokens.Access, expiryGrace)
+	if where != routeSession || !errors.Is(err, tokens.ErrExpired) {
+		return token, false, err
+	}
+	token, err = g.keyring.Verify(text, tokens.Access, g.uploadGrace)
+	return token, true, err
+}
 
 func validation(err error) string {
 	switch {

@@ -2,6 +2,7 @@ package authntest
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ const (
 	NoSuchObject            // result 32
 	Forbidden               // result 50
 	Empty                   // success and no entry
+	SilentTLS               // agrees to StartTLS and says nothing more
 )
 
 // Fake is an LDAP server in this process that misbehaves as told. It knows one
@@ -45,6 +47,8 @@ type Fake struct {
 	delay     time.Duration
 	entries   []fakeEntry // of Put
 	limit     int
+	bindCode  uint16 // of AnswerBinds
+	bindText  string
 	counts    map[string]int
 	conns     map[net.Conn]bool
 	closed    bool
@@ -149,6 +153,9 @@ func (f *Fake) serve(conn net.Conn) {
 			return
 		case !f.answer(conn, packet):
 			return
+		case f.now() == SilentTLS && packet.Children[1].Tag == ldap.ApplicationExtendedRequest:
+			io.Copy(io.Discard, reader)
+			return
 		}
 	}
 }
@@ -179,9 +186,13 @@ func (f *Fake) answer(conn net.Conn, packet *ber.Packet) bool {
 	var replies []*ber.Packet
 	switch operation.Tag {
 	case ldap.ApplicationBindRequest:
-		replies = append(replies, result(ldap.ApplicationBindResponse, bindCode(operation)))
+		replies = append(replies, f.bound(operation))
 	case ldap.ApplicationExtendedRequest: // StartTLS
-		replies = append(replies, result(ldap.ApplicationExtendedResponse, ldap.LDAPResultUnavailable))
+		code := uint16(ldap.LDAPResultUnavailable)
+		if behaviour == SilentTLS {
+			code = ldap.LDAPResultSuccess
+		}
+		replies = append(replies, result(ldap.ApplicationExtendedResponse, code))
 	case ldap.ApplicationSearchRequest:
 		switch behaviour {
 		case CloseOnUse:
@@ -227,6 +238,23 @@ func credentials(bind *ber.Packet) (name, password string) {
 	}
 	name, _ = bind.Children[1].Value.(string)
 	return name, bind.Children[2].Data.String()
+}
+
+// AnswerBinds makes every later bind of a person end with code and a text, as
+// servers explain a refusal; 0 undoes it.
+func (f *Fake) AnswerBinds(code uint16, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bindCode, f.bindText = code, text
+}
+
+func (f *Fake) bound(bind *ber.Packet) *ber.Packet {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bindCode != 0 && kindOf(bind) == "bind" {
+		return explained(ldap.ApplicationBindResponse, f.bindCode, f.bindText)
+	}
+	return result(ldap.ApplicationBindResponse, bindCode(bind))
 }
 
 // bindCode is good for Password, and for nothing at all, as RFC 4513 5.1.2 has it.
@@ -281,11 +309,13 @@ func mentions(packet *ber.Packet, value string) bool {
 	return false
 }
 
-func result(tag ber.Tag, code uint16) *ber.Packet {
+func result(tag ber.Tag, code uint16) *ber.Packet { return explained(tag, code, "") }
+
+func explained(tag ber.Tag, code uint16, message string) *ber.Packet {
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
 	p.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, uint64(code), ""))
 	p.AppendChild(text(""))
-	p.AppendChild(text(""))
+	p.AppendChild(text(message))
 	return p
 }
 

@@ -22,6 +22,9 @@ func (p people) Verify(context.Context, authn.Identity, authn.Secret) (authn.Ide
 func (people) Available() bool { return true }
 func (people) Close()          {}
 
+func (people) Timeout() time.Duration       { return 0 }
+func (people) Canary(context.Context) error { return nil }
+
 var mozart = authn.Identity{
 	Directory: "example", Username: "mozart", ID: "5ba1a4e2-0000-4000-8000-000000000001",
 	DN:            "uid=mozart,ou=musicians,dc=example,dc=com",

@@ -48,3 +48,35 @@ func TestCurlDance(t *testing.T) {
 		}
 	}
 }
+
+// TestBasic: with `basic: true` a script needs no token, and is judged as with one.
+func TestBasic(t *testing.T) {
+	need(t, "curl")
+	registry, ldap := startRegistry(t), startDirectory(t)
+	on := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, Basic: true})
+	off := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap})
+	on.push(t, "anyuser/busybox:latest", "mozart", musicians)
+	const manifest, uploads = "/v2/anyuser/busybox/manifests/latest", "/v2/anyuser/busybox/blobs/uploads/"
+	for _, tt := range []struct {
+		g                        *gateway
+		user, method, path, want string
+	}{
+		{on, "mozart:" + musicians, "GET", "/v2/", "200"},
+		{on, "mozart:" + musicians, "GET", manifest, "200"},
+		{on, "bach@example.com:" + musicians, "POST", uploads, "202"},
+		{on, "mozart:" + musicians, "DELETE", manifest, "403"},
+		{on, "test:" + testPassword, "POST", uploads, "403"},
+		{on, "mozart:" + wrongPassword, "GET", manifest, "401"},
+		{on, "kant:" + musicians, "GET", "/v2/", "401"},
+		{off, "mozart:" + musicians, "GET", "/v2/", "401"},
+		{off, "mozart:" + musicians, "GET", manifest, "401"},
+	} {
+		said := curl(t, "-i", "-o", "-", "-X", tt.method, "-u", tt.user, "http://"+tt.g.address+tt.path)
+		if !strings.HasPrefix(said, "HTTP/1.1 "+tt.want+" ") {
+			t.Errorf("%s %s as %.5s: want %s in\n%s", tt.method, tt.path, tt.user, tt.want, said)
+		}
+		if tt.want == "401" && (!strings.Contains(said, "\r\nWww-Authenticate: Bearer realm=") || strings.Contains(said, "error=")) {
+			t.Errorf("%s %s as %.5s: no plain challenge in\n%s", tt.method, tt.path, tt.user, said)
+		}
+	}
+}

@@ -24,6 +24,7 @@ const (
 	musicians     = "password"
 	wrongPassword = "canary-wrong-4f1d"
 	newPassword   = "canary-changed-93ab"
+	thirdPassword = "canary-third-08d2"
 	testPassword  = "123"
 	adminPassword = "badmin"
 	guestPassword = "canary-guest-77c0"
@@ -32,7 +33,7 @@ const (
 // secrets must not occur in any log of the gateway: the canaries and Basic
 // credentials. Neither may a token.
 var secrets = []string{
-	wrongPassword, newPassword, bindPassword, adminPassword, guestPassword, basic("mozart", musicians), basic("test", testPassword),
+	wrongPassword, newPassword, thirdPassword, bindPassword, adminPassword, guestPassword, basic("mozart", musicians), basic("test", testPassword),
 	basic("bach", musicians),
 }
 
@@ -123,15 +124,28 @@ func startGateway(t *testing.T, s setup) *gateway {
 		g.client.Transport = &http.Transport{TLSClientConfig: s.TLS.trust(), ForceAttemptHTTP2: true}
 	}
 	g.config = writeConfig(t, s)
-	g.process = start(t, binary, "serve", "-c", g.config)
+	g.serve(t)
 	t.Cleanup(func() { g.inspect(t) })
+	return g
+}
+
+// serve runs the gateway (again) and waits until it is ready.
+func (g *gateway) serve(t *testing.T) {
+	t.Helper()
+	g.process = start(t, binary, "serve", "-c", g.config)
 	eventually(t, 20*time.Second, "gateway ready", func() bool {
 		if !g.running() {
 			t.Fatalf("gateway ended at its start: %v\n%s", g.err, g.log)
 		}
 		return g.status("/readyz") == http.StatusOK
 	})
-	return g
+}
+
+// restart ends the gateway, judges what it wrote, and starts it anew.
+func (g *gateway) restart(t *testing.T) {
+	t.Helper()
+	g.inspect(t)
+	g.serve(t)
 }
 
 // hashPassword asks the binary itself, as an administrator would.

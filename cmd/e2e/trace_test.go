@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -50,6 +52,7 @@ func startRecorder(t *testing.T, upstream string) *recorder {
 	server := httptest.NewServer(&httputil.ReverseProxy{
 		Transport:      &http.Transport{DisableCompression: true},
 		ModifyResponse: rec.keep,
+		ErrorLog:       log.New(io.Discard, "", 0), // of clients that leave early
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)
 			p.Out.Host = p.In.Host // the registry makes its Location of it
@@ -88,20 +91,21 @@ func (rec *recorder) sights() []sight {
 // to a connection.
 var ours = []string{"Authorization", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id", "Connection"}
 
-var session = regexp.MustCompile(`/blobs/uploads/[^/]+$`)
+var sessionPath = regexp.MustCompile(`/blobs/uploads/[^/]+$`)
 
 // line is the request in one line, without what differs from run to run: the
 // registry's signed state of an upload, and the order in which a client lists what
 // it accepts. Left out is also where we differ on purpose: the content type of
-// uploads, which the gateway sets so that no registry reads a form there, and the
-// origin= of a mount, which names another host and which it drops.
+// uploads, which the gateway sets so that no registry reads a form there, the
+// origin= of a mount, which names another host and which it drops, and a mount=
+// without from=.
 func (s sight) line() string {
 	query, header := url.Values{}, []string{}
 	for key, values := range s.query {
 		if key == "_state" {
 			values = []string{"STATE"}
 		}
-		if key != "origin" {
+		if key != "origin" && (key != "mount" || s.query.Has("from")) {
 			query[key] = values
 		}
 	}
@@ -112,7 +116,7 @@ func (s sight) line() string {
 		}
 	}
 	slices.Sort(header)
-	return fmt.Sprintf("%s %s?%s %d -> %d {%s}", s.method, session.ReplaceAllString(s.path, "/blobs/uploads/ID"),
+	return fmt.Sprintf("%s %s?%s %d -> %d {%s}", s.method, sessionPath.ReplaceAllString(s.path, "/blobs/uploads/ID"),
 		query.Encode(), s.length, s.status, strings.Join(header, "; "))
 }
 

@@ -210,7 +210,7 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 	}
 	cache, err := authn.NewCache(ldap, authn.CacheConfig{FreshFor: c.LDAP.Cache.FreshFor, StaleFor: c.LDAP.Cache.StaleFor,
 		NegativeFor: c.LDAP.Cache.NegativeFor, PasswordFor: c.LDAP.Cache.PasswordFor,
-		WrongPasswordFor: c.LDAP.Cache.WrongPasswordFor, Metrics: p.metrics})
+		WrongPasswordFor: c.LDAP.Cache.WrongPasswordFor, Metrics: p.metrics, Logger: p.logger})
 	l.errors(key+".cache", err)
 	if cache == nil {
 		ldap.Close()
@@ -222,7 +222,7 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 func ldapOptions(c *directoryConfig) authn.LDAPConfig {
 	o := c.LDAP
 	cfg := authn.LDAPConfig{Name: c.Name, Preset: o.Preset, Servers: o.Servers, StartTLS: o.StartTLS, AllowPlaintext: o.AllowPlaintext,
-		BindDN: o.BindDN, Timeout: o.Timeout, UsersBase: o.Users.Base, UsersFilter: o.Users.Filter,
+		BindDN: o.BindDN, Timeout: o.Timeout, CanaryUser: o.CanaryUser, UsersBase: o.Users.Base, UsersFilter: o.Users.Filter,
 		UsernameAttribute: o.Users.UsernameAttribute, LoginPattern: o.Users.LoginPattern}
 	if g := o.Groups; g != nil {
 		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNameAttribute, cfg.GroupsNested = g.Base, g.Filter, g.NameAttribute, g.Nested

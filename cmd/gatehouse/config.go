@@ -101,6 +101,7 @@ type ldapConfig struct {
 	BindDN           string          `yaml:"bind_dn"`
 	BindPasswordFile string          `yaml:"bind_password_file"`
 	Timeout          time.Duration   `yaml:"timeout"`
+	CanaryUser       string          `yaml:"canary_user"`
 	Users            ldapUsersConfig `yaml:"users"`
 	Groups           *groupsConfig   `yaml:"groups"`
 	Cache            cacheConfig     `yaml:"cache"`

@@ -1,6 +1,7 @@
 // Package dockertest gives a test a Docker Engine of its own: a real dockerd with
-// its data, sockets and pid file in a temporary folder, no bridge, no iptables
-// and no address but a Unix socket, ended with the test.
+// its data, sockets and pid file in a temporary folder, no network, no iptables
+// and no address but a Unix socket, ended with the test. A Docker that the machine
+// runs already is left alone.
 //
 //	engine := dockertest.Start(t)
 //	engine.Run(t, "pull", "127.0.0.1:5000/anyuser/busybox")
@@ -13,6 +14,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,7 +141,7 @@ func start(dir string, args []string) (*Engine, error) {
 		"--host=" + e.Host, "--config-file=" + config,
 		"--data-root=" + filepath.Join(dir, "data"), "--exec-root=" + filepath.Join(dir, "exec"),
 		"--pidfile=" + filepath.Join(dir, "dockerd.pid"), "--storage-driver=vfs",
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
+		"--bridge=" + bridge(), "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, args...)...)
 	e.process.Stdout, e.process.Stderr = log, log
 	// A test's process that is killed takes dockerd with it. The kernel ties that to
@@ -159,6 +161,20 @@ func start(dir string, args []string) (*Engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// machineBridge is the bridge that the machine's own Docker makes.
+const machineBridge = "docker0"
+
+// bridge is none, except where the machine runs a Docker of its own: dockerd takes
+// away an existing docker0 when it is told to have none, and with it the network of
+// every container there. So that one is named, and with iptables off nothing is
+// done to it.
+func bridge() string {
+	if _, err := net.InterfaceByName(machineBridge); err == nil {
+		return machineBridge
+	}
+	return "none"
 }
 
 // await returns when the Engine answers.

@@ -3,6 +3,7 @@ package dockertest
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -45,6 +46,30 @@ func TestStartGivesAnEngineOfItsOwn(t *testing.T) {
 	if out, err := e.Output("pull", "127.0.0.1:1/none"); err == nil {
 		t.Errorf("a pull from nowhere succeeded: %s", out)
 	}
+}
+
+// TestStartLeavesTheMachinesBridge: what a Docker of the machine's own uses is
+// there after a test as before it.
+func TestStartLeavesTheMachinesBridge(t *testing.T) {
+	before := bridgeAddresses(t)
+	t.Run("engine", func(t *testing.T) { Start(t) })
+	if after := bridgeAddresses(t); after != before {
+		t.Errorf("%s was %q and is %q", machineBridge, before, after)
+	}
+}
+
+// bridgeAddresses is the machine's docker0 with its addresses, or "none".
+func bridgeAddresses(t *testing.T) string {
+	t.Helper()
+	found, err := net.InterfaceByName(machineBridge)
+	if err != nil {
+		return "none"
+	}
+	addresses, err := found.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(addresses)
 }
 
 // TestKilledTestEndsItsEngine: a test's process that is killed cannot clean up,

@@ -1,0 +1,152 @@
+package authn
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/metrics"
+)
+
+const (
+	dialLimit    = 2 * time.Second
+	connLifetime = 14 * time.Minute // Active Directory closes what is 15 minutes idle
+)
+
+// conn is one connection.
+type conn struct {
+	server *server
+	wire   *wire
+	ldap   *ldap.Conn
+	expiry time.Time
+
+	// Guarded by pool.mu.
+	inFlight int
+	uses     int
+	used     time.Time // when a search was last begun
+	retired  bool      // closed with its last request
+	ended    bool      // the other side closed it, or we did
+	timer    *time.Timer
+}
+
+// wire makes a write that blocks fail, which go-ldap would wait for for ever,
+// and tells when reading ends: go-ldap always reads, so that is when the
+// connection does.
+type wire struct {
+	net.Conn
+	limit time.Duration
+	once  sync.Once
+	ended func()
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(w.limit)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if err != nil {
+		w.once.Do(w.ended)
+	}
+	return n, err
+}
+
+// open dials s and secures the connection; with service it is bound as the
+// service account, where there is one.
+func (p *pool) open(ctx context.Context, s *server, service bool) (*conn, error) {
+	c, err := p.dial(ctx, s, service)
+	switch {
+	case err == nil:
+		p.metrics.LDAPDial(p.directory, "ok")
+	case refusedService(err):
+		p.metrics.LDAPDial(p.directory, "refused")
+		p.metrics.LDAPEvent(p.directory, metrics.LDAPServiceBindFault)
+	default:
+		p.metrics.LDAPDial(p.directory, "fault")
+	}
+	return c, err
+}
+
+func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.attempt, errors.New("no answer in time"))
+	defer cancel()
+	// A name with several addresses: the dialer tries them all within the limit.
+	dialer := net.Dialer{Timeout: min(dialLimit, p.attempt), KeepAlive: 30 * time.Second}
+	raw, err := dialer.DialContext(ctx, s.network, s.address)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{server: s, wire: &wire{Conn: raw, limit: p.attempt}}
+	c.expiry = time.Now().Add(connLifetime - time.Duration(rand.Int64N(int64(connLifetime/10))))
+	c.wire.ended = func() { p.ended(c) }
+	// Neither go-ldap's StartTLS nor its Bind knows a context: closing the
+	// connection under them ends both.
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	err = p.secure(ctx, c)
+	if err == nil && service && p.bindDN != "" {
+		if err = c.ldap.Bind(p.bindDN, string(p.bindPassword)); err != nil {
+			err = &serviceError{err}
+		}
+	}
+	if !stop() && err != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// secure starts TLS, where the config wants it, and the LDAP session.
+func (p *pool) secure(ctx context.Context, c *conn) error {
+	config := &tls.Config{RootCAs: p.roots, ServerName: c.server.host, MinVersion: tls.VersionTLS12}
+	var link net.Conn = c.wire
+	if c.server.tls {
+		secured := tls.Client(c.wire, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("TLS: %w", err)
+		}
+		link = secured
+	}
+	c.ldap = ldap.NewConn(link, c.server.tls)
+	c.ldap.SetTimeout(p.attempt)
+	c.ldap.Start()
+	if p.startTLS {
+		if err := c.ldap.StartTLS(config); err != nil {
+			return fmt.Errorf("StartTLS: %w", err)
+		}
+	}
+	return nil
+}
+
+// close closes the socket first, so that go-ldap's own close waits for nothing.
+func (c *conn) close() {
+	c.wire.Close()
+	if c.ldap != nil {
+		c.ldap.Close()
+	}
+}
+
+// serviceError is a bind of the service account that failed.
+type serviceError struct{ err error }
+
+func (e *serviceError) Error() string { return "binding as bind_dn: " + e.err.Error() }
+func (e *serviceError) Unwrap() error { return e.err }
+
+// refusedService says that the server does not want the service account, as
+// opposed to not answering.
+func refusedService(err error) bool {
+	var service *serviceError
+	return errors.As(err, &service) && ldap.IsErrorAnyOf(service.err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultUnwillingToPerform)
+}

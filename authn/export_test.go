@@ -1,0 +1,31 @@
+package authn
+
+import "time"
+
+// KeepEvery makes the search connections of d rest for less long.
+func (d *LDAP) KeepEvery(every time.Duration) { d.pool.keepEvery = every }
+
+// Recover probes every server that is down now, as a watch does when its time comes.
+func (d *LDAP) Recover() {
+	for _, s := range d.pool.servers {
+		d.pool.mu.Lock()
+		down := s.down
+		d.pool.mu.Unlock()
+		if down {
+			c, err := d.pool.probe(s)
+			d.pool.probed(s, c, err)
+		}
+	}
+}
+
+// Settle makes as if all servers had been up for long.
+func (d *LDAP) Settle() {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	for _, s := range d.pool.servers {
+		s.upSince = s.upSince.Add(-settled)
+	}
+}
+
+// People is how many identities c remembers.
+func (c *Cache) People() int { return c.state().Entries["identity"] }
