@@ -221,10 +221,14 @@ func (d *LDAP) lastingID(entry *ldap.Entry) string {
 
 // Verify binds as the person. A password of nothing is refused before that:
 // servers take such a bind for an anonymous one and call it good (RFC 4513 5.1.2).
+// So is one with a NUL, where Samba stops reading: the good password would have
+// any number of other spellings.
 func (d *LDAP) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
 	switch {
 	case strings.Trim(string(password), "\x00 \t\r\n") == "":
 		return Identity{}, fmt.Errorf("%w: empty password", ErrInvalidCredentials)
+	case strings.Contains(string(password), "\x00"):
+		return Identity{}, fmt.Errorf("%w: a NUL in the password", ErrInvalidCredentials)
 	case id.NoLogin != "":
 		return Identity{}, fmt.Errorf("%w: %s", ErrInvalidCredentials, id.NoLogin)
 	case id.DN == "":
