@@ -3,7 +3,9 @@
 package authn_test
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -49,6 +51,7 @@ func TestDS389(t *testing.T) {
 			"locked": authn.ErrInvalidCredentials, "expired": authn.ErrInvalidCredentials, "bach": nil,
 		})
 	})
+	t.Run("hidden", func(t *testing.T) { ds389Hidden(t, s, d) })
 	t.Run("inspect", func(t *testing.T) { sound(t, d, "389") })
 	t.Run("stamp", func(t *testing.T) {
 		restamps(t, d, func(p string) {
@@ -71,4 +74,38 @@ func ds389Inactive(t *testing.T, s *authntest.DS389) {
 			t.Errorf("a bind of a locked account with %q: result %d, want 53", password, code)
 		}
 	}
+}
+
+// ds389Hidden: without the ACI, searches succeed and find nobody. Who was known is
+// then not gone: his token goes on from the cache and his login is a fault.
+func ds389Hidden(t *testing.T, s *authntest.DS389, d *authn.LDAP) {
+	cache, err := authn.NewCache(d, authn.CacheConfig{FreshFor: 100 * time.Millisecond, StaleFor: time.Minute, NegativeFor: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := login(cache, "mozart", authntest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Hide()
+	defer s.Show()
+	ref := authn.Ref{Directory: "ds", Username: "mozart", ID: id.ID}
+	await(t, func() bool { // until the cache has to ask
+		_, err := cache.Find(t.Context(), "mozart")
+		if errors.Is(err, authn.ErrUnknownUser) {
+			t.Fatalf("a login of somebody hidden: %v", err)
+		}
+		return errors.Is(err, authn.ErrUnavailable)
+	})
+	for range 100 {
+		if got, err := cache.Lookup(t.Context(), ref); err != nil || got.ID != id.ID {
+			t.Fatalf("the token of somebody hidden: %+v, %v", got, err)
+		}
+		time.Sleep(5 * time.Millisecond) // longer than FreshFor in all
+	}
+	s.Show()
+	await(t, func() bool {
+		_, err := login(cache, "mozart", authntest.Password)
+		return err == nil
+	})
 }
