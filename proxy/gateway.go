@@ -205,6 +205,7 @@ func (g *Gateway) ownHeaders(x *exchange) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if x.underAPI() {
 		h.Set("Docker-Distribution-Api-Version", "registry/2.0")
+		h.Set("Vary", "Authorization") // for a cache that is not ours and does not heed private
 	}
 	if x.route.kind.content() {
 		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")

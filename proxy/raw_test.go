@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -87,7 +88,7 @@ func (u *wire) accept() {
 }
 
 // hangUp at the end of an answer closes the connection.
-const hangUp = "\x00"
+const hangUp = "\x00hang up"
 
 // serve answers requests until the connection ends.
 func (u *wire) serve(conn net.Conn, n int) {
@@ -274,9 +275,19 @@ func (a *arena) send(raw string) (list []answered) {
 	}
 }
 
-// verdict sends and gives the answers before the probe's as text, and whether the
-// connection lived on to the probe.
+// verdict is answersTo where each answer also has to be like ours.
 func (a *arena) verdict(raw string) (answers []answered, text string, alive bool) {
+	a.t.Helper()
+	answers, text, alive = a.answersTo(raw)
+	for _, r := range answers {
+		a.checkAnswer(r)
+	}
+	return answers, text, alive
+}
+
+// answersTo sends and gives the answers before the probe's, their text, and
+// whether the connection lived on to the probe.
+func (a *arena) answersTo(raw string) (answers []answered, text string, alive bool) {
 	a.t.Helper()
 	answers = a.send(raw)
 	if n := len(answers); n > 1 && answers[n-1].status == 404 && answers[n-1].header.Get("Connection") == "close" {
@@ -285,7 +296,6 @@ func (a *arena) verdict(raw string) (answers []answered, text string, alive bool
 	var texts []string
 	for _, r := range answers {
 		texts = append(texts, r.String())
-		a.checkAnswer(r)
 	}
 	return answers, strings.Join(texts, ", "), alive
 }
@@ -338,7 +348,7 @@ func (a *arena) arrivals() (list []arrived, text string) {
 // fill puts tokens and names into a raw request.
 func (a *arena) fill(s string) string {
 	return strings.NewReplacer("$ALICE", "Authorization: Bearer "+a.alice, "$BOB", "Authorization: Bearer "+a.bob, "$ROOT", "Authorization: Bearer "+a.root,
-		"$ANYONE", "Authorization: Bearer "+a.anyone, "$TOKEN", a.alice, "$D", digestA).Replace(s)
+		"$ANYONE", "Authorization: Bearer "+a.anyone, "$TOKEN", a.alice, "$BASIC", base64.StdEncoding.EncodeToString([]byte("x:"+a.alice)), "$D", digestA).Replace(s)
 }
 
 // serveTLS serves the same gateway by HTTPS, as the program does, and returns its
