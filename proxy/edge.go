@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"gatehouse/authn"
@@ -218,6 +219,21 @@ func checkHeader(r *http.Request) error {
 	}
 	if fields > maxHeaderFields || size > maxHeaderBytes {
 		return errHeaders
+	}
+	return nil
+}
+
+// checkFields refuses fields of which another reader might believe another value.
+// The server checks a length only over HTTP/1.1; over HTTP/2 a malformed one would
+// count as none (RFC 9113 section 8.1.1).
+func checkFields(r *http.Request) error {
+	if len(r.Header["Authorization"]) > 1 {
+		return badRequest("two Authorization fields")
+	}
+	for i, length := range r.Header["Content-Length"] {
+		if _, err := strconv.ParseUint(length, 10, 63); err != nil || i > 0 {
+			return badRequest("the Content-Length is malformed")
+		}
 	}
 	return nil
 }

@@ -163,8 +163,8 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if x.origin, err = g.edge.admit(x.r, x.peer); err != nil {
 		return err
 	}
-	if len(x.r.Header.Values("Authorization")) > 1 {
-		return badRequest("two Authorization fields")
+	if err = checkFields(x.r); err != nil {
+		return err
 	}
 	if x.route, err = parseTarget(x.r.Method, x.r.RequestURI); err != nil {
 		return err
