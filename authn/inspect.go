@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,14 @@ import (
 type Finding struct {
 	Subject string // "server ldap://127.0.0.1:389", "users.base", ...
 	OK      bool
+	Warning bool // OK for now, but its owner should know
 	Detail  string
+}
+
+func fine(subject, detail string) Finding  { return Finding{Subject: subject, OK: true, Detail: detail} }
+func fault(subject, detail string) Finding { return Finding{Subject: subject, Detail: detail} }
+func warn(subject, detail string) Finding {
+	return Finding{Subject: subject, OK: true, Warning: true, Detail: detail}
 }
 
 // certificateSoon is when the end of a server's certificate becomes a finding.
@@ -36,18 +44,18 @@ func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
 	subject := "server " + s.url
 	c, err := d.pool.open(ctx, s, true)
 	if err != nil {
-		return []Finding{{subject, false, explainOpen(err)}}
+		return []Finding{fault(subject, explainOpen(err))}
 	}
 	defer c.close()
 	// go-ldap's searches know no context.
 	defer context.AfterFunc(ctx, c.close)()
-	findings := []Finding{{subject, true, "connected, " + d.boundAs()}}
+	findings := []Finding{fine(subject, "connected, "+d.boundAs())}
 	findings = append(findings, inspectCertificate(subject, c)...)
-	root, err := readEntry(c, "", []string{"vendorName", "vendorVersion", "forestFunctionality", "subschemaSubentry"})
+	root, err := readEntry(c, "", []string{"objectClass", "vendorName", "vendorVersion", "forestFunctionality", "subschemaSubentry"})
 	if err != nil {
-		return append(findings, Finding{subject, false, "reading its rootDSE: " + err.Error()})
+		return append(findings, fault(subject, "reading its rootDSE: "+err.Error()))
 	}
-	findings = append(findings, Finding{subject, true, "vendor: " + vendor(root)})
+	findings = append(findings, fine(subject, "vendor: "+vendor(root)))
 	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.UsersBase))
 	if d.cfg.GroupsBase != "" {
 		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
@@ -55,7 +63,7 @@ func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
 	if d.cfg.CanaryUser != "" {
 		findings = append(findings, d.inspectCanary(c, subject))
 	}
-	return append(findings, d.inspectSchema(c, subject, root.GetEqualFoldAttributeValue("subschemaSubentry")))
+	return append(findings, d.inspectSchema(c, subject, root.GetEqualFoldAttributeValue("subschemaSubentry"))...)
 }
 
 func (d *LDAP) boundAs() string {
@@ -91,15 +99,18 @@ func inspectCertificate(subject string, c *conn) []Finding {
 	}
 	detail := fmt.Sprintf("TLS chain %s, good until %s", strings.Join(names, " < "), end.UTC().Format(time.DateOnly))
 	if time.Until(end) < certificateSoon {
-		return []Finding{{subject, false, detail + ": renew it"}}
+		return []Finding{warn(subject, detail+": renew it")}
 	}
-	return []Finding{{subject, true, detail}}
+	return []Finding{fine(subject, detail)}
 }
 
 // vendor is what the rootDSE says (RFC 3045). OpenLDAP and Active Directory say
-// nothing; the latter is known by an attribute of its own.
+// nothing; they are known by an object class and an attribute of their own.
 func vendor(root *ldap.Entry) string {
 	name := root.GetEqualFoldAttributeValue("vendorName") + " " + root.GetEqualFoldAttributeValue("vendorVersion")
+	if slices.Contains(root.GetEqualFoldAttributeValues("objectClass"), "OpenLDAProotDSE") {
+		name += " OpenLDAP"
+	}
 	if root.GetEqualFoldAttributeValue("forestFunctionality") != "" {
 		name += " Active Directory"
 	}
@@ -108,9 +119,9 @@ func vendor(root *ldap.Entry) string {
 
 func inspectBase(c *conn, subject, key, dn string) Finding {
 	if _, err := readEntry(c, dn, []string{"1.1"}); err != nil {
-		return Finding{subject, false, fmt.Sprintf("%s: reading %s: %v; check its spelling and the service account's rights", key, dn, err)}
+		return fault(subject, fmt.Sprintf("%s: reading %s: %v; check its spelling and the service account's rights", key, dn, err))
 	}
-	return Finding{subject, true, fmt.Sprintf("%s: %s is there", key, dn)}
+	return fine(subject, fmt.Sprintf("%s: %s is there", key, dn))
 }
 
 // inspectCanary looks for the canary user: without him every absence would be a fault.
@@ -118,11 +129,11 @@ func (d *LDAP) inspectCanary(c *conn, subject string) Finding {
 	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)))
 	switch {
 	case err != nil:
-		return Finding{subject, false, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err)}
+		return fault(subject, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err))
 	case len(result.Entries) != 1:
-		return Finding{subject, false, fmt.Sprintf("canary_user: users.filter finds nobody for %s; name somebody who stays", d.cfg.CanaryUser)}
+		return fault(subject, fmt.Sprintf("canary_user: users.filter finds nobody for %s; name somebody who stays", d.cfg.CanaryUser))
 	}
-	return Finding{subject, true, "canary_user: " + result.Entries[0].DN}
+	return fine(subject, "canary_user: "+result.Entries[0].DN)
 }
 
 var (
@@ -134,13 +145,37 @@ var (
 
 // inspectSchema looks for the attributes of the filters in the server's schema,
 // because servers take an unknown one for "matches nobody".
-func (d *LDAP) inspectSchema(c *conn, subject, dn string) Finding {
+func (d *LDAP) inspectSchema(c *conn, subject, dn string) []Finding {
 	if dn == "" {
-		return Finding{subject, true, "it does not show its schema: attributes are not checked"}
+		return []Finding{fine(subject, "it does not show its schema: attributes are not checked")}
 	}
+	known, err := readSchema(c, dn)
+	if err != nil {
+		return []Finding{fault(subject, "reading its schema: "+err.Error())}
+	}
+	if len(known) == 0 {
+		return []Finding{fine(subject, "its schema shows no attributes: they are not checked")}
+	}
+	var findings []Finding
+	for _, use := range d.attributeUses() {
+		if !known[strings.ToLower(use.name)] {
+			findings = append(findings, fault(subject, fmt.Sprintf("%s: its schema has no attribute %s", use.key, use.name)))
+		}
+	}
+	if len(findings) == 0 {
+		findings = append(findings, fine(subject, fmt.Sprintf("every attribute of the filters is in its schema (%d known)", len(known))))
+	}
+	if d.cfg.GroupsBase == "" && !known["memberof"] {
+		findings = append(findings, warn(subject, "its schema has no memberOf: nobody has groups; set groups.base"))
+	}
+	return findings
+}
+
+// readSchema returns the names of the attributes that the server knows, in lower case.
+func readSchema(c *conn, dn string) (map[string]bool, error) {
 	schema, err := readEntry(c, dn, []string{"attributeTypes"})
 	if err != nil {
-		return Finding{subject, false, "reading its schema: " + err.Error()}
+		return nil, err
 	}
 	known := map[string]bool{}
 	for _, definition := range schema.GetEqualFoldAttributeValues("attributeTypes") {
@@ -150,12 +185,7 @@ func (d *LDAP) inspectSchema(c *conn, subject, dn string) Finding {
 			}
 		}
 	}
-	for _, use := range d.attributeUses() {
-		if len(known) > 0 && !known[strings.ToLower(use.name)] {
-			return Finding{subject, false, fmt.Sprintf("%s: its schema has no attribute %s", use.key, use.name)}
-		}
-	}
-	return Finding{subject, true, fmt.Sprintf("every attribute of the filters is in its schema (%d known)", len(known))}
+	return known, nil
 }
 
 // attributeUse is an attribute and the config key that names it.

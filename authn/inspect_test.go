@@ -32,9 +32,9 @@ func TestInspect(t *testing.T) {
 			cfg := config(s)
 			test.change(&cfg)
 			findings := open(t, cfg).Inspect(t.Context())
-			var faults []string
+			var faults []string // and warnings
 			for _, finding := range findings {
-				if !finding.OK {
+				if !finding.OK || finding.Warning {
 					faults = append(faults, finding.Detail)
 				}
 				if strings.Contains(finding.Detail, "sesame") {

@@ -117,7 +117,12 @@ func (c *checker) online(ctx context.Context) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
 		for _, f := range d.ldap.Inspect(ctx) {
-			c.say(f.OK, "directory "+d.name+": "+f.Subject, "%s", f.Detail)
+			subject := "directory " + d.name + ": " + f.Subject
+			if f.Warning {
+				fmt.Fprintf(c.out, "warning: %s: %s\n", subject, printable(f.Detail))
+				continue
+			}
+			c.say(f.OK, subject, "%s", f.Detail)
 		}
 		cancel()
 	}
@@ -142,6 +147,9 @@ func (c *checker) user(ctx context.Context, name string) {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
 			printIdentity(c.out, id)
+			if id.NoLogin == "" {
+				printField(c.out, "state", "may log in")
+			}
 			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
 				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")
 			}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"text/template"
+
+	"gatehouse/authn/authntest"
+)
+
+// onlineConfig is a config on a real slapd, with rules that speak of people in
+// every way there is.
+var onlineConfig = template.Must(template.New("config").Parse(`upstream: {url: "{{.Upstream}}"}
+directories:
+  - name: example
+    ldap:
+      servers: [{{range .Servers}}"{{.}}", {{end}}]
+      start_tls: {{.StartTLS}}
+      ca_file: "{{.CA}}"
+      bind_dn: uid=serviceaccount,ou=it,dc=example,dc=com
+      bind_password_file: bind_password
+      users:
+        base: {{or .Base "ou=musicians,dc=example,dc=com"}}
+        filter: "{{or .Filter "(|(uid={login})(mail={login}))"}}"
+policy:
+  - {allow: [pull], repositories: ["public/**"], to: [everyone]}
+  - {allow: [pull, push], repositories: ["score/**"], to: ["group:composers"]}
+  - {allow: [pull], repositories: ["think/**"], to: ["group:cn=thinkers,ou=groups,dc=example,dc=com"]}
+  - {deny: [push], repositories: ["prod/**"], to: [authenticated], except: ["user:mozart"]}
+  - {allow: [delete], repositories: ["{user}/**"], to: ["directory:example"]}
+  - {allow: [push], repositories: ["bach/**"], to: ["user:bach"]}
+`))
+
+// online is what a case changes in onlineConfig.
+type online struct {
+	Upstream, CA, Base, Filter string
+	Servers                    []string
+	StartTLS                   bool
+	password                   string
+}
+
+// TestCheckOnline runs `check --online` and `--user` against a real slapd: each
+// line that an operator needs is there, and no secret in any.
+func TestCheckOnline(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{LDIF: onlinePeople})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	defer upstream.Close()
+	for _, test := range []struct {
+		name   string
+		change func(*online)
+		args   []string
+		status int
+		want   []string // regular expressions, each of a line
+		not    []string
+	}{
+		{"good", nil, nil, exitOK, []string{
+			`ok     directory example: server ldap://.*: connected, bound as uid=serviceaccount,.*`, `vendor: OpenLDAP`,
+			`users.base: ou=musicians,dc=example,dc=com is there`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`}, []string{"FAULT"}},
+		{"ldaps", func(o *online) { o.Servers = []string{s.TLSURL(), s.SocketURL()} }, nil, exitOK, []string{
+			`warning: directory example: server ldaps://.*: TLS chain authntest server < authntest CA, good until \d{4}-\d\d-\d\d: renew it`,
+			`ok     directory example: server ldapi://.*: connected, .*`}, []string{"FAULT"}},
+		{"StartTLS", func(o *online) { o.StartTLS = true }, nil, exitOK, []string{`warning: .*TLS chain .*`}, nil},
+		{"one of two is down", func(o *online) { o.Servers = append(o.Servers, "ldap://127.0.0.1:1") }, nil, exitFault, []string{
+			`ok     .*: connected, .*`, `FAULT  directory example: server ldap://127.0.0.1:1: .*connection refused`}, nil},
+		{"wrong service password", func(o *online) { o.password = "sesame" }, nil, exitFault, []string{
+			`FAULT  .*check bind_dn and bind_password_file`}, nil},
+		{"no such base", func(o *online) { o.Base = "ou=nowhere,dc=example,dc=com" }, nil, exitFault, []string{`FAULT  .*users.base: .*`}, nil},
+		{"attributes unknown", func(o *online) { o.Filter = "(|(uid={login})(sAMAccountName={login})(upn={login}))" }, nil, exitFault, []string{
+			`FAULT  .*users.filter: its schema has no attribute sAMAccountName`, `FAULT  .*users.filter: its schema has no attribute upn`}, nil},
+		{"somebody", nil, []string{"--user", "Mozart@Example.com"}, exitOK, []string{
+			`ok     directory example: knows "Mozart@Example.com"`, `user: mozart`, `id: [0-9a-f-]{36}`, `dn: uid=mozart,ou=musicians,dc=example,dc=com`,
+			`groups: composers \(cn=composers,ou=groups,dc=example,dc=com\)`, `state: may log in`,
+			`rule: gatehouse.yaml:14: allow .*public.*`, `rule: gatehouse.yaml:15: allow .*score.*`, `rule: gatehouse.yaml:18: allow .*`},
+			[]string{"think/", "prod/", "bach/"}},
+		{"locked", nil, []string{"--user", "haydn"}, exitOK, []string{
+			`user: haydn`, `no login: the password must be changed first`, `groups: none`, `rule: gatehouse.yaml:17: deny .*prod.*`}, []string{"may log in", "score/"}},
+		{"expired", nil, []string{"--user", "salieri"}, exitOK, []string{
+			` +directory example: does not know "salieri" \(.*the account has expired\)`}, []string{"rule:"}},
+		{"nobody", nil, []string{"--user", "nobody"}, exitOK, []string{` +directory example: does not know "nobody" \(.*\)`}, []string{"rule:"}},
+		{"asked in vain", func(o *online) { o.Servers = []string{"ldap://127.0.0.1:1"} }, []string{"--user", "mozart"}, exitFault, []string{
+			`FAULT  directory example: directory unavailable: .*`}, []string{"does not know"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := online{Upstream: upstream.URL, CA: s.CAFile(), Servers: []string{s.URL()}, password: authntest.Password}
+			if test.change != nil {
+				test.change(&o)
+			}
+			var out, errs strings.Builder
+			args := append([]string{"check", "-c", writeOnline(t, o), "--online"}, test.args...)
+			if status := run(context.Background(), args, strings.NewReader(""), &out, &errs); status != test.status {
+				t.Errorf("status %d, want %d: %s", status, test.status, errs.String())
+			}
+			for _, want := range test.want {
+				if !regexp.MustCompile(`(?m)^(.*: )?` + want + `$`).MatchString(out.String()) {
+					t.Errorf("no line is %q", want)
+				}
+			}
+			for _, not := range append(test.not, "sesame", "{SSHA}", authntest.Password+"\n") {
+				if strings.Contains(out.String()+errs.String(), not) {
+					t.Errorf("it says %q", not)
+				}
+			}
+			if t.Failed() {
+				t.Log(out.String())
+			}
+		})
+	}
+}
+
+const onlinePeople = `
+dn: uid=haydn,ou=musicians,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: haydn
+cn: Joseph Haydn
+sn: Haydn
+userPassword: password
+pwdReset: TRUE
+
+dn: uid=salieri,ou=musicians,dc=example,dc=com
+objectClass: inetOrgPerson
+objectClass: shadowAccount
+uid: salieri
+cn: Antonio Salieri
+sn: Salieri
+userPassword: password
+shadowExpire: 10000
+
+`
+
+// writeOnline returns the config's file name.
+func writeOnline(t *testing.T, o online) string {
+	t.Helper()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "gatehouse.yaml")
+	var text strings.Builder
+	if err := onlineConfig.Execute(&text, o); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{name: text.String(), filepath.Join(dir, "bind_password"): o.password + "\r\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name
+}
