@@ -80,21 +80,22 @@ func chart(t *testing.T) string {
 	return b.String()
 }
 
-// open makes a session of the program at a place, working below base (a
-// repository path), with nothing remembered.
-func open(t *testing.T, p program, at place, base string, g goods) *session {
+// open makes a session of the program at a place, over TLS where there is a key
+// pair, working below base (a repository path), with nothing remembered.
+func open(t *testing.T, p program, at place, pair *keyPair, base string, g goods) *session {
 	t.Helper()
-	home := t.TempDir()
-	s := &session{program: p, vars: map[string]string{"host": at.host, "base": at.host + "/" + base, "image": at.host + "/" + base + "/thing:0.1.0", "copy": at.host + "/" + base + "/copy:0.1.0",
-		"layout": g.layout, "archive": archive(t, g.image, at.host+"/"+base+"/thing:0.1.0"), "digest": g.digest, "chart": g.chart, "file": g.file,
-		"home": home, "name": strings.ToLower(rand.Text()), "transport": p.secure}}
+	base = at.host + "/" + base
+	s := &session{program: p, vars: map[string]string{
+		"host": at.host, "base": base, "image": base + "/thing:0.1.0", "copy": base + "/copy:0.1.0",
+		"layout": g.layout, "archive": archive(t, g.image, base+"/thing:0.1.0"), "digest": g.digest, "chart": g.chart, "file": g.file,
+		"home": t.TempDir(), "name": strings.ToLower(rand.Text())}}
 	s.become(at.user, at.password)
-	if at.tls == nil {
+	if pair == nil {
 		s.vars["transport"], s.vars["both"] = p.plain, p.plainBoth
 		s.settle(t, ".config/containers/registries.conf", "[[registry]]\nlocation = \"{host}\"\ninsecure = true\n")
 	} else {
 		s.vars["transport"] = s.expand(p.secure)
-		s.vars["authority"] = filepath.Join(at.tls.CADir, "ca.crt")
+		s.vars["authority"] = filepath.Join(pair.CADir, "ca.crt")
 		s.settle(t, "hosts/"+at.host+"/hosts.toml", "server = \"https://{host}\"\n[host.\"https://{host}\"]\n")
 	}
 	s.settle(t, "auth.json", "{}")
@@ -229,17 +230,20 @@ func startSite(t *testing.T, registry string, s setup) *site {
 	return &site{g, rec, s.TLS}
 }
 
-// place is where somebody goes; without a user he is the anonymous caller.
-func (s *site) place(user, password string) place { return place{s.address, user, password, s.tls} }
+// open makes a session for somebody; without a user he is the anonymous caller.
+func (s *site) open(t *testing.T, p program, user, password, base string, g goods) *session {
+	t.Helper()
+	return open(t, p, place{s.address, user, password}, s.tls, base, g)
+}
 
 // judge plays all steps of one program.
 func (s *site) judge(t *testing.T, p program, r *row) {
 	base := "anyuser/" + strings.NewReplacer(" ", "-", ".", "-").Replace(r.name)
 	shop := "public/" + strings.TrimPrefix(base, "anyuser/")
 	private, forged, public, spoilt := makeGoods(t), makeGoods(t), makeGoods(t), makeGoods(t)
-	member := open(t, p, s.place("mozart", musicians), base, private)
+	member := s.open(t, p, "mozart", musicians, base, private)
 	r.expect(t, "login", member, join(p.login, p.check))
-	wrong := open(t, p, s.place("mozart", wrongPassword), base, private)
+	wrong := s.open(t, p, "mozart", wrongPassword, base, private)
 	r.refuse(t, "bad login", wrong, either(join(p.login, p.check), strings.ReplaceAll(p.pull, "{image}", s.address+"/public/probe:v1")), badLogin)
 	r.expect(t, "push", member, p.push)
 	r.expect(t, "pull", member, p.pull)
@@ -251,17 +255,17 @@ func (s *site) judge(t *testing.T, p program, r *row) {
 	}
 	s.foreignMount(t, p, r, base)
 	r.expect(t, "tags", member, p.tags)
-	reader := open(t, p, s.place("test", testPassword), base, forged)
+	reader := s.open(t, p, "test", testPassword, base, forged)
 	if out, err := reader.run(p.login); err != nil {
 		t.Errorf("%s: test logs in: %v\n%s", r.name, err, out)
 	}
 	r.refuse(t, "denied push", reader, p.push, denied)
 	r.expect(t, "delete", member, p.deletion)
-	owner := open(t, p, s.place("admin", adminPassword), shop, public)
+	owner := s.open(t, p, "admin", adminPassword, shop, public)
 	if out, err := owner.run(join(p.login, p.push)); err != nil {
 		t.Errorf("%s: admin publishes: %v\n%s", r.name, err, out)
 	}
-	stranger := open(t, p, s.place("", ""), shop, spoilt)
+	stranger := s.open(t, p, "", "", shop, spoilt)
 	r.expect(t, "public pull", stranger, p.pull)
 	r.refuse(t, "anonymous push", stranger, p.push, unknown)
 }
@@ -294,7 +298,7 @@ func (s *site) foreignMount(t *testing.T, p program, r *row, base string) {
 		r.cells[column] = "-"
 		return
 	}
-	hidden := open(t, p, s.place("admin", adminPassword), strings.Replace(base, "anyuser/", "hidden/", 1), makeGoods(t))
+	hidden := s.open(t, p, "admin", adminPassword, strings.Replace(base, "anyuser/", "hidden/", 1), makeGoods(t))
 	if out, err := hidden.run(join(p.login, p.push, p.pull)); err != nil {
 		t.Errorf("%s: admin hides an image: %v\n%s", r.name, err, out)
 	}
@@ -335,7 +339,7 @@ func TestClientTraces(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			g := makeGoods(t)
 			sameTrace(t, func(t *testing.T, at place) {
-				s := open(t, p, at, "anyuser/"+strings.Fields(p.name)[0], g)
+				s := open(t, p, at, nil, "anyuser/"+strings.Fields(p.name)[0], g)
 				steps := []string{p.push, p.pull, p.mount, p.tags, p.deletion}
 				if at.user != "" {
 					steps = append([]string{p.login}, steps...)

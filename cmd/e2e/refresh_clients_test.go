@@ -27,7 +27,7 @@ func TestClientRefresh(t *testing.T) {
 	}
 	for _, p := range programs(t, "") {
 		t.Run(p.name, func(t *testing.T) {
-			s := open(t, p, place{host: g.address}, "anyuser/"+strings.ReplaceAll(p.name, " ", "-"), makeGoods(t))
+			s := open(t, p, place{host: g.address}, nil, "anyuser/"+strings.ReplaceAll(p.name, " ", "-"), makeGoods(t))
 			s.settle(t, ".docker/config.json", string(kept))
 			s.settle(t, "auth.json", string(kept))
 			if p.credentials != "" {

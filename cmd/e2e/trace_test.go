@@ -137,7 +137,6 @@ func lines(seen []sight) []string {
 type place struct {
 	host           string // host:port
 	user, password string
-	tls            *keyPair // nil: plain HTTP
 }
 
 // sameTrace lets the flow run straight at a registry and through the gateway, and
