@@ -51,12 +51,15 @@ type setup struct {
 	StaleFor string
 	Timeout  string // of the directory
 	Policy   string // further rules, in YAML
+	Behind   string // further keys of upstream, in YAML's flow style
 	Tokens   string // further keys of tokens, in YAML
 	Basic    bool   // Basic credentials are taken under /v2/ too
 	TLS      *keyPair
 
 	// BlobMount: the upstream honours from= on mounts.
 	BlobMount bool
+	// Ailing: the upstream is at fault from the start, so the gateway is never ready.
+	Ailing bool
 
 	Listen, Admin string // filled in by startGateway
 }
@@ -71,7 +74,7 @@ listen:
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
 admin: {address: {{.Admin}}}
-upstream: {url: {{.Upstream}}, blob_mount: {{.BlobMount}}}
+upstream: {url: "{{.Upstream}}", blob_mount: {{.BlobMount}}{{with .Behind}}, {{.}}{{end}}}
 {{- with .Tokens}}
 tokens: { {{- .}}}
 {{- end}}
@@ -111,6 +114,7 @@ type gateway struct {
 	config         string // file name
 	client         *http.Client
 	scheme         string
+	up             string // what of the admin listener says that it has started
 }
 
 // startGateway writes a config, runs `gatehouse serve` with it and waits until
@@ -118,7 +122,10 @@ type gateway struct {
 func startGateway(t *testing.T, s setup) *gateway {
 	t.Helper()
 	s.Listen, s.Admin = freeAddress(t), freeAddress(t)
-	g := &gateway{address: s.Listen, admin: s.Admin, scheme: "http", client: &http.Client{Transport: &http.Transport{}}}
+	g := &gateway{address: s.Listen, admin: s.Admin, scheme: "http", client: &http.Client{Transport: &http.Transport{}}, up: "/readyz"}
+	if s.Ailing {
+		g.up = "/livez"
+	}
 	if s.TLS != nil {
 		g.scheme = "https"
 		g.client.Transport = &http.Transport{TLSClientConfig: s.TLS.trust(), ForceAttemptHTTP2: true}
@@ -137,7 +144,7 @@ func (g *gateway) serve(t *testing.T) {
 		if !g.running() {
 			t.Fatalf("gateway ended at its start: %v\n%s", g.err, g.log)
 		}
-		return g.status("/readyz") == http.StatusOK
+		return g.status(g.up) == http.StatusOK
 	})
 }
 

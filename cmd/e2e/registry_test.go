@@ -2,51 +2,91 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
 )
 
-// registry is a running docker-registry without any login.
+// registry is a running registry.
 type registry struct {
 	*process
+	program string
+	scheme  string
 	address string
 	config  string
+}
+
+// registrySetup is what a test wants of its registry besides the defaults, which
+// are Debian's docker-registry without any login, over plain HTTP.
+type registrySetup struct {
+	Program string   // the registry's binary
+	TLS     *keyPair // its certificate
+	HTTP    string   // further keys of `http`, in YAML's flow style: `host: "https://x"`
+	Auth    string   // the value of `auth`, in YAML's flow style
 }
 
 // startRegistry runs Debian's docker-registry with its files in the test's folder.
 func startRegistry(t *testing.T) *registry {
 	t.Helper()
-	need(t, "docker-registry")
+	return startRegistryLike(t, registrySetup{})
+}
+
+func startRegistryLike(t *testing.T, s registrySetup) *registry {
+	t.Helper()
+	if s.Program == "" {
+		s.Program = "docker-registry"
+	}
+	need(t, s.Program)
 	dir := t.TempDir()
-	r := &registry{address: freeAddress(t), config: filepath.Join(dir, "config.yml")}
+	r := &registry{program: s.Program, scheme: "http", address: freeAddress(t), config: filepath.Join(dir, "config.yml")}
+	text := fmt.Sprintf("addr: %q", r.address)
+	if s.TLS != nil {
+		r.scheme = "https"
+		text += fmt.Sprintf(", tls: {certificate: %q, key: %q}", s.TLS.Cert, s.TLS.Key)
+	}
+	if s.HTTP != "" {
+		text += ", " + s.HTTP
+	}
+	if s.Auth != "" {
+		s.Auth = "auth: " + s.Auth
+	}
 	write(t, r.config, fmt.Sprintf(`version: 0.1
 log: {level: warn, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %q}
   delete: {enabled: true}
-http: {addr: %q}
-`, filepath.Join(dir, "storage"), r.address))
+http: {%s}
+%s
+`, filepath.Join(dir, "storage"), text, s.Auth))
 	r.resume(t)
 	return r
 }
 
-// resume starts the registry (again) and waits until it answers.
+// resume starts the registry (again) and waits until it answers: over TLS or
+// with a login, until it listens.
 func (r *registry) resume(t *testing.T) {
 	t.Helper()
-	r.process = start(t, "docker-registry", "serve", r.config)
+	r.process = start(t, "env", "OTEL_TRACES_EXPORTER=none", r.program, "serve", r.config)
 	eventually(t, 20*time.Second, "registry answers", func() bool {
 		if !r.running() {
 			t.Fatalf("registry ended at its start: %v\n%s", r.err, r.log)
+		}
+		if r.scheme == "https" {
+			conn, err := net.Dial("tcp", r.address)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
 		}
 		res, err := http.Get(r.url() + "/v2/")
 		if err != nil {
 			return false
 		}
 		res.Body.Close()
-		return res.StatusCode == http.StatusOK
+		return res.StatusCode < http.StatusInternalServerError
 	})
 }
 
-func (r *registry) url() string { return "http://" + r.address }
+func (r *registry) url() string { return r.scheme + "://" + r.address }
