@@ -227,8 +227,10 @@ func checkHeader(r *http.Request) error {
 // The server checks a length only over HTTP/1.1; over HTTP/2 a malformed one would
 // count as none (RFC 9113 section 8.1.1).
 func checkFields(r *http.Request) error {
-	if len(r.Header["Authorization"]) > 1 {
-		return badRequest("two Authorization fields")
+	for _, key := range []string{"Authorization", "Content-Type"} {
+		if len(r.Header[key]) > 1 {
+			return badRequest("two " + key + " fields")
+		}
 	}
 	for i, length := range r.Header["Content-Length"] {
 		if _, err := strconv.ParseUint(length, 10, 63); err != nil || i > 0 {

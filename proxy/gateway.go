@@ -190,12 +190,18 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	return g.forward(x)
 }
 
-// checkBody refuses a body where the protocol has none.
+// checkBody refuses a body where the protocol has none, and a form for a manifest:
+// a registry that looks for parameters would take `tag` or `from` out of it, which
+// nobody has judged.
 func checkBody(x *exchange) error {
-	if x.route.carriesBody() || x.r.ContentLength == 0 {
-		return nil
+	if !x.route.carriesBody() && x.r.ContentLength != 0 {
+		return badRequest("this request has no body in the protocol")
 	}
-	return badRequest("this request has no body in the protocol")
+	if media, _, _ := strings.Cut(strings.ToLower(x.r.Header.Get("Content-Type")), ";"); x.route.kind == routeManifest &&
+		(strings.TrimSpace(media) == formType || strings.HasPrefix(strings.TrimSpace(media), "multipart/")) {
+		return badRequest("a form is no manifest")
+	}
+	return nil
 }
 
 // ownHeaders are on everything that we answer.

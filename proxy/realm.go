@@ -16,6 +16,9 @@ import (
 	"gatehouse/tokens"
 )
 
+// formType is the one content type that the realm takes, and a manifest never has.
+const formType = "application/x-www-form-urlencoded"
+
 // maxForm bounds a realm form, and a GET's query alike.
 const maxForm = 128 << 10
 
@@ -139,8 +142,8 @@ func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
 // multipart body would be parsed by code that nobody here needs).
 func readForm(x *exchange) (url.Values, error) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if err != nil || media != "application/x-www-form-urlencoded" {
-		return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED", message: "the realm takes application/x-www-form-urlencoded"}
+	if err != nil || media != formType {
+		return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED", message: "the realm takes " + formType}
 	}
 	if x.r.ContentLength > maxForm {
 		return nil, errFormSize

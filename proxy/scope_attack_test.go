@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	formType  = "Content-Type: application/x-www-form-urlencoded\r\n"
+	aForm     = "Content-Type: " + formType + "\r\n"
 	multipart = "Content-Type: multipart/form-data; boundary=b\r\n"
 	uploads   = "/v2/team/app/blobs/uploads/"
 	started   = "POST " + uploads
@@ -41,14 +41,17 @@ var mounted = started + "?mount=" + strings.Replace(digestA, ":", "%3A", 1) + "&
 // scopeAttacks are rows D: what a request needs, and what the registry would do
 // with parameters that were not judged.
 var scopeAttacks = []attack{
-	body("D1/form on an upload start", "POST", uploads, formType, form, "400 UNSUPPORTED", ""),
+	body("D1/form on an upload start", "POST", uploads, aForm, form, "400 UNSUPPORTED", ""),
 	body("D1/multipart on an upload start", "POST", uploads, multipart, parts, "400 UNSUPPORTED", ""),
-	body("D1/form behind an allowed mount", "POST", uploads+"?mount=$D&from=public/x", formType, form, "400 UNSUPPORTED", ""),
-	send("D1/form in chunks", "POST", uploads, formType+chunked, "4\r\nfrom\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
-	send("D1/empty chunks", "POST", uploads, formType+chunked, "0\r\n\r\n", "400 UNSUPPORTED", ""),
-	body("D1/form on a monolithic upload", "POST", uploads+"?digest=$D", formType, form, "200", started+"?digest="+strings.Replace(digestA, ":", "%3A", 1)),
-	body("D1/form on a chunk", "PATCH", uploads+"u", formType, form, "200", "PATCH "+uploads+"u"),
+	body("D1/form behind an allowed mount", "POST", uploads+"?mount=$D&from=public/x", aForm, form, "400 UNSUPPORTED", ""),
+	send("D1/form in chunks", "POST", uploads, aForm+chunked, "4\r\nfrom\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
+	send("D1/empty chunks", "POST", uploads, aForm+chunked, "0\r\n\r\n", "400 UNSUPPORTED", ""),
+	body("D1/form on a monolithic upload", "POST", uploads+"?digest=$D", aForm, form, "200", started+"?digest="+strings.Replace(digestA, ":", "%3A", 1)),
+	body("D1/form on a chunk", "PATCH", uploads+"u", aForm, form, "200", "PATCH "+uploads+"u"),
 	body("D1/multipart on an upload's end", "PUT", uploads+"u?digest=$D", multipart, parts, "200", "PUT "+uploads+"u?digest="+strings.Replace(digestA, ":", "%3A", 1)),
+	body("D1/form for a manifest", "PUT", "/v2/team/app/manifests/dev", "Content-Type:  Application/X-WWW-Form-Urlencoded ; charset=utf-8\r\n", "tag=v1&from=secret/x", "400 UNSUPPORTED", ""),
+	body("D1/multipart for a manifest", "PUT", "/v2/team/app/manifests/dev", multipart, parts, "400 UNSUPPORTED", ""),
+	body("D1/two types", "PUT", "/v2/team/app/manifests/dev", "Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"+aForm, "tag=v1", "400 UNSUPPORTED", ""),
 	start("D2/mount from a foreign repository", "?mount=$D&from=secret/x", "200", started),
 	start("D2/mount that is allowed", "?mount=$D&from=public/x", "200", mounted),
 	start("D3/source not in the token", "?mount=$D&from=team/lib", "200", started),
