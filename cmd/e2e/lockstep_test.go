@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,12 +153,17 @@ type person struct {
 	refresh     string // token
 }
 
-const lockstepPolicy = `
+// A rule that gives everything to everybody stands in the config while the first
+// tokens are made: they carry what the policy no longer gives.
+const (
+	wideRule       = `  - {allow: [pull, push, delete], repositories: ["**"], to: [everyone]}`
+	lockstepPolicy = wideRule + `
   - {allow: [pull, push], repositories: ["team/a/**"], to: ["user:guest"]}
   - {allow: [pull], repositories: ["shared/**"], to: ["user:guest"]}
   - {allow: [pull], repositories: ["public/*"], to: [everyone]}
   - {deny: [push], repositories: ["team/a/**"], tags: ["v*"], to: [authenticated]}
 `
+)
 
 // under says whether the name is the folder or in it.
 func under(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
@@ -255,15 +261,15 @@ func (l *lockstep) enter(p *person) {
 	_, p.refresh = l.realm(r)
 }
 
-// ticket asks for a token with a random scope.
-func (l *lockstep) ticket(p *person) ticket {
+// ticket asks for a token, with a random scope or with all that it can get.
+func (l *lockstep) ticket(p *person, all bool) ticket {
 	b := ticket{person: p}
-	if l.IntN(3) == 0 { // all that it can get
+	if all {
 		for _, name := range lockstepNames {
 			b.asked = append(b.asked, "repository:"+name+":pull,push,delete")
 		}
 	}
-	for range l.IntN(8) {
+	for range l.IntN(6) {
 		b.asked = append(b.asked, "repository:"+pick(l, lockstepNames)+":"+pick(l, []string{"pull", "pull,push", "push", "delete", "pull,push,delete"}))
 	}
 	if l.IntN(2) == 0 {
@@ -284,7 +290,7 @@ func (l *lockstep) target(digest string) string {
 	name := pick(l, lockstepNames)
 	ends := []string{"/tags/list", "/manifests/" + pick(l, lockstepTags), "/manifests/" + digest, "/blobs/" + digest, "/blobs/uploads/", "/blobs/uploads/", "/referrers/" + digest}
 	s := "/v2/" + name + pick(l, ends)
-	switch l.IntN(20) {
+	switch l.IntN(12) {
 	case 0:
 		s = "/v2/_catalog"
 	case 1, 2, 3:
@@ -353,6 +359,10 @@ func (l *lockstep) raw(digest, head string) string {
 		return line("PUT", name+"/manifests/"+pick(l, append(lockstepTags, digest))+l.query("", digest)) + l.body(digest)
 	case 4:
 		return line("POST", "/v2/team/a/app/blobs/uploads/?mount="+digest+"&from="+pick(l, lockstepNames)) + "Content-Length: 0\r\n\r\n"
+	case 5:
+		if l.IntN(4) == 0 {
+			return line("GET", "/v2/_catalog") + "\r\n"
+		}
 	}
 	return line(pick(l, []string{"GET", "HEAD", "POST", "POST", "PUT", "PUT", "PATCH", "PATCH", "DELETE"}), l.target(digest)) + l.body(digest)
 }
@@ -431,20 +441,37 @@ func TestLockstep(t *testing.T) {
 	t.Logf("seed %d", seed)
 	l := &lockstep{Rand: rand.New(rand.NewPCG(seed, 0)), t: t, g: g, responses: map[string]ticket{}}
 	everyone, sent := people(), 0
+	var wide []ticket
 	for i := range everyone {
 		l.enter(&everyone[i])
+		wide = append(wide, l.ticket(&everyone[i], true))
 	}
-	for end := time.Now().Add(long); time.Now().Before(end); sent++ {
+	l.narrow()
+	for end := time.Now().Add(long); sent < 2500 || time.Now().Before(end); sent++ {
 		if sent%100 == 0 {
-			l.tickets = nil
+			l.tickets = slices.Clone(wide)
 			for i := range everyone {
-				l.tickets = append(l.tickets, l.ticket(&everyone[i]), l.ticket(&everyone[i]))
+				l.tickets = append(l.tickets, l.ticket(&everyone[i], false), l.ticket(&everyone[i], l.IntN(2) == 0))
 			}
 			l.sessions = l.sessions[max(0, len(l.sessions)-20):]
 		}
 		l.once(digest)
 	}
 	l.judge(tap.glimpses(t), sent)
+}
+
+// narrow takes the wide rule away, for the tokens that exist too.
+func (l *lockstep) narrow() {
+	l.t.Helper()
+	config, err := os.ReadFile(l.g.config)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	write(l.t, l.g.config, strings.Replace(string(config), wideRule, "", 1))
+	if err := l.g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		l.t.Fatal(err)
+	}
+	eventually(l.t, 10*time.Second, "the reload", func() bool { return strings.Contains(l.g.log.String(), `"config reloaded"`) })
 }
 
 // judge holds what the registry saw against what its senders may do.
