@@ -33,7 +33,6 @@ func TestCanary(t *testing.T) {
 	cfg.Metrics = metrics.New(metrics.BuildInfo{})
 	withCache(t, cfg, func(t *testing.T, src *fakeSource, c *Cache) {
 		lookupBach(t, c)
-		good := time.Now()
 		if _, err := c.Find(t.Context(), "bach"); err != nil {
 			t.Fatal(err)
 		}
@@ -60,16 +59,12 @@ func TestCanary(t *testing.T) {
 		lookupBach(t, c)
 		time.Sleep(time.Minute)
 		lookupBach(t, c)
-		good = time.Now()
 		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })
 		time.Sleep(cfg.StaleFor - time.Second)
 		lookupBach(t, c)
 		time.Sleep(2 * time.Second)
 		_, err = c.Lookup(t.Context(), bachRef)
 		wantErr(t, err, ErrUnavailable)
-		if time.Since(good) > cfg.StaleFor+2*time.Second {
-			t.Error("the test took longer than it believes")
-		}
 	})
 }
 
@@ -174,9 +169,9 @@ func TestCacheAccountEnds(t *testing.T) {
 					src.set(func() { src.fault = errors.New("busy") })
 					want = ErrUnavailable
 				}
-				time.Sleep(20*time.Second - 1)
+				time.Sleep(20*time.Second - time.Millisecond)
 				lookupBach(t, c)
-				time.Sleep(1)
+				time.Sleep(time.Millisecond)
 				_, err := c.Lookup(t.Context(), bachRef)
 				wantErr(t, err, want)
 			})

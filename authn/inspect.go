@@ -56,6 +56,7 @@ func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
 		return append(findings, fault(subject, "reading its rootDSE: "+err.Error()))
 	}
 	findings = append(findings, fine(subject, "vendor: "+vendor(root)))
+	findings = append(findings, d.inspectKind(subject, activeDirectory(root))...)
 	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.UsersBase))
 	if d.cfg.GroupsBase != "" {
 		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
@@ -111,10 +112,34 @@ func vendor(root *ldap.Entry) string {
 	if slices.Contains(root.GetEqualFoldAttributeValues("objectClass"), "OpenLDAProotDSE") {
 		name += " OpenLDAP"
 	}
-	if root.GetEqualFoldAttributeValue("forestFunctionality") != "" {
+	if activeDirectory(root) {
 		name += " Active Directory"
 	}
 	return cmp.Or(strings.TrimSpace(name), "not told")
+}
+
+func activeDirectory(root *ldap.Entry) bool {
+	return root.GetEqualFoldAttributeValue("forestFunctionality") != ""
+}
+
+// inChain is the matching rule by which Active Directory follows nested groups.
+// Other servers do not refuse it: they find nobody.
+const inChain = "1.2.840.113556.1.4.1941"
+
+// inspectKind looks for what only Active Directory does.
+func (d *LDAP) inspectKind(subject string, activeDirectory bool) (findings []Finding) {
+	if activeDirectory {
+		return nil
+	}
+	if d.cfg.Preset == "ad" {
+		findings = append(findings, fault(subject, "preset: it is ad, and this is no domain controller"))
+	}
+	for _, filter := range []struct{ key, text string }{{"users.filter", d.cfg.UsersFilter}, {"groups.filter", d.cfg.GroupsFilter}} {
+		if strings.Contains(filter.text, inChain) {
+			findings = append(findings, fault(subject, filter.key+": "+inChain+" is a rule of Active Directory; here it would match nobody"))
+		}
+	}
+	return findings
 }
 
 func inspectBase(c *conn, subject, key, dn string) Finding {

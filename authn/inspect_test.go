@@ -26,6 +26,9 @@ func TestInspect(t *testing.T) {
 		{"canary", func(c *authn.LDAPConfig) { c.CanaryUser = "bach" }, ""},
 		{"no canary", func(c *authn.LDAPConfig) { c.CanaryUser = "haydn" }, "canary_user"},
 		{"bad groups base", func(c *authn.LDAPConfig) { c.GroupsBase = "ou=nowhere,dc=example,dc=com" }, "groups.base"},
+		{"a rule of Active Directory", func(c *authn.LDAPConfig) {
+			c.GroupsBase, c.GroupsFilter = authntest.GroupsDN, "(member:1.2.840.113556.1.4.1941:={dn})"
+		}, "groups.filter"},
 		{"unknown attribute", func(c *authn.LDAPConfig) { c.UsersFilter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -191,7 +191,7 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 	var failed *server
 	last := errAllDown
 	for range 2 {
-		s := p.pick(failed, func(s *server) turns { return s.searches })
+		s := p.pick(failed)
 		if s == nil {
 			break
 		}
@@ -211,17 +211,17 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 }
 
 // pick returns the server to ask: the first that is up and did not just come
-// back, else one that did, or that has all its turns taken, or that is slow;
-// failed only where there is no other. nil: all are down.
-func (p *pool) pick(failed *server, turnsOf func(*server) turns) *server {
+// back, else one that did, or that has as many searches as it may, or that is
+// slow; failed only where there is no other. nil: all are down.
+func (p *pool) pick(failed *server) *server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.prefer(p.best(func(s *server) int { return standing(s) }))
+	p.prefer(p.best(standing))
 	return p.best(func(s *server) int {
 		switch {
 		case s == failed:
 			return 5
-		case turnsOf(s).full():
+		case s.searches.full():
 			return max(3, standing(s))
 		}
 		return standing(s)
@@ -506,7 +506,7 @@ func (p *pool) bind(ctx context.Context, dn string, password Secret) (*ldap.Simp
 	var failed *server
 	last := errAllDown
 	for range 2 {
-		s := p.pick(failed, func(s *server) turns { return s.binds })
+		s := p.pick(failed)
 		if s == nil {
 			break
 		}

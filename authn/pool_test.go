@@ -22,8 +22,6 @@ func twoServers(t *testing.T, test func(p *pool, first, second *server)) {
 	})
 }
 
-func searchTurns(s *server) turns { return s.searches }
-
 // TestPick: which server is asked, as the first does well or badly.
 func TestPick(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -50,7 +48,7 @@ func TestPick(t *testing.T) {
 			twoServers(t, func(p *pool, first, second *server) {
 				test.change(p, first, second)
 				want := map[int]*server{1: first, 2: second}[test.want]
-				if got := p.pick(nil, searchTurns); got != want {
+				if got := p.pick(nil); got != want {
 					t.Errorf("picked %+v, want %+v", got, want)
 				}
 				if p.available() != (want != nil) {
