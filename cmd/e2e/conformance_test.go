@@ -168,3 +168,6 @@ func compareResults(t *testing.T, what string, direct, through results) {
 
 // TestUpstreamsV3 is TestUpstreams with distribution's registry.
 func TestUpstreamsV3(t *testing.T) { testUpstreams(t, distributionV3(t)) }
+
+// TestProbeV3 is TestProbe with distribution's registry.
+func TestProbeV3(t *testing.T) { testProbe(t, distributionV3(t)) }

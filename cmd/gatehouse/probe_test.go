@@ -15,39 +15,95 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// TestProbe runs the probe against a registry that shares all blobs, and against
-// one that keeps them apart.
+// TestProbe runs the probe against registries that share blobs in several ways,
+// that keep them apart, and that are at fault.
 func TestProbe(t *testing.T) {
 	shared := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	apart := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		foreign := strings.Contains(r.URL.Path, "/b/") && !strings.Contains(r.URL.Path, "/uploads/") && r.Method != http.MethodDelete
-		if foreign || r.URL.Query().Has("mount") {
-			w.WriteHeader(http.StatusNotFound)
-			return
+	// unless lets through what it does not answer itself.
+	unless := func(status func(r *http.Request, foreign bool) int) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			foreign := strings.HasPrefix(r.URL.Path, "/v2/gatehouse-probe/other/") && strings.Contains(r.URL.Path, "/blobs/sha256:") && r.Method != http.MethodDelete
+			if code := status(r, foreign); code != 0 {
+				w.WriteHeader(code)
+				return
+			}
+			shared.ServeHTTP(w, r)
+		})
+	}
+	apart := func(r *http.Request, foreign bool) int {
+		switch {
+		case foreign && !strings.HasSuffix(r.URL.Path, digestOf([]byte("{}"))):
+			return http.StatusNotFound
+		case r.URL.Query().Has("mount"):
+			return http.StatusNotFound
 		}
-		shared.ServeHTTP(w, r)
-	})
-	for name, test := range map[string]struct {
+		return 0
+	}
+	mounting := func(from string) func(*http.Request, bool) int { // an empty from: from any repository
+		return func(r *http.Request, foreign bool) int {
+			if q := r.URL.Query(); q.Has("mount") && (from == "" || q.Get("from") == from) {
+				return http.StatusCreated
+			}
+			return apart(r, foreign)
+		}
+	}
+	const (
+		isShared = "does not keep blobs apart. What a policy protects here"
+		isApart  = "ok     probe: this upstream keeps blobs apart: a policy on a repository protects its manifests, tags and blobs alike"
+	)
+	for _, test := range []struct {
+		name     string
 		upstream http.Handler
-		want     string
+		more     string // of upstream's keys
+		status   int
+		want     []string
+		not      []string
 	}{
-		"shared": {shared, "warning: probe: blob by GET: a repository reaches what was pushed to another"},
-		"apart":  {apart, "ok     probe: blob by GET: kept apart by repository"},
+		{"shared", shared, "", exitOK, []string{isShared, "ok     upstream: ", "warning: probe: blob by GET: a repository reaches", "warning: probe: blob by HEAD: a repository reaches", "warning: probe: manifest that names it"}, []string{isApart}},
+		{"apart", unless(apart), "", exitOK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported, as upstream.blob_mount says", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
+		{"apart, mounts are of no use", unless(apart), ", blob_mount: true", exitOK, []string{isApart, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use"}, []string{isShared}},
+		{"apart, mounts", unless(mounting(scratchOwner)), "", exitOK, []string{isApart, "upstream.blob_mount: true would save pushes"}, []string{isShared}},
+		{"apart, mounts as the config says", unless(mounting(scratchOwner)), ", blob_mount: true", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"mounts from anywhere", unless(mounting("")), "", exitOK, []string{isApart, "the gateway passes no mount on", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
+		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", exitOK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: false"}, []string{isApart}},
+		{"a part only", unless(func(r *http.Request, foreign bool) int {
+			if r.Header.Get("Range") != "" {
+				return http.StatusPartialContent
+			}
+			return apart(r, foreign)
+		}), "", exitOK, []string{isShared, "warning: probe: blob by GET of a part: a repository reaches", "ok     probe: blob by GET: kept apart"}, []string{isApart}},
+		{"a fault says nothing", unless(func(r *http.Request, foreign bool) int {
+			if foreign && r.Method == http.MethodHead {
+				return http.StatusInternalServerError
+			}
+			return apart(r, foreign)
+		}), "", exitFault, []string{"FAULT  probe: blob by HEAD: status 500"}, []string{isShared, isApart}},
+		{"read only", unless(func(r *http.Request, foreign bool) int {
+			if r.Method == http.MethodPost {
+				return http.StatusMethodNotAllowed
+			}
+			return 0
+		}), "", exitFault, []string{"FAULT  probe: nothing can be pushed to gatehouse-probe/owner and its neighbours: status 405 at the start of an upload"}, []string{isShared, isApart}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			upstream := httptest.NewServer(http.StripPrefix("/prefix", test.upstream))
 			defer upstream.Close()
 			path := filepath.Join(t.TempDir(), "gatehouse.yaml")
-			if err := os.WriteFile(path, fmt.Appendf(nil, "upstream: {url: %q}\n", upstream.URL+"/prefix/"), 0o600); err != nil {
+			if err := os.WriteFile(path, fmt.Appendf(nil, "upstream: {url: %q%s}\n", upstream.URL+"/prefix/", test.more), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			var out, errs strings.Builder
-			if status := run(context.Background(), []string{"check", "-c", path, "--online", "--probe-writes"}, strings.NewReader(""), &out, &errs); status != exitOK {
+			if status := run(context.Background(), []string{"check", "-c", path, "--online", "--probe-writes"}, strings.NewReader(""), &out, &errs); status != test.status {
 				t.Errorf("status %d: %s", status, errs.String())
 			}
-			for _, want := range []string{test.want, "ok     upstream: ", "probe: manifest that names it", "probe: mount with from", "probe: mount without from"} {
+			for _, want := range test.want {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("no %q in\n%s", want, out.String())
+				}
+			}
+			for _, not := range test.not {
+				if strings.Contains(out.String(), not) {
+					t.Errorf("%q in\n%s", not, out.String())
 				}
 			}
 		})
