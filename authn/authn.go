@@ -40,14 +40,25 @@ var (
 	ErrUnavailable = errors.New("directory unavailable")
 )
 
-// ThrottledError says that a login was refused before any directory was asked.
+// ThrottledError says that a request was refused because somebody has had enough.
 type ThrottledError struct {
-	// RetryAfter is how long further logins will be refused, at least a second.
+	// RetryAfter is how long further ones will be refused, at least a second.
 	RetryAfter time.Duration
+	// Limit is the config's key of the limit that was reached, such as failures.
+	Limit string
 }
 
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("too many failed logins, retry after %s", e.RetryAfter)
+	return fmt.Sprintf("%s (%s), retry after %s", e.Message(), e.Limit, e.RetryAfter)
+}
+
+// Message is what the caller may be told.
+func (e *ThrottledError) Message() string {
+	switch e.Limit {
+	case "failures", "users_per_source":
+		return "too many failed logins"
+	}
+	return "too many requests at once"
 }
 
 // KeyError is a fault in a Config: Key is the config file's name of the value,

@@ -62,7 +62,7 @@ func (c *Chain) Authenticate(ctx context.Context, a Attempt) (Identity, error) {
 	ctx, work := withTally(ctx)
 	id, err := c.login(ctx, a)
 	if refused(err) {
-		err = c.level(ctx, began, work, err)
+		err = c.level(ctx, began, work, a, err)
 	}
 	if err != nil {
 		c.log.LogAttrs(ctx, slog.LevelInfo, "login refused", slog.String("directory", id.Directory),
@@ -132,9 +132,9 @@ func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identit
 // level makes a refusal cost the same work and time as any other: one comparison
 // of each cost that static users have, and refusalTime in all. The refusal it
 // returns is ErrInvalidCredentials whatever it was.
-func (c *Chain) level(ctx context.Context, began time.Time, work tally, refusal error) error {
+func (c *Chain) level(ctx context.Context, began time.Time, work tally, a Attempt, refusal error) error {
 	for _, s := range c.statics {
-		if err := s.burn(ctx, work); err != nil {
+		if err := s.burn(ctx, work, a); err != nil {
 			return err
 		}
 	}

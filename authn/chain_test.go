@@ -102,7 +102,7 @@ func TestChainEqualWork(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := &people{known: map[string]string{"bach": "bach"}}
 				c := NewChain(ChainConfig{Directories: []Directory{s, dir}})
-				s.hasher = newHasher()
+				s.hasher = NewHasher(passwordsWaiting)
 				ctx, work := withTally(t.Context())
 				began := time.Now()
 				_, err := c.Authenticate(ctx, a)

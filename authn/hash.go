@@ -14,8 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/singleflight"
 )
 
 // The bounds of what a config may ask of our processor and memory at each login.
@@ -142,45 +144,75 @@ func (c cost) dummy() passwordHash {
 	return passwordHash{cost: c, salt: make([]byte, 16), key: make([]byte, c.size)}
 }
 
-// hasher bounds the comparisons that run at once to the cores, and those that
-// wait to a multiple: hashing is slow on purpose, and must not become a way to
-// starve everything else.
-type hasher struct {
+// Hasher compares passwords with hashes. It bounds the comparisons that run at
+// once to the cores, and those that wait: hashing is slow on purpose, and must not
+// become a way to starve everything else. What a whole cluster asks at the same
+// time with one password is one comparison, and a good password is remembered for
+// a moment, under a key of the process' own. It outlives reloads.
+type Hasher struct {
 	slots   chan struct{}
 	waiting atomic.Int64
-	limit   int64
+	limit   atomic.Int64
+	seal    sealer
+	flights singleflight.Group
+	good    *lru.Cache[digest, time.Time]
 }
 
-func newHasher() *hasher {
-	cores := runtime.GOMAXPROCS(0)
-	return &hasher{slots: make(chan struct{}, cores), limit: int64(64 * cores)}
+const (
+	passwordsWaiting = 256 // where the config does not say
+
+	goodFor          = 30 * time.Second
+	rememberedLogins = 4096
+)
+
+// NewHasher returns a hasher that lets so many comparisons wait.
+func NewHasher(waiting int) *Hasher {
+	q := &Hasher{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), seal: newSealer()}
+	q.good, _ = lru.New[digest, time.Time](rememberedLogins) // fails only for a size below 1
+	q.Configure(waiting)
+	return q
 }
 
-// compare waits for a slot and compares. With too many waiting before it the
-// error is a *ThrottledError; when ctx ends first, ErrUnavailable.
-func (q *hasher) compare(ctx context.Context, h passwordHash, password Secret) (bool, error) {
+// Configure changes how many comparisons may wait.
+func (q *Hasher) Configure(waiting int) { q.limit.Store(int64(waiting)) }
+
+// compare waits for its turn and compares. Comparisons that run at once with the
+// same key and password are one. With too many waiting before it the error is a
+// *ThrottledError; when ctx ends first, ErrUnavailable.
+func (q *Hasher) compare(ctx context.Context, key string, h passwordHash, password Secret) (bool, error) {
 	if !h.accepts(password) {
 		return false, nil
 	}
-	if err := q.acquire(ctx); err != nil {
-		return false, err
-	}
-	defer func() { <-q.slots }()
 	tallyOf(ctx).add(h.cost)
-	return h.matches(password), nil
+	id := q.seal.digest("compare", key, string(h.text), string(h.salt), string(h.key), string(password))
+	if at, ok := q.good.Get(id); ok && time.Since(at) < goodFor {
+		return true, nil
+	}
+	// The comparison goes on where its first caller leaves: others wait for it.
+	done := q.flights.DoChan(string(id[:]), func() (any, error) { return q.run(id, h, password) })
+	select {
+	case result := <-done:
+		same, _ := result.Val.(bool)
+		return same, result.Err
+	case <-ctx.Done():
+		return false, fmt.Errorf("%w: waiting to compare a password: %w", ErrUnavailable, ctx.Err())
+	}
 }
 
-func (q *hasher) acquire(ctx context.Context) error {
+func (q *Hasher) run(id digest, h passwordHash, password Secret) (bool, error) {
+	waiting := q.waiting.Add(1)
+	if waiting > q.limit.Load()+int64(cap(q.slots)) {
+		q.waiting.Add(-1)
+		return false, &ThrottledError{RetryAfter: 2 * time.Second, Limit: "passwords_waiting"}
+	}
 	defer q.waiting.Add(-1)
-	if q.waiting.Add(1) > q.limit {
-		return &ThrottledError{RetryAfter: 2 * time.Second}
+	q.slots <- struct{}{}
+	defer func() { <-q.slots }()
+	same := h.matches(password)
+	if same {
+		q.good.Add(id, time.Now())
 	}
-	select {
-	case q.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting to compare a password: %w", ErrUnavailable, ctx.Err())
-	}
+	return same, nil
 }
 
 // tally notes which comparisons one login has made, so that a refusal can make

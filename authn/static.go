@@ -27,8 +27,9 @@ type StaticUser struct {
 
 // StaticConfig is one `static` directory.
 type StaticConfig struct {
-	Name  string
-	Users []StaticUser
+	Name   string
+	Users  []StaticUser
+	Hasher *Hasher // shared by all directories; nil: one of its own
 }
 
 // Static is a Directory of the people that the config names. It is never at
@@ -38,7 +39,7 @@ type Static struct {
 	name   string
 	users  map[string]staticUser
 	costs  []cost // each once
-	hasher *hasher
+	hasher *Hasher
 }
 
 type staticUser struct {
@@ -50,7 +51,10 @@ type staticUser struct {
 // relative to the directory (`static[0].password_hash`), warnings among them;
 // where all of them are warnings the *Static is returned as well.
 func NewStatic(cfg StaticConfig) (*Static, error) {
-	s := &Static{name: cfg.Name, users: map[string]staticUser{}, hasher: newHasher()}
+	s := &Static{name: cfg.Name, users: map[string]staticUser{}, hasher: cfg.Hasher}
+	if s.hasher == nil {
+		s.hasher = NewHasher(passwordsWaiting)
+	}
 	var faults faultList
 	if cfg.Name == "" {
 		faults.add("name", errors.New("a directory needs a name"))
@@ -162,7 +166,7 @@ func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (Iden
 	if !ok || u.id.ID != id.ID || password == "" {
 		return Identity{}, ErrInvalidCredentials
 	}
-	same, err := s.hasher.compare(ctx, u.hash, password)
+	same, err := s.hasher.compare(ctx, join(s.name, id.Username), u.hash, password)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -182,13 +186,15 @@ func (s *Static) Lookup(_ context.Context, ref Ref) (Identity, error) {
 }
 
 // burn makes one comparison of each of the directory's costs that done lacks,
-// so that every refusal has cost the same work.
-func (s *Static) burn(ctx context.Context, done tally) error {
+// so that every refusal has cost the same work. Like that of somebody who exists
+// it is shared by logins side by side with the same name and password.
+func (s *Static) burn(ctx context.Context, done tally, a Attempt) error {
 	for _, c := range s.costs {
 		if done[c] > 0 {
 			continue
 		}
-		if _, err := s.hasher.compare(ctx, c.dummy(), "a password"); err != nil {
+		key := join("nobody", strings.ToLower(a.Login), string(a.Password))
+		if _, err := s.hasher.compare(ctx, key, c.dummy(), "a password"); err != nil {
 			return err
 		}
 	}

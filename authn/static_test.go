@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -190,21 +192,93 @@ func TestDummy(t *testing.T) {
 	}
 }
 
+// TestHasherIsBounded (G9): as many comparisons as there are cores run at once, so
+// many wait, and the next is told to come again.
 func TestHasherIsBounded(t *testing.T) {
-	q := newHasher()
-	for range cap(q.slots) {
-		q.slots <- struct{}{}
-	}
-	ctx, leave := context.WithCancel(t.Context())
-	leave()
-	_, err := q.compare(ctx, cost{bcrypt: 4}.dummy(), "x")
-	wantErr(t, err, ErrUnavailable)
-	q.waiting.Store(q.limit)
-	busy := new(ThrottledError)
-	if _, err := q.compare(t.Context(), cost{bcrypt: 4}.dummy(), "x"); !errors.As(err, &busy) || busy.RetryAfter < time.Second {
-		t.Errorf("a full queue: %v", err)
-	}
-	if n := q.waiting.Load(); n != q.limit {
-		t.Errorf("the refused one still counts as waiting: %d", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		q := NewHasher(3)
+		for range cap(q.slots) {
+			q.slots <- struct{}{}
+			q.waiting.Add(1)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		for i := range 3 {
+			_, err := q.compare(ctx, fmt.Sprint(i), cost{bcrypt: 4}.dummy(), "x")
+			wantErr(t, err, ErrUnavailable)
+			synctest.Wait()
+		}
+		busy := new(ThrottledError)
+		if _, err := q.compare(t.Context(), "next", cost{bcrypt: 4}.dummy(), "x"); !errors.As(err, &busy) || busy.RetryAfter < time.Second || busy.Limit != "passwords_waiting" {
+			t.Errorf("a full queue: %v", err)
+		}
+		q.Configure(4)
+		result := make(chan error)
+		go func() {
+			_, err := q.compare(t.Context(), "next", cost{bcrypt: 4}.dummy(), "x")
+			result <- err
+		}()
+		synctest.Wait()
+		for range cap(q.slots) {
+			<-q.slots
+			q.waiting.Add(-1)
+		}
+		if err := <-result; err != nil {
+			t.Errorf("with room for it: %v", err)
+		}
+		synctest.Wait()
+		if n := q.waiting.Load(); n != 0 || len(q.slots) != 0 {
+			t.Errorf("%d still wait, %d run", n, len(q.slots))
+		}
+	})
+}
+
+// TestHasherShares (H13): a cluster that logs in with one secret costs one
+// comparison, now and for a moment; any other password is compared, always.
+func TestHasherShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text, err := bcrypt.GenerateFromPassword([]byte("good"), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := parseHash(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := NewHasher(0) // nobody may wait
+		for range cap(q.slots) - 1 {
+			q.slots <- struct{}{}
+			q.waiting.Add(1)
+		}
+		q.slots <- struct{}{} // and the last core is busy too
+		var nodes sync.WaitGroup
+		for range 1000 {
+			nodes.Go(func() {
+				if same, err := q.compare(t.Context(), "corp/ci", h, "good"); !same || err != nil {
+					t.Errorf("a node: %v, %v", same, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := q.waiting.Load(); n != int64(cap(q.slots)) {
+			t.Errorf("%d comparisons for one password", n-int64(cap(q.slots)-1))
+		}
+		<-q.slots
+		nodes.Wait()
+		q.Configure(-cap(q.slots)) // no comparison at all
+		if same, err := q.compare(t.Context(), "corp/ci", h, "good"); !same || err != nil {
+			t.Errorf("a moment later: %v, %v", same, err)
+		}
+		other, _, _ := parseHash(string(text[:len(text)-1]) + "e")
+		for name, compare := range map[string]func() (bool, error){
+			"another password": func() (bool, error) { return q.compare(t.Context(), "corp/ci", h, "goo") },
+			"another person":   func() (bool, error) { return q.compare(t.Context(), "corp/bob", h, "good") },
+			"another hash":     func() (bool, error) { return q.compare(t.Context(), "corp/ci", other, "good") },
+			"after goodFor":    func() (bool, error) { time.Sleep(goodFor); return q.compare(t.Context(), "corp/ci", h, "good") },
+		} {
+			if same, err := compare(); same || err == nil {
+				t.Errorf("%s was remembered: %v, %v", name, same, err)
+			}
+		}
+	})
 }

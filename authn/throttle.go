@@ -27,6 +27,11 @@ type ThrottleConfig struct {
 	// UsersPerSource is how many different names may fail from one client
 	// network in Window; 0: no limit.
 	UsersPerSource int
+	// InFlight is how many different passwords of one person may be checked at
+	// the same time, from wherever they come; 0: no limit. Many logins with one
+	// password count once, and networks that the person logged in from not long
+	// ago are exempt, so that nobody can be kept out by it.
+	InFlight int
 }
 
 const (
@@ -57,6 +62,8 @@ type Throttle struct {
 	// running holds the passwords being checked now: each may turn out wrong,
 	// so that logins side by side cannot overrun the limit.
 	running map[pair]map[digest]int
+	// everywhere holds the same by person alone.
+	everywhere map[digest]map[digest]int
 }
 
 // digest stands for a name, a person or a password, under the process' own key.
@@ -77,7 +84,7 @@ type failure struct {
 // NewThrottle returns a throttle that has seen nothing.
 func NewThrottle(cfg ThrottleConfig) *Throttle {
 	return &Throttle{
-		seal: newSealer(), cfg: cfg, running: map[pair]map[digest]int{},
+		seal: newSealer(), cfg: cfg, running: map[pair]map[digest]int{}, everywhere: map[digest]map[digest]int{},
 		people:  newLRU[pair, []failure](throttledPeople),
 		unknown: newLRU[pair, []failure](throttledPeople),
 		sources: newLRU[netip.Prefix, map[digest]time.Time](throttledSources),
@@ -107,7 +114,7 @@ func (t *Throttle) gate(a Attempt) error {
 	if who, ok := t.names.Get(typed); ok {
 		p.who, store = who, t.people
 	}
-	return throttled(max(t.personWait(store, p, nil), t.sourceWait(p)))
+	return t.verdict(t.personWait(store, p, nil), t.sourceWait(p))
 }
 
 // try is one admitted login; it ends with settle.
@@ -134,14 +141,42 @@ func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
 		t.names.Add(typed, y.pair.who)
 	}
 	y.password = t.seal.digest("password", string(y.pair.who[:]), string(a.Password))
-	if err := throttled(max(t.personWait(store, y.pair, &y.password), t.sourceWait(y.pair))); err != nil {
+	if err := t.verdict(t.personWait(store, y.pair, &y.password), t.sourceWait(y.pair)); err != nil {
 		return nil, err
 	}
-	if t.running[y.pair] == nil {
-		t.running[y.pair] = map[digest]int{}
+	if t.crowded(y) {
+		return nil, &ThrottledError{RetryAfter: time.Second, Limit: "logins_per_user"}
 	}
-	t.running[y.pair][y.password]++
+	begin(t.running, y.pair, y.password)
+	begin(t.everywhere, y.pair.who, y.password)
 	return y, nil
+}
+
+// crowded says whether too many other passwords of the person are being checked.
+func (t *Throttle) crowded(y *try) bool {
+	others := t.everywhere[y.pair.who]
+	if _, same := others[y.password]; t.cfg.InFlight <= 0 || same || len(others) < t.cfg.InFlight {
+		return false
+	}
+	at, ok := t.good.Get(y.pair)
+	return !ok || time.Since(at) >= rememberedGood
+}
+
+func begin[K comparable](running map[K]map[digest]int, key K, password digest) {
+	if running[key] == nil {
+		running[key] = map[digest]int{}
+	}
+	running[key][password]++
+}
+
+func end[K comparable](running map[K]map[digest]int, key K, password digest) {
+	passwords := running[key]
+	if passwords[password]--; passwords[password] <= 0 {
+		delete(passwords, password)
+	}
+	if len(passwords) == 0 {
+		delete(running, key)
+	}
 }
 
 // settle counts how the login ended. A fault counts for nothing; but a caller
@@ -153,7 +188,8 @@ func (y *try) settle(ctx context.Context, err error) {
 	}
 	y.t.mu.Lock()
 	defer y.t.mu.Unlock()
-	y.t.release(y)
+	end(y.t.running, y.pair, y.password)
+	end(y.t.everywhere, y.pair.who, y.password)
 	busy := new(ThrottledError)
 	switch {
 	case err == nil:
@@ -162,16 +198,6 @@ func (y *try) settle(ctx context.Context, err error) {
 	case errors.As(err, &busy):
 	case refused(err), ctx.Err() != nil:
 		y.t.count(y)
-	}
-}
-
-func (t *Throttle) release(y *try) {
-	passwords := t.running[y.pair]
-	if passwords[y.password]--; passwords[y.password] <= 0 {
-		delete(passwords, y.password)
-	}
-	if len(passwords) == 0 {
-		delete(t.running, y.pair)
 	}
 }
 
@@ -275,11 +301,17 @@ func (t *Throttle) sourceWait(p pair) time.Duration {
 	return live[over].Add(t.cfg.Window).Sub(now)
 }
 
-func throttled(wait time.Duration) error {
+// verdict refuses a login that would have to wait.
+func (t *Throttle) verdict(person, source time.Duration) error {
+	limit := "failures"
+	if source > person {
+		limit = "users_per_source"
+	}
+	wait := max(person, source)
 	if wait <= 0 {
 		return nil
 	}
-	return &ThrottledError{RetryAfter: max(wait, time.Second)}
+	return &ThrottledError{RetryAfter: max(wait, time.Second), Limit: limit}
 }
 
 // typed stands for a name as somebody typed it: spellings that a directory might

@@ -208,7 +208,7 @@ func TestThrottleSpraying(t *testing.T) {
 	})
 }
 
-// TestThrottleFlood: random names do not push out the counter of a person under attack.
+// TestThrottleFlood (G4, H7): random names do not push out the counter of a person under attack.
 func TestThrottleFlood(t *testing.T) {
 	withChain(t, ThrottleConfig{Failures: 5, Window: time.Hour}, func(t *testing.T, _ *people, c *Chain) {
 		wrong(t, c, "bach", "192.0.2.1", 5)
@@ -259,6 +259,51 @@ func TestThrottleSideBySide(t *testing.T) {
 		t.Errorf("after five faults: %v", err)
 	} else {
 		y.settle(t.Context(), nil)
+	}
+}
+
+// TestThrottleInFlight (H13): guesses at one person from everywhere at once are
+// held, but a cluster with one password is not, and neither is a network that the
+// person has just logged in from.
+func TestThrottleInFlight(t *testing.T) {
+	th := NewThrottle(ThrottleConfig{Failures: 5, Window: time.Minute, InFlight: 3})
+	bach := Identity{Directory: "example", Username: "bach"}
+	at := func(password, source string) (*try, error) {
+		return th.admit(Attempt{Login: "bach", Password: Secret(password), Source: netip.MustParseAddr(source)}, bach)
+	}
+	y, err := at("right", "203.0.113.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.settle(t.Context(), nil)
+	var running []*try
+	for i := range 300 {
+		y, err := at(fmt.Sprint("secret", i%3), fmt.Sprintf("10.%d.%d.1", i/200, i%200))
+		if err != nil {
+			t.Fatalf("login %d: %v", i, err)
+		}
+		running = append(running, y)
+	}
+	busy := new(ThrottledError)
+	if _, err := at("a fourth", "192.0.2.1"); !errors.As(err, &busy) || busy.Limit != "logins_per_user" || busy.RetryAfter != time.Second {
+		t.Errorf("a fourth password: %v", err)
+	}
+	good, err := at("right", "203.0.113.9")
+	if err != nil {
+		t.Errorf("from a known-good network: %v", err)
+	}
+	other, err := th.admit(Attempt{Login: "kant", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}, Identity{})
+	if err != nil {
+		t.Errorf("another name: %v", err)
+	}
+	for _, y := range append(running, good, other) {
+		y.settle(t.Context(), ErrUnavailable)
+	}
+	if len(th.everywhere)+len(th.running) != 0 {
+		t.Errorf("%d people still have logins in flight", len(th.everywhere))
+	}
+	if _, err := at("a fourth", "192.0.2.1"); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

@@ -46,6 +46,8 @@ type Metrics struct {
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration prometheus.Histogram
 
+	limitsReached *prometheus.CounterVec
+
 	configReloads       *prometheus.CounterVec
 	certificateNotAfter prometheus.Gauge
 }
@@ -79,6 +81,10 @@ func New(build BuildInfo) *Metrics {
 	m.registry.MustRegister(m.ldap.collectors()...)
 	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the registry behind; code 0 is no answer.", "code")
 	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the registry behind sent its response headers.", Buckets: longBuckets})
+	m.limitsReached = counter("limit_reached_total", "Requests and connections that were refused, cut or held up by a limit.", "limit")
+	for _, limit := range Limits {
+		m.limitsReached.WithLabelValues(limit)
+	}
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.certificateNotAfter = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_tls_certificate_not_after_seconds", Help: "End of the serving certificate, in seconds since 1970."})
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
@@ -88,7 +94,7 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration,
-		m.configReloads, m.certificateNotAfter, info,
+		m.limitsReached, m.configReloads, m.certificateNotAfter, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -178,6 +184,19 @@ func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
 	}
 	m.upstreamRequests.WithLabelValues(strconv.Itoa(code)).Inc()
 	m.upstreamDuration.Observe(took.Seconds())
+}
+
+// Limits are the values of the label limit: the config's keys under `limits` and
+// `throttle`.
+var Limits = []string{"header_timeout", "header_fields", "header_bytes", "http2_streams", "form_bytes", "scopes", "min_rate",
+	"connections", "connections_per_address", "logins_per_user", "uploads_per_user", "requests_per_user", "passwords_waiting",
+	"failures", "users_per_source"}
+
+// LimitReached counts a use of one of Limits.
+func (m *Metrics) LimitReached(limit string) {
+	if m != nil {
+		m.limitsReached.WithLabelValues(limit).Inc()
+	}
 }
 
 // ConfigReload counts a reload; result is ok or failed.

@@ -84,8 +84,10 @@ func (e *edge) peer(r *http.Request) peer {
 	return p
 }
 
-func remoteAddr(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+func remoteAddr(r *http.Request) netip.Addr { return addressOf(r.RemoteAddr) }
+
+func addressOf(hostPort string) netip.Addr {
+	ap, err := netip.ParseAddrPort(hostPort)
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -202,14 +204,8 @@ func isDigits(s string) bool {
 	return s != "" && len(s) <= 5
 }
 
-// The size of a request's header (RFC 6585 section 5).
-const (
-	maxHeaderFields = 100
-	maxHeaderBytes  = 32 << 10
-)
-
-// checkHeader refuses a header over the limits.
-func checkHeader(r *http.Request) error {
+// checkHeader refuses a header over the limits (RFC 6585 section 5).
+func (l *Limits) checkHeader(r *http.Request) error {
 	fields, size := 0, len(r.Host)
 	for key, values := range r.Header {
 		fields += len(values)
@@ -217,7 +213,10 @@ func checkHeader(r *http.Request) error {
 			size += len(key) + len(v) + 4
 		}
 	}
-	if fields > maxHeaderFields || size > maxHeaderBytes {
+	switch {
+	case fields > l.HeaderFields:
+		return errFields
+	case size > l.HeaderBytes:
 		return errHeaders
 	}
 	return nil

@@ -26,6 +26,7 @@ type apiError struct {
 	rule      string        // the rule that denied, or "none"; policy only
 	allow     []string      // the endpoint's methods, for 405
 	retry     time.Duration // Retry-After
+	limit     string        // the limit that was reached, for the metric
 	cause     error
 }
 
@@ -43,7 +44,8 @@ var (
 	errNotFound = &apiError{status: http.StatusNotFound, code: "UNSUPPORTED", message: "there is no such endpoint"}
 	errPlain    = &apiError{status: http.StatusForbidden, code: "DENIED", message: "this gateway speaks to you over HTTPS only"}
 	errHost     = &apiError{status: http.StatusMisdirectedRequest, code: "UNSUPPORTED", message: "this gateway does not serve that host"}
-	errHeaders  = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields, or too large ones"}
+	errFields   = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields", limit: "header_fields"}
+	errHeaders  = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request's header is too large", limit: "header_bytes"}
 	errNoToken  = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required", challenge: true}
 	errNarrow   = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token does not carry this access", challenge: true, reason: "insufficient_scope"}
 	errLogin    = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required: log in for this access", challenge: true, reason: "insufficient_scope"}
@@ -70,7 +72,7 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &api):
 		return api
 	case errors.As(err, &throttled):
-		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: "too many failed logins", retry: throttled.RetryAfter, cause: err}
+		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
 		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the directory cannot be asked now", retry: 5 * time.Second, cause: err}
 	case errors.Is(err, tokens.ErrInvalidToken): // before unknown user, which it wraps where its person is gone
@@ -93,9 +95,13 @@ const statusClientGone = 499
 func (g *Gateway) refuse(x *exchange, err error) {
 	e := asAPIError(err)
 	x.event.err = e
+	if e.limit != "" {
+		g.metrics.LimitReached(e.limit)
+	}
 	if x.w.wrote {
 		panic(http.ErrAbortHandler) // the answer has begun: a short one must not look whole
 	}
+	x.w.abandonBody(x.r)
 	h := x.w.Header()
 	clear(h)
 	g.ownHeaders(x)

@@ -41,6 +41,9 @@ type Config struct {
 	// UploadGrace is how long after its end a token still continues an upload.
 	UploadGrace time.Duration
 
+	Limits Limits // zero: DefaultLimits
+	Load   *Load  // what is in flight, kept over reloads; nil: a new one
+
 	Keyring *tokens.Keyring
 	Granter *tokens.Granter
 	Chain   *authn.Chain
@@ -75,6 +78,8 @@ type Gateway struct {
 	service     string
 	basic       bool
 	uploadGrace time.Duration
+	limits      Limits
+	load        *Load
 	keyring     *tokens.Keyring
 	granter     *tokens.Granter
 	chain       *authn.Chain
@@ -95,8 +100,14 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, errors.Join(faults...)
 	}
 	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
-		keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
+		limits: cfg.Limits, load: cfg.Load, keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
 		metrics: cfg.Metrics, access: cfg.Access, logger: cfg.Logger, catalogLimit: catalogLimit}
+	if g.limits == (Limits{}) {
+		g.limits = DefaultLimits()
+	}
+	if g.load == nil {
+		g.load = NewLoad()
+	}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
@@ -116,6 +127,8 @@ type exchange struct {
 	route  route
 	caller caller
 	event  event
+
+	holdsRequest, holdsUpload bool // see hold
 }
 
 // underAPI says whether the request's target is under /v2/, parsed or not.
@@ -133,10 +146,14 @@ func (c caller) carries(a access) bool { return c.basic || c.scope.Allows(a.repo
 
 // ServeHTTP answers one request and leaves one record of it.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c := connOf(r); c != nil {
+		defer c.enter(g)()
+	}
 	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1},
 		event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
 	defer g.emit(x)
+	defer g.release(x)
 	x.peer = g.edge.peer(r)
 	x.event.requestID = requestID(x)
 	if err := g.serve(x); err != nil {
@@ -157,7 +174,7 @@ func requestID(x *exchange) string {
 // serve is the way of a request. The order is the contract's: what can be
 // refused without knowing the caller comes first, what needs the upstream last.
 func (g *Gateway) serve(x *exchange) (err error) {
-	if err := checkHeader(x.r); err != nil {
+	if err := g.limits.checkHeader(x.r); err != nil {
 		return err
 	}
 	if x.origin, err = g.edge.admit(x.r, x.peer); err != nil {
@@ -182,6 +199,9 @@ func (g *Gateway) serve(x *exchange) (err error) {
 		return g.base(x)
 	}
 	if err = g.decide(x); err != nil {
+		return err
+	}
+	if err = g.hold(x); err != nil {
 		return err
 	}
 	if x.route.kind == routeCatalog {

@@ -459,7 +459,7 @@ func TestRealm(t *testing.T) {
 		{"refresh, off", post(form, "grant_type=refresh_token&refresh_token=x"), 401, "UNAUTHORIZED"},
 		{"no form", post("application/json", "{}"), 415, "UNSUPPORTED"},
 		{"multipart", post("multipart/form-data; boundary=x", ""), 415, "UNSUPPORTED"},
-		{"too large", post(form, "grant_type=password&x="+strings.Repeat("y", maxForm)), 413, "SIZE_INVALID"},
+		{"too large", post(form, "grant_type=password&x="+strings.Repeat("y", DefaultLimits().FormBytes)), 413, "SIZE_INVALID"},
 		{"doubled form field", post(form, "grant_type=password&grant_type=password"), 400, "UNSUPPORTED"},
 		{"other method", h.request("DELETE", "/auth", "", nil), 405, "UNSUPPORTED"},
 	} {

@@ -19,9 +19,6 @@ import (
 // formType is the one content type that the realm takes, and a manifest never has.
 const formType = "application/x-www-form-urlencoded"
 
-// maxForm bounds a realm form, and a GET's query alike.
-const maxForm = 128 << 10
-
 // realm answers the token realm in both dialects: distribution's GET with Basic
 // credentials, and the OAuth2 form (RFC 6749 sections 4.3 and 6).
 func (g *Gateway) realm(x *exchange) error {
@@ -88,7 +85,7 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 	if x.r.ContentLength != 0 {
 		return tokens.GrantRequest{}, badRequest("a GET has no body")
 	}
-	query, err := parseForm(x.r.URL.RawQuery)
+	query, err := g.limits.parseForm(x.r.URL.RawQuery)
 	if err != nil {
 		return tokens.GrantRequest{}, err
 	}
@@ -105,7 +102,7 @@ func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
 }
 
 func (g *Gateway) formRequest(x *exchange) (tokens.GrantRequest, error) {
-	form, err := readForm(x)
+	form, err := g.readForm(x)
 	if err != nil {
 		return tokens.GrantRequest{}, err
 	}
@@ -140,32 +137,31 @@ func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
 
 // readForm reads a POST's fields (application/x-www-form-urlencoded only: a
 // multipart body would be parsed by code that nobody here needs).
-func readForm(x *exchange) (url.Values, error) {
+func (g *Gateway) readForm(x *exchange) (url.Values, error) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || media != formType {
 		return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED", message: "the realm takes " + formType}
 	}
-	if x.r.ContentLength > maxForm {
+	most := int64(g.limits.FormBytes)
+	if x.r.ContentLength > most {
 		return nil, errFormSize
 	}
 	body := newRequestBody(x.w, x.r.Body)
+	body.needed = g.limits.progressNeeded()
 	defer body.finish()
-	text, err := io.ReadAll(io.LimitReader(body, maxForm+1))
+	text, err := io.ReadAll(io.LimitReader(body, most+1))
 	x.event.bytesIn = body.count.Load()
 	if err != nil {
 		return nil, brokenBody(err)
 	}
-	if len(text) > maxForm {
-		return nil, errFormSize
-	}
-	return parseForm(string(text))
+	return g.limits.parseForm(string(text))
 }
 
-var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "a realm form may have 128 KiB at most"}
+var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "the realm form is too large", limit: "form_bytes"}
 
 // parseForm reads fields of which only scope may repeat.
-func parseForm(raw string) (url.Values, error) {
-	if len(raw) > maxForm {
+func (l *Limits) parseForm(raw string) (url.Values, error) {
+	if len(raw) > l.FormBytes {
 		return nil, errFormSize
 	}
 	values, err := url.ParseQuery(raw)
@@ -176,6 +172,13 @@ func parseForm(raw string) (url.Values, error) {
 		if key != "scope" && len(list) > 1 {
 			return nil, badRequest("the field " + clip(key) + " stands twice")
 		}
+	}
+	scopes := 0
+	for _, scope := range values["scope"] {
+		scopes += len(strings.Fields(scope))
+	}
+	if scopes > l.Scopes {
+		return nil, &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: "too many scopes", limit: "scopes"}
 	}
 	return values, nil
 }

@@ -7,30 +7,36 @@ import (
 )
 
 const (
-	headerLimit     = 10 * time.Second // from accept to the end of a request's headers
-	idleLimit       = 180 * time.Second
-	serverHeaderMax = 192 << 10 // the gateway itself refuses above 32 KiB, with an answer in the registry's form
-	maxStreams      = 100
-	http2Window     = 4<<20 - 1<<10 // a stream's; the default makes a push over a long line crawl
+	idleLimit   = 180 * time.Second
+	http2Window = 4<<20 - 1<<10 // a stream's; the default makes a push over a long line crawl
+	// The gateway refuses a header over its limit with an answer in the registry's
+	// form; the server itself, which has no such form, so many times above it.
+	headerSlack = 6
 )
 
-// NewServer is the public listener's server with the limits of the contract: it
-// speaks HTTP/1.1, and HTTP/2 over TLS alone, never in clear text (h2c). There is
-// no limit on whole bodies: a layer takes as long as it takes, and the gateway
-// watches that it moves.
+// NewServer is the public listener's server with DefaultLimits.
 func NewServer(h http.Handler, errorLog *log.Logger) *http.Server {
+	return DefaultLimits().Server(h, errorLog)
+}
+
+// Server is the public listener's server: it speaks HTTP/1.1, and HTTP/2 over TLS
+// alone, never in clear text (h2c). There is no limit on whole bodies: a layer
+// takes as long as it takes, and the gateway watches that it moves.
+func (l Limits) Server(h http.Handler, errorLog *log.Logger) *http.Server {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP2(l.HTTP2Streams > 0)
 	return &http.Server{
 		Handler:                      h,
-		ReadHeaderTimeout:            headerLimit,
+		ReadHeaderTimeout:            l.HeaderTimeout,
 		IdleTimeout:                  idleLimit,
-		MaxHeaderBytes:               serverHeaderMax,
+		MaxHeaderBytes:               headerSlack * l.HeaderBytes,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: http2Window,
-			MaxReceiveBufferPerConnection: http2Window, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second},
-		ErrorLog: errorLog,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.HTTP2Streams, MaxReceiveBufferPerStream: http2Window,
+			MaxReceiveBufferPerConnection: http2Window, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
+			WriteByteTimeout: progressWindow},
+		ConnContext: withConn,
+		ErrorLog:    errorLog,
 	}
 }

@@ -10,15 +10,19 @@ import (
 )
 
 // Bodies have no time limit in all, since a layer may take an hour; but each has
-// to make progress, 1 KiB a second averaged over a minute.
+// to make progress, so many bytes in each window: 1 KiB a second at the upstream,
+// and what the limits say at clients.
 const (
 	progressWindow = 60 * time.Second
 	progressBytes  = 60 << 10
 )
 
 // writeAllowance is how long one write of n bytes may take under that rule.
-func writeAllowance(n int) time.Duration {
-	return progressWindow + time.Duration(n)*progressWindow/progressBytes
+func writeAllowance(n, needed int) time.Duration {
+	if needed <= 0 {
+		return progressWindow
+	}
+	return progressWindow + time.Duration(n)*progressWindow/time.Duration(needed)
 }
 
 // wait ends a request whose response headers do not come within the limit,
@@ -49,6 +53,7 @@ func (w *wait) stop() {
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController // nil: no deadlines
+	needed  int                      // bytes in a progress window
 	left    time.Duration            // of the progress window, waiting in Read only
 	got     int
 	count   atomic.Int64
@@ -61,7 +66,7 @@ type requestBody struct {
 
 // newRequestBody wraps a body; with w the deadlines of its connection are used.
 func newRequestBody(w http.ResponseWriter, body io.ReadCloser) *requestBody {
-	b := &requestBody{ReadCloser: body, left: progressWindow}
+	b := &requestBody{ReadCloser: body, needed: progressBytes, left: progressWindow}
 	if w != nil {
 		b.control = http.NewResponseController(w)
 	}
@@ -75,7 +80,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.count.Add(int64(n))
 	b.left -= time.Since(start)
-	if b.got += n; b.got >= progressBytes {
+	if b.got += n; n > 0 && b.got >= b.needed {
 		b.got, b.left = 0, progressWindow
 	}
 	if err != nil {
@@ -85,7 +90,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 }
 
 func (b *requestBody) end(err error) {
-	b.finish()
+	b.close(err == io.EOF)
 	if err == io.EOF {
 		if b.atEnd != nil {
 			b.atEnd()
@@ -109,9 +114,17 @@ func (b *requestBody) deadline(t time.Time) {
 	}
 }
 
-// finish takes the deadline off the connection.
-func (b *requestBody) finish() {
-	b.deadline(time.Time{})
+// finish ends the reading, wherever it is.
+func (b *requestBody) finish() { b.close(false) }
+
+// close takes the deadline off the connection. Where the body is not at its end
+// the server will throw the rest away, and must not wait for that without end.
+func (b *requestBody) close(atEnd bool) {
+	limit := time.Time{}
+	if !atEnd {
+		limit = time.Now().Add(abandonLimit)
+	}
+	b.deadline(limit)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.finished = true
@@ -125,7 +138,7 @@ func (b *requestBody) failed() error {
 
 // stream copies an answer. Each side has to make progress: a client that takes
 // nothing is cut by a write deadline, an upstream that gives nothing by stalled.
-func stream(w http.ResponseWriter, body io.Reader, buffer []byte, stalled func()) error {
+func stream(w http.ResponseWriter, body io.Reader, buffer []byte, needed int, stalled func()) error {
 	control := http.NewResponseController(w)
 	idle := time.AfterFunc(progressWindow, stalled)
 	defer idle.Stop()
@@ -134,13 +147,13 @@ func stream(w http.ResponseWriter, body io.Reader, buffer []byte, stalled func()
 		n, rerr := body.Read(buffer)
 		idle.Stop()
 		if n > 0 {
-			control.SetWriteDeadline(time.Now().Add(writeAllowance(n)))
+			control.SetWriteDeadline(time.Now().Add(writeAllowance(n, needed)))
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}
 		}
 		if rerr == io.EOF {
-			return control.SetWriteDeadline(time.Time{})
+			return control.SetWriteDeadline(time.Now().Add(progressWindow)) // what is still in the server's buffer
 		}
 		if rerr != nil {
 			return rerr

@@ -83,7 +83,12 @@ func TestProgress(t *testing.T) {
 			t.Errorf("2 KiB a second: cut after %d bytes: %v", n, err)
 		}
 		b.finish()
-		if !d.at.IsZero() {
+		if left := time.Until(d.at); left != abandonLimit {
+			t.Errorf("the rest of a body is waited for for %s", left)
+		}
+		b = newRequestBody(d, io.NopCloser(strings.NewReader("x")))
+		io.Copy(io.Discard, b)
+		if b.finish(); !d.at.IsZero() {
 			t.Error("the deadline stayed on the connection")
 		}
 	})
@@ -95,7 +100,7 @@ func TestStreamStalls(t *testing.T) {
 		r, w := io.Pipe()
 		go io.WriteString(w, "begin")
 		rec := httptest.NewRecorder()
-		err := stream(rec, r, make([]byte, 16), func() { w.CloseWithError(errStalled) })
+		err := stream(rec, r, make([]byte, 16), progressBytes, func() { w.CloseWithError(errStalled) })
 		if !errors.Is(err, errStalled) || rec.Body.String() != "begin" {
 			t.Errorf("%v after %q", err, rec.Body)
 		}

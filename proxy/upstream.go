@@ -99,7 +99,7 @@ func newTransport(cfg UpstreamConfig) *http.Transport {
 type progressConn struct{ net.Conn }
 
 func (c progressConn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeAllowance(len(p)))); err != nil {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeAllowance(len(p), progressBytes))); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -155,6 +155,7 @@ func (g *Gateway) requestBody(x *exchange) (*requestBody, int64, error) {
 		return nil, 0, nil
 	}
 	body := newRequestBody(x.w, x.r.Body)
+	body.needed = g.limits.progressNeeded()
 	if x.route.kind != routeManifest {
 		return body, x.r.ContentLength, nil
 	}
@@ -250,11 +251,15 @@ func failedRoundTrip(ctx context.Context, body *requestBody, err error) error {
 }
 
 func brokenBody(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", cause: err}
+	if timedOut(err) {
+		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", limit: "min_rate", cause: err}
 	}
 	return &apiError{status: http.StatusBadRequest, code: "SIZE_INVALID", message: "the body ended early or is malformed", cause: err}
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // relay streams the answer. An upstream that dies in the middle aborts the
@@ -271,8 +276,11 @@ func (g *Gateway) relay(x *exchange, resp *http.Response, cancel context.CancelC
 	}
 	buffer := g.upstream.buffers.Get().(*[]byte)
 	defer g.upstream.buffers.Put(buffer)
-	if err := stream(x.w, resp.Body, *buffer, func() { cancel(errStalled) }); err != nil {
+	if err := stream(x.w, resp.Body, *buffer, g.limits.progressNeeded(), func() { cancel(errStalled) }); err != nil {
 		x.event.err = &apiError{message: "the answer was cut", cause: err}
+		if timedOut(err) {
+			g.metrics.LimitReached("min_rate")
+		}
 		if x.r.Context().Err() != nil {
 			x.event.err.status = statusClientGone
 		}

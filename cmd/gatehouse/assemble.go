@@ -24,6 +24,8 @@ import (
 type parts struct {
 	metrics  *metrics.Metrics
 	throttle *authn.Throttle
+	hasher   *authn.Hasher
+	load     *proxy.Load // what is in flight
 	key      *tokens.Key // made at start where the config names none
 	access   *slog.Logger
 	logger   *slog.Logger
@@ -122,7 +124,11 @@ func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
 	case old != nil && old.certificate == s.certificate:
 		return old.tls
 	}
-	return s.certificate.TLSConfig()
+	c := s.certificate.TLSConfig()
+	if s.cfg.Limits.HTTP2Streams == 0 {
+		c.NextProtos = []string{"http/1.1"}
+	}
+	return c
 }
 
 func (s *snapshot) fronts() []authn.Directory {
@@ -157,7 +163,7 @@ func (l *loaded) openDirectories(s *snapshot, p *parts, old *snapshot) {
 		case c.LDAP != nil:
 			d = l.ldapDirectory(key, c, p, old)
 		case c.Static != nil:
-			d = l.staticDirectory(key, c)
+			d = l.staticDirectory(key, c, p)
 		}
 		if d != nil {
 			d.snapshots.Add(1)
@@ -166,8 +172,8 @@ func (l *loaded) openDirectories(s *snapshot, p *parts, old *snapshot) {
 	}
 }
 
-func (l *loaded) staticDirectory(key string, c *directoryConfig) *directory {
-	cfg, before := authn.StaticConfig{Name: c.Name}, len(l.faults())
+func (l *loaded) staticDirectory(key string, c *directoryConfig, p *parts) *directory {
+	cfg, before := authn.StaticConfig{Name: c.Name, Hasher: p.hasher}, len(l.faults())
 	for i, u := range c.Static {
 		user := authn.StaticUser{Username: u.Username, PasswordHash: authn.Secret(u.PasswordHash), Groups: u.Groups}
 		if u.PasswordFile != "" {
@@ -363,7 +369,7 @@ func (l *loaded) gatewayConfig(p *parts) proxy.Config {
 	c, u := &l.cfg.Listen, &l.cfg.Upstream
 	cfg := proxy.Config{PublicURLs: c.PublicURLs, TrustedProxies: c.TrustedProxies, AllowPlaintext: c.AllowPlaintext, Basic: c.Basic,
 		TLS: c.TLS != nil, Service: l.cfg.Tokens.Service, UploadGrace: l.cfg.Tokens.UploadGrace,
-		Metrics: p.metrics, Access: p.access, Logger: p.logger,
+		Limits: l.cfg.Limits.edge(), Load: p.load, Metrics: p.metrics, Access: p.access, Logger: p.logger,
 		Upstream: proxy.UpstreamConfig{URL: u.URL, Username: u.Username, Timeout: u.Timeout, BlobMount: u.BlobMount, RedirectHosts: u.RedirectHosts}}
 	if u.PasswordFile != "" {
 		cfg.Upstream.Password = authn.Secret(l.secret("upstream.password_file", u.PasswordFile))

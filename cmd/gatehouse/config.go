@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"gatehouse/proxy"
+)
 
 // config is the file as the contract describes it. The `yaml` tag is a key's name;
 // what a file leaves out keeps the value that defaults gave.
@@ -10,6 +14,7 @@ type config struct {
 	Upstream    upstreamConfig    `yaml:"upstream"`
 	Tokens      tokensConfig      `yaml:"tokens"`
 	Throttle    throttleConfig    `yaml:"throttle"`
+	Limits      limitsConfig      `yaml:"limits"`
 	Shutdown    shutdownConfig    `yaml:"shutdown"`
 	Directories []directoryConfig `yaml:"directories"`
 	Policy      []ruleConfig      `yaml:"policy"`
@@ -71,6 +76,23 @@ type throttleConfig struct {
 	Failures       int           `yaml:"failures"`
 	Window         time.Duration `yaml:"window"`
 	UsersPerSource int           `yaml:"users_per_source"`
+}
+
+// limitsConfig is proxy.Limits and the caps of package authn.
+type limitsConfig struct {
+	HeaderTimeout         time.Duration `yaml:"header_timeout"`
+	HeaderFields          int           `yaml:"header_fields"`
+	HeaderBytes           int           `yaml:"header_bytes"`
+	HTTP2Streams          int           `yaml:"http2_streams"`
+	FormBytes             int           `yaml:"form_bytes"`
+	Scopes                int           `yaml:"scopes"`
+	MinRate               int           `yaml:"min_rate"`
+	Connections           int           `yaml:"connections"`
+	ConnectionsPerAddress int           `yaml:"connections_per_address"`
+	LoginsPerUser         int           `yaml:"logins_per_user"`
+	UploadsPerUser        int           `yaml:"uploads_per_user"`
+	RequestsPerUser       int           `yaml:"requests_per_user"`
+	PasswordsWaiting      int           `yaml:"passwords_waiting"`
 }
 
 type shutdownConfig struct {
@@ -150,6 +172,18 @@ func (c *config) defaults() {
 	c.Tokens = tokensConfig{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour}
 	c.Throttle = throttleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50}
 	c.Shutdown.Timeout = 5 * time.Minute
+	l := proxy.DefaultLimits()
+	c.Limits = limitsConfig{HeaderTimeout: l.HeaderTimeout, HeaderFields: l.HeaderFields, HeaderBytes: l.HeaderBytes,
+		HTTP2Streams: l.HTTP2Streams, FormBytes: l.FormBytes, Scopes: l.Scopes, MinRate: l.MinRate, Connections: l.Connections,
+		ConnectionsPerAddress: l.ConnectionsPerAddress, UploadsPerUser: l.UploadsPerUser, RequestsPerUser: l.RequestsPerUser,
+		LoginsPerUser: 16, PasswordsWaiting: 256}
+}
+
+// edge is the part of the limits that the gateway keeps.
+func (l *limitsConfig) edge() proxy.Limits {
+	return proxy.Limits{HeaderTimeout: l.HeaderTimeout, HeaderFields: l.HeaderFields, HeaderBytes: l.HeaderBytes,
+		HTTP2Streams: l.HTTP2Streams, FormBytes: l.FormBytes, Scopes: l.Scopes, MinRate: l.MinRate, Connections: l.Connections,
+		ConnectionsPerAddress: l.ConnectionsPerAddress, UploadsPerUser: l.UploadsPerUser, RequestsPerUser: l.RequestsPerUser}
 }
 
 func (c *tlsConfig) defaults() { c.MinVersion = "1.2" }

@@ -152,6 +152,7 @@ func (l *loaded) check() {
 	l.checkUpstream(&c.Upstream)
 	l.checkTokens(&c.Tokens)
 	l.checkThrottle(&c.Throttle)
+	l.checkLimits(&c.Limits)
 	l.checkDirectories()
 }
 
@@ -286,6 +287,28 @@ func (l *loaded) checkThrottle(t *throttleConfig) {
 	}
 	if t.Failures+t.UsersPerSource > 0 {
 		l.positive("throttle.window", t.Window)
+	}
+}
+
+// checkLimits keeps limits in a range in which the gateway works. Caps may be 0: off.
+func (l *loaded) checkLimits(c *limitsConfig) {
+	const many = 1 << 24
+	if c.HeaderTimeout < time.Second || c.HeaderTimeout > 5*time.Minute {
+		l.fault("limits.header_timeout", "must be from 1s to 5m, not %s", c.HeaderTimeout)
+	}
+	for _, v := range []struct {
+		key             string
+		value, from, to int
+	}{
+		{"header_fields", c.HeaderFields, 20, 10_000}, {"header_bytes", c.HeaderBytes, 20 << 10, 1 << 20}, // a token may have 16 KiB
+		{"http2_streams", c.HTTP2Streams, 0, 100}, {"form_bytes", c.FormBytes, 20 << 10, 128 << 10}, {"scopes", c.Scopes, 1, 1000},
+		{"min_rate", c.MinRate, 0, many}, {"connections", c.Connections, 0, many}, {"connections_per_address", c.ConnectionsPerAddress, 0, many},
+		{"logins_per_user", c.LoginsPerUser, 0, many}, {"uploads_per_user", c.UploadsPerUser, 0, many},
+		{"requests_per_user", c.RequestsPerUser, 0, many}, {"passwords_waiting", c.PasswordsWaiting, 1, many},
+	} {
+		if v.value < v.from || v.value > v.to {
+			l.fault("limits."+v.key, "must be from %d to %d, not %d", v.from, v.to, v.value)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ func (s *server) reload() {
 		}
 	}
 	s.parts.throttle.Configure(throttleOptions(l))
+	s.parts.hasher.Configure(l.cfg.Limits.PasswordsWaiting)
 	s.current.Store(next)
 	old.release()
 	s.ready.forget()
@@ -27,13 +28,19 @@ func (s *server) reload() {
 	s.log.Info("config reloaded", "file", l.file, "custom", l.custom)
 }
 
-// refuseMoves keeps the listeners where they are: a service manager or a load
-// balancer relies on that, and only a restart can do it whole.
+// refuseMoves keeps the listeners where they are, and what holds for all of their
+// connections: a service manager or a load balancer relies on that, and only a
+// restart can do it whole.
 func (l *loaded) refuseMoves(old *config) {
 	if l.cfg.Listen.Address != old.Listen.Address {
 		l.fault("listen.address", "cannot change from %q to %q while the gateway runs; restart it", old.Listen.Address, clip(l.cfg.Listen.Address))
 	}
 	if l.cfg.Admin.Address != old.Admin.Address {
 		l.fault("admin.address", "cannot change from %q to %q while the gateway runs; restart it", old.Admin.Address, clip(l.cfg.Admin.Address))
+	}
+	if now, before := &l.cfg.Limits, &old.Limits; now.HeaderTimeout != before.HeaderTimeout {
+		l.fault("limits.header_timeout", "cannot change while the gateway runs; restart it")
+	} else if now.HTTP2Streams != before.HTTP2Streams {
+		l.fault("limits.http2_streams", "cannot change while the gateway runs; restart it")
 	}
 }

@@ -102,6 +102,8 @@ func serve(ctx context.Context, path string, access, logger *slog.Logger, signal
 func (s *server) start() error {
 	l := loadConfig(s.path)
 	s.parts.throttle = authn.NewThrottle(throttleOptions(l))
+	s.parts.hasher = authn.NewHasher(l.cfg.Limits.PasswordsWaiting)
+	s.parts.load = proxy.NewLoad()
 	first := assemble(l, s.parts, nil)
 	s.logFindings(l)
 	if n := len(l.faults()); n > 0 {
@@ -115,7 +117,7 @@ func (s *server) start() error {
 
 func throttleOptions(l *loaded) authn.ThrottleConfig {
 	t := l.cfg.Throttle
-	return authn.ThrottleConfig{Failures: t.Failures, Window: t.Window, UsersPerSource: t.UsersPerSource}
+	return authn.ThrottleConfig{Failures: t.Failures, Window: t.Window, UsersPerSource: t.UsersPerSource, InFlight: l.cfg.Limits.LoginsPerUser}
 }
 
 // logFindings writes each fault and warning as a line of its own.
@@ -159,7 +161,7 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errorLog := s.errorLog()
-	s.public = proxy.NewServer(http.HandlerFunc(s.serveHTTP), errorLog)
+	s.public = s.current.Load().cfg.Limits.edge().Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
@@ -208,16 +210,26 @@ type switchListener struct {
 }
 
 func (l *switchListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if conn := l.server.accept(raw); conn != nil {
+			return conn, nil
+		}
 	}
-	sn := l.server.acquire()
+}
+
+// accept takes a connection as the snapshot of the moment says; nil: it is closed.
+func (s *server) accept(raw net.Conn) net.Conn {
+	sn := s.acquire()
 	defer sn.release()
-	if sn.tls == nil {
-		return conn, nil
+	conn := sn.gateway.Accepted(raw)
+	if conn == nil || sn.tls == nil {
+		return conn
 	}
-	return tls.Server(conn, sn.tls), nil // the server knows TLS by this type
+	return tls.Server(conn, sn.tls) // the server knows TLS by this type
 }
 
 // watchCertificate looks each minute whether the pair's files have changed.

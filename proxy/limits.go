@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+)
+
+// Limits bound what clients can take from everybody else. DefaultLimits is safe
+// for a gateway in the open; what is 0 in a cap is off.
+type Limits struct {
+	HeaderTimeout time.Duration // from accept to the end of a request's header, TLS handshake included
+	HeaderFields  int           // of one request; above: 431
+	HeaderBytes   int           // of all its fields; above: 431
+	HTTP2Streams  int           // open at once on a connection; 0: no HTTP/2
+	FormBytes     int           // of a realm form or query; above: 413
+	Scopes        int           // asked for in one realm request; above: 400
+	// MinRate is how many bytes a second a body must move, averaged over a
+	// minute; slower ones are cut. 0: any progress within a minute.
+	MinRate int
+
+	Connections           int // open at once in all
+	ConnectionsPerAddress int // from one address (IPv6: a /64) that is no trusted proxy
+
+	// What one person (or one anonymous network) may have in flight; above: 429.
+	UploadsPerUser  int // requests that write: uploads and manifests
+	RequestsPerUser int // requests under /v2/ of any kind
+}
+
+// DefaultLimits are those of the contract, and caps that no honest client meets:
+// a whole cluster behind one address that pulls as one user is not held up.
+func DefaultLimits() Limits {
+	return Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,
+		Scopes: 1000, MinRate: 1 << 10, Connections: 10_000, ConnectionsPerAddress: 4096, UploadsPerUser: 256}
+}
+
+// progressNeeded is how many bytes must move in a progressWindow.
+func (l *Limits) progressNeeded() int { return l.MinRate * int(progressWindow/time.Second) }
+
+// Load is what is in flight at this moment. It outlives reloads; the caps that it
+// is held against are those of the Gateway that asks.
+type Load struct {
+	mu        sync.Mutex
+	all       int
+	addresses map[netip.Addr]int
+	people    map[holder]int
+}
+
+// holder is one person with one kind of request.
+type holder struct {
+	kind                string // uploads_per_user or requests_per_user
+	directory, username string
+	network             netip.Addr // of the anonymous caller
+}
+
+// NewLoad returns an empty one.
+func NewLoad() *Load {
+	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}}
+}
+
+// connect counts a connection, or names the limit that it is over. The zero
+// address is under no limit of its own.
+func (l *Load) connect(from netip.Addr, limits *Limits) (over string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case limits.Connections > 0 && l.all >= limits.Connections:
+		return "connections"
+	case limits.ConnectionsPerAddress > 0 && from.IsValid() && l.addresses[from] >= limits.ConnectionsPerAddress:
+		return "connections_per_address"
+	}
+	l.all++
+	if from.IsValid() {
+		l.addresses[from]++
+	}
+	return ""
+}
+
+func (l *Load) disconnect(from netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if !from.IsValid() {
+		return
+	}
+	if l.addresses[from]--; l.addresses[from] == 0 {
+		delete(l.addresses, from)
+	}
+}
+
+func (l *Load) enter(h holder, limit int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.people[h] >= limit {
+		return false
+	}
+	l.people[h]++
+	return true
+}
+
+func (l *Load) leave(h holder) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.people[h]--; l.people[h] == 0 {
+		delete(l.people, h)
+	}
+}
+
+// hold counts the request against its person's caps until release.
+func (g *Gateway) hold(x *exchange) error {
+	writes := x.route.need().action == authz.Push
+	for _, c := range [...]struct {
+		kind  string
+		limit int
+		held  *bool
+	}{{"requests_per_user", g.limits.RequestsPerUser, &x.holdsRequest}, {"uploads_per_user", g.limits.UploadsPerUser, &x.holdsUpload}} {
+		if c.limit <= 0 || c.held == &x.holdsUpload && !writes {
+			continue
+		}
+		if !g.load.enter(x.holder(c.kind), c.limit) {
+			return &authn.ThrottledError{RetryAfter: time.Second, Limit: c.kind}
+		}
+		*c.held = true
+	}
+	return nil
+}
+
+// release ends what hold began.
+func (g *Gateway) release(x *exchange) {
+	if x.holdsRequest {
+		g.load.leave(x.holder("requests_per_user"))
+	}
+	if x.holdsUpload {
+		g.load.leave(x.holder("uploads_per_user"))
+	}
+}
+
+func (x *exchange) holder(kind string) holder {
+	id := &x.caller.identity
+	h := holder{kind: kind, directory: id.Directory, username: id.Username}
+	if id.Anonymous() {
+		h.network = networkOf(x.peer.client)
+	}
+	return h
+}
+
+// networkOf is what one client can be told apart by: an IPv4 address, or an IPv6 /64.
+func networkOf(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, _ := a.Prefix(64) // fails for no bits that an IPv6 address lacks
+	return p.Addr()
+}
