@@ -153,7 +153,8 @@ func stream(w http.ResponseWriter, body io.Reader, buffer []byte, needed int, st
 			}
 		}
 		if rerr == io.EOF {
-			return control.SetWriteDeadline(time.Now().Add(progressWindow)) // what is still in the server's buffer
+			_ = control.SetWriteDeadline(time.Now().Add(progressWindow)) // for what is still in the server's buffer
+			return nil
 		}
 		if rerr != nil {
 			return rerr

@@ -1,0 +1,639 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/metrics"
+	"gatehouse/tokens"
+)
+
+// port is an end of a pipe with the address of a client.
+type port struct {
+	net.Conn
+	from string
+}
+
+func (p port) RemoteAddr() net.Addr { return addr(p.from) }
+
+type addr string
+
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }
+
+// pipes is a listener without a network, so that time is the bubble's own.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func newPipes() *pipes { return &pipes{make(chan net.Conn), make(chan struct{})} }
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipes) Close() error   { close(l.closed); return nil }
+func (l *pipes) Addr() net.Addr { return addr("192.0.2.1:5000") }
+
+func (l *pipes) dial(from string) net.Conn {
+	client, server := net.Pipe()
+	l.conns <- port{server, from}
+	return client
+}
+
+// bubble is a gateway behind its server, without a network: one for a synctest.
+type bubble struct {
+	*testing.T
+	gateway *Gateway
+	metrics *metrics.Metrics
+	keyring *tokens.Keyring
+	public  *pipes
+	plain   func(from string) net.Conn
+	secure  func(from string) net.Conn // TCP alone; the client begins TLS
+	roots   *x509.CertPool
+	answer  http.HandlerFunc // of the upstream
+}
+
+// inBubble runs a test on a gateway with these limits in a bubble of its own.
+func inBubble(t *testing.T, change func(*Config), test func(b *bubble)) {
+	t.Helper()
+	certificate, roots := testPair(t)
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{T: t, metrics: metrics.New(metrics.BuildInfo{}), roots: roots,
+			answer: func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); fmt.Fprint(w, "{}") }}
+		b.gateway = b.newGateway(change)
+		upstream, plain, secure := newPipes(), newPipes(), newPipes()
+		b.gateway.upstream.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return upstream.dial("192.0.2.1:1"), nil
+		}
+		b.plain, b.secure = plain.dial, secure.dial
+		server := b.gateway.limits.Server(b.gateway, log.New(io.Discard, "", 0))
+		behind := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.answer(w, r) })}
+		go behind.Serve(upstream)
+		go server.Serve(&accepting{plain, b.gateway, nil})
+		go server.Serve(&accepting{secure, b.gateway, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}})
+		defer func() {
+			server.Close()
+			b.gateway.Close()
+			behind.Close()
+			time.Sleep(time.Minute) // what dripped notices
+			synctest.Wait()
+			if l := b.gateway.load; l.all != 0 || len(l.addresses) != 0 || len(l.people) != 0 {
+				t.Errorf("still in flight: %d connections, %v, %v", l.all, l.addresses, l.people)
+			}
+		}()
+		test(b)
+	})
+}
+
+// accepting is what package cmd does with a connection.
+type accepting struct {
+	*pipes
+	gateway *Gateway
+	tls     *tls.Config
+}
+
+func (l *accepting) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.pipes.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if conn := l.gateway.Accepted(raw); conn != nil && l.tls != nil {
+			return tls.Server(conn, l.tls), nil
+		} else if conn != nil {
+			return conn, nil
+		}
+	}
+}
+
+func testPair(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	return s.TLS.Certificates[0], pool
+}
+
+func (b *bubble) newGateway(change func(*Config)) *Gateway {
+	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "alice", Password: "good"}, {Username: "bob", Password: "good"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{{Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"authenticated"}}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := tokens.GenerateKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.keyring, err = tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{key}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{static}})
+	cfg := Config{Upstream: UpstreamConfig{URL: "http://upstream"}, AllowPlaintext: true, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
+		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: b.keyring, Chain: chain, Policy: policy}), Metrics: b.metrics, Limits: DefaultLimits()}
+	if change != nil {
+		change(&cfg)
+	}
+	g, err := New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
+// token is a good one for everything in the repository a.
+func (b *bubble) token(user string) string {
+	id, err := b.gateway.chain.Find(b.Context(), user)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scope, _ := authz.ParseScope([]string{"repository:a:pull,push"})
+	text, _, err := b.keyring.Issue(tokens.Token{Kind: tokens.Access, Scope: scope, PasswordStamp: id.PasswordStamp,
+		Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return text
+}
+
+// reached reads the metric of a limit.
+func (b *bubble) reached(limit string) int {
+	b.Helper()
+	w := httptest.NewRecorder()
+	b.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m := regexp.MustCompile(`gatehouse_limit_reached_total\{limit="` + limit + `"\} (\d+)`).FindStringSubmatch(w.Body.String())
+	if m == nil {
+		b.Fatalf("no metric for %s", limit)
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+// until reads from a connection to its end, and says what came and how long it took.
+func until(c io.Reader) (string, time.Duration) {
+	start := time.Now()
+	text, _ := io.ReadAll(c)
+	return string(text), time.Since(start)
+}
+
+// answered reads one answer.
+func answered(b *bubble, r *bufio.Reader) int {
+	b.Helper()
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// dripping writes the text and then a byte each interval until it cannot.
+func dripping(c net.Conn, text, drop string, interval time.Duration) {
+	_, err := io.WriteString(c, text)
+	for err == nil {
+		time.Sleep(interval)
+		_, err = io.WriteString(c, drop)
+	}
+}
+
+const client = "203.0.113.7:1234"
+
+// TestH1SlowHeaders: whatever a client stretches, its first header is in by
+// header_timeout from accept, or the connection ends.
+func TestH1SlowHeaders(t *testing.T) {
+	for name, begin := range map[string]func(b *bubble) net.Conn{
+		"silence": func(b *bubble) net.Conn { return b.plain(client) },
+		"a dripping header": func(b *bubble) net.Conn {
+			c := b.plain(client)
+			go dripping(c, "GET /v2/ HTTP/1.1\r\nX: ", "x", time.Second)
+			return c
+		},
+		"a silent handshake": func(b *bubble) net.Conn { return b.secure(client) },
+		"a dripping handshake": func(b *bubble) net.Conn {
+			c := b.secure(client)
+			go dripping(c, "\x16\x03\x01\x02\x00", "\x01", time.Second)
+			return c
+		},
+		"a late handshake, a dripping header": func(b *bubble) net.Conn {
+			raw := b.secure(client)
+			time.Sleep(9 * time.Second)
+			c := tls.Client(raw, &tls.Config{RootCAs: b.roots, ServerName: "example.com"})
+			if err := c.Handshake(); err != nil {
+				b.Error(err)
+			}
+			go dripping(c, "GET /v2/ HTTP/1.1\r\nX: ", "x", time.Second/2)
+			return c
+		},
+		"HTTP/2 without a request": func(b *bubble) net.Conn {
+			c := tls.Client(b.secure(client), &tls.Config{RootCAs: b.roots, ServerName: "example.com", NextProtos: []string{"h2"}})
+			if err := c.Handshake(); err != nil {
+				b.Error(err)
+			}
+			go dripping(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x08\x06\x00\x00\x00\x00\x00pingpong", time.Second)
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				start := time.Now()
+				c := begin(b)
+				until(c)
+				if took := time.Since(start); took < 9*time.Second || took > 12*time.Second {
+					t.Errorf("ended after %s", took)
+				}
+				c.Close()
+				synctest.Wait()
+				if n := b.reached("header_timeout"); n != 1 {
+					t.Errorf("counted %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// TestH1Patience: a client that is slow but honest is not hurt: a late header, a
+// body that takes an hour, a pause between requests.
+func TestH1Patience(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		c := tls.Client(b.secure(client), &tls.Config{RootCAs: b.roots, ServerName: "example.com"})
+		time.Sleep(8 * time.Second)
+		r := bufio.NewReader(c)
+		const size = 3600 * 2048
+		fmt.Fprintf(c, "PATCH /v2/a/blobs/uploads/u HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", b.token("alice"), size)
+		for range 3600 {
+			time.Sleep(time.Second)
+			if _, err := c.Write(make([]byte, 2048)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := answered(b, r); s != 200 {
+			t.Errorf("an upload of an hour: %d", s)
+		}
+		time.Sleep(2 * time.Minute)
+		fmt.Fprint(c, "GET /v2/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+		if s := answered(b, r); s != 401 {
+			t.Errorf("the next request: %d", s)
+		}
+		c.Close()
+		if n := b.reached("header_timeout") + b.reached("min_rate"); n != 0 {
+			t.Errorf("%d limits were reached", n)
+		}
+	})
+}
+
+// TestH2SlowBodies: a body that does not move is cut after a minute, one that
+// nobody wants at once, and an answer that nobody takes as well.
+func TestH2SlowBodies(t *testing.T) {
+	const form = "POST /auth HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9999\r\n\r\n"
+	for _, c := range []struct {
+		name     string
+		head     func(b *bubble) string
+		interval time.Duration
+		status   string
+		from, to time.Duration
+		counted  int
+	}{
+		{"a realm form", func(*bubble) string { return form }, time.Second, "408", 60 * time.Second, 2 * time.Minute, 1},
+		{"an upload", func(b *bubble) string {
+			return "PATCH /v2/a/blobs/uploads/u HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + b.token("alice") + "\r\nContent-Length: 99999\r\n\r\n"
+		}, time.Second, "408", 60 * time.Second, 2 * time.Minute, 1},
+		{"a manifest", func(b *bubble) string {
+			return "PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + b.token("alice") + "\r\nContent-Length: 99999\r\n\r\n"
+		}, time.Second, "408", 60 * time.Second, 2 * time.Minute, 1},
+		{"nobody's upload", func(*bubble) string {
+			return "PATCH /v2/a/blobs/uploads/u HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n"
+		}, time.Second, "401", abandonLimit, 2 * abandonLimit, 0},
+		{"a body on GET", func(*bubble) string { return "GET /v2/ HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n" }, time.Second, "400", abandonLimit, 2 * abandonLimit, 0},
+		{"an upload that the upstream refuses early", func(b *bubble) string {
+			b.answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInsufficientStorage) }
+			return "PATCH /v2/a/blobs/uploads/u HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + b.token("alice") + "\r\nContent-Length: 999999\r\n\r\n"
+		}, time.Second, "507", 0, 2 * abandonLimit, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				conn := b.plain(client)
+				go dripping(conn, c.head(b), "x", c.interval)
+				text, took := until(conn)
+				if !strings.HasPrefix(text, "HTTP/1.1 "+c.status) || took < c.from || took > c.to {
+					t.Errorf("ended after %s: %.60q", took, text)
+				}
+				conn.Close()
+				if n := b.reached("min_rate"); n != c.counted {
+					t.Errorf("counted %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// TestH2SlowReaders: an answer that the client does not take ends its request.
+func TestH2SlowReaders(t *testing.T) {
+	for name, path := range map[string]string{"ours": "/v2/", "the upstream's": "/v2/a/blobs/sha256:" + strings.Repeat("a", 64)} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				b.answer = func(w http.ResponseWriter, _ *http.Request) { io.Copy(w, io.LimitReader(zeros{}, 1<<20)) }
+				c := b.plain(client)
+				fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n", path, b.token("alice"))
+				start := time.Now()
+				for b.gateway.load.open() > 0 { // nobody reads
+					time.Sleep(time.Second)
+				}
+				if took := time.Since(start); took < progressWindow || took > 10*progressWindow {
+					t.Errorf("ended after %s", took)
+				}
+				c.Close()
+			})
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func (l *Load) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
+// TestH3Headers and the sizes of the realm (H4): each limit at its edge.
+func TestH3Headers(t *testing.T) {
+	fields := func(n int) string { return strings.Repeat("X: y\r\n", n) }
+	scopes := func(n int) string { return strings.Repeat("scope=repository:a:pull&", n) }
+	for _, c := range []struct {
+		name, request, status, limit string
+	}{
+		{"100 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(100) + "\r\n", "401", ""},
+		{"101 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(101) + "\r\n", "431", "header_fields"},
+		{"32 KiB", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 32<<10-10) + "\r\n\r\n", "401", ""},
+		{"over 32 KiB", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n", "431", "header_bytes"},
+		{"over 32 KiB of cookies", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("Cookie: "+strings.Repeat("c", 1000)+"\r\n", 33) + "\r\n", "431", "header_bytes"},
+		{"1000 scopes", "GET /auth?" + scopes(1000) + " HTTP/1.1\r\nHost: h\r\n\r\n", "200", ""},
+		{"1001 scopes", "GET /auth?" + scopes(1001) + " HTTP/1.1\r\nHost: h\r\n\r\n", "400", "scopes"},
+		{"1001 scopes in one value", "GET /auth?scope=" + strings.Repeat("repository:a:pull+", 1001) + " HTTP/1.1\r\nHost: h\r\n\r\n", "400", "scopes"},
+		{"a query over 128 KiB", "GET /auth?x=" + strings.Repeat("x", 128<<10) + " HTTP/1.1\r\nHost: h\r\n\r\n", "413", "form_bytes"},
+		{"a form that says it is over 128 KiB", "POST /auth HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000000000\r\n\r\n", "413", "form_bytes"},
+		{"a form that is", "POST /auth HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n20001\r\n" +
+			strings.Repeat("x", 0x20001) + "\r\n0\r\n\r\n", "413", "form_bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				conn := b.plain(client)
+				go io.WriteString(conn, c.request)
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				if !strings.HasPrefix(line, "HTTP/1.1 "+c.status) {
+					t.Errorf("%q", line)
+				}
+				conn.Close()
+				synctest.Wait()
+				if c.limit != "" && b.reached(c.limit) != 1 {
+					t.Errorf("%s is counted %d times", c.limit, b.reached(c.limit))
+				}
+			})
+		})
+	}
+}
+
+// TestH8Labels: whatever clients send, the series stay the same.
+func TestH8Labels(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		series := func() int {
+			w := httptest.NewRecorder()
+			b.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+			return len(regexp.MustCompile(`(?m)^gatehouse_`).FindAllString(w.Body.String(), -1))
+		}
+		ask := func(i int) {
+			r := httptest.NewRequest("M"+strconv.Itoa(i%997), fmt.Sprintf("http://h%d/v2/r%d/manifests/t%d?q%d=1", i, i, i, i), nil)
+			r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255)
+			r.SetBasicAuth(fmt.Sprint("user", i), "x")
+			b.gateway.ServeHTTP(httptest.NewRecorder(), r)
+			r = httptest.NewRequest("GET", fmt.Sprintf("http://h/auth?scope=repository:r%d:pull&service=s%d", i, i), nil)
+			b.gateway.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		ask(0)
+		ask(1)
+		before := series()
+		for i := range 10_000 {
+			ask(i)
+		}
+		if after := series(); after != before {
+			t.Errorf("%d series, %d before", after, before)
+		}
+	})
+}
+
+// TestH10Connections: the caps on open connections, and who is exempt.
+func TestH10Connections(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		all, one int
+		from     func(i int) string
+		tries    int
+		open     int
+		limit    string
+	}{
+		{"one address", 100, 10, func(int) string { return client }, 20, 10, "connections_per_address"},
+		{"many addresses", 15, 10, func(i int) string { return fmt.Sprintf("203.0.113.%d:1", i) }, 20, 15, "connections"},
+		{"an IPv6 /64", 100, 10, func(i int) string { return fmt.Sprintf("[2001:db8::%x]:1", i+1) }, 20, 10, "connections_per_address"},
+		{"many /64s", 100, 10, func(i int) string { return fmt.Sprintf("[2001:db8:0:%x::1]:1", i+1) }, 20, 20, ""},
+		{"IPv4 in IPv6", 100, 10, func(i int) string { return []string{client, "[::ffff:203.0.113.7]:1"}[i%2] }, 20, 10, "connections_per_address"},
+		{"a trusted proxy", 100, 10, func(int) string { return "10.0.0.1:1" }, 20, 20, ""},
+		{"a trusted proxy, over all", 15, 10, func(int) string { return "10.0.0.1:1" }, 20, 15, "connections"},
+		{"off", 0, 0, func(int) string { return client }, 50, 50, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(cfg *Config) {
+				cfg.TrustedProxies = []string{"10.0.0.0/8"}
+				cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress = c.all, c.one
+			}, func(b *bubble) {
+				var conns []net.Conn
+				for i := range c.tries {
+					conns = append(conns, b.plain(c.from(i)))
+				}
+				synctest.Wait()
+				if n := b.gateway.load.open(); n != c.open {
+					t.Errorf("%d are open", n)
+				}
+				if c.limit != "" && b.reached(c.limit) != c.tries-c.open {
+					t.Errorf("counted %d times", b.reached(c.limit))
+				}
+				for _, conn := range conns {
+					conn.Close()
+				}
+				synctest.Wait()
+				next := b.plain(c.from(0))
+				fmt.Fprint(next, "GET /v2/ HTTP/1.1\r\nHost: h\r\n\r\n")
+				if s := answered(b, bufio.NewReader(next)); s != 401 {
+					t.Errorf("afterwards: %d", s)
+				}
+				next.Close()
+			})
+		})
+	}
+}
+
+// TestH13InFlight: what one person may have in flight, and that others, and pulls,
+// are not held up by it.
+func TestH13InFlight(t *testing.T) {
+	inBubble(t, func(cfg *Config) { cfg.Limits.UploadsPerUser = 3; cfg.Limits.RequestsPerUser = 5 }, func(b *bubble) {
+		hold := make(chan struct{})
+		b.answer = func(w http.ResponseWriter, r *http.Request) { <-hold; fmt.Fprint(w, "{}") }
+		alice, bob := b.token("alice"), b.token("bob")
+		results := make(chan int, 100)
+		send := func(method, path, token string) {
+			r := httptest.NewRequest(method, "http://h"+path, nil)
+			r.RemoteAddr = client
+			r.Header.Set("Authorization", "Bearer "+token)
+			go func() {
+				w := httptest.NewRecorder()
+				b.gateway.ServeHTTP(w, r)
+				if w.Code == 429 && (w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "TOOMANYREQUESTS")) {
+					t.Errorf("%v %s", w.Header(), w.Body)
+				}
+				results <- w.Code
+			}()
+			synctest.Wait()
+		}
+		want := func(what string, statuses ...int) {
+			t.Helper()
+			synctest.Wait()
+			for _, s := range statuses {
+				select {
+				case got := <-results:
+					if got != s {
+						t.Errorf("%s: %d, want %d", what, got, s)
+					}
+				default:
+					t.Errorf("%s: no answer, want %d", what, s)
+				}
+			}
+		}
+		for range 3 {
+			send("POST", "/v2/a/blobs/uploads/", alice)
+		}
+		send("POST", "/v2/a/blobs/uploads/", alice)
+		want("a fourth upload", 429)
+		send("POST", "/v2/a/blobs/uploads/", bob)
+		send("GET", "/v2/a/manifests/v1", alice)
+		send("GET", "/v2/a/manifests/v1", alice)
+		want("pulls beside uploads")
+		send("GET", "/v2/a/manifests/v1", alice)
+		want("a sixth request", 429)
+		send("GET", "/v2/", alice)
+		want("the base", 200)
+		close(hold)
+		want("all that was held", 200, 200, 200, 200, 200, 200)
+		send("POST", "/v2/a/blobs/uploads/", alice)
+		want("afterwards", 200)
+		if u, r := b.reached("uploads_per_user"), b.reached("requests_per_user"); u != 1 || r != 1 {
+			t.Errorf("counted %d and %d times", u, r)
+		}
+	})
+}
+
+// TestH13Cluster: by default a thousand nodes may pull with one secret.
+func TestH13Cluster(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		hold := make(chan struct{})
+		b.answer = func(w http.ResponseWriter, r *http.Request) { <-hold; fmt.Fprint(w, "{}") }
+		results := make(chan int, 1000)
+		for i := range 1000 {
+			go func() {
+				login := httptest.NewRequest("GET", "http://h/auth?"+url.Values{"scope": {"repository:a:pull"}}.Encode(), nil)
+				login.RemoteAddr = client
+				login.SetBasicAuth("alice", "good")
+				w := httptest.NewRecorder()
+				if b.gateway.ServeHTTP(w, login); w.Code != 200 {
+					t.Errorf("login %d: %d", i, w.Code)
+				}
+				pull := httptest.NewRequest("HEAD", "http://h/v2/a/manifests/v1", nil)
+				pull.RemoteAddr = client
+				pull.Header.Set("Authorization", "Bearer "+regexp.MustCompile(`"token":"([^"]+)"`).FindStringSubmatch(w.Body.String())[1])
+				w = httptest.NewRecorder()
+				b.gateway.ServeHTTP(w, pull)
+				results <- w.Code
+			}()
+		}
+		synctest.Wait()
+		close(hold)
+		for range 1000 {
+			if s := <-results; s != 200 {
+				t.Fatalf("a pull: %d", s)
+			}
+		}
+	})
+}
+
+// TestH11Streams: more requests at once on one connection than it may have.
+func TestH11Streams(t *testing.T) {
+	inBubble(t, func(cfg *Config) { cfg.Limits.HTTP2Streams = 5 }, func(b *bubble) {
+		hold, running := make(chan struct{}), make(chan struct{}, 100)
+		b.answer = func(w http.ResponseWriter, r *http.Request) { running <- struct{}{}; <-hold; fmt.Fprint(w, "{}") }
+		dials := 0
+		transport := &http.Transport{Protocols: &http.Protocols{}, DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			dials++
+			c := tls.Client(b.secure(client), &tls.Config{RootCAs: b.roots, ServerName: "example.com", NextProtos: []string{"h2"}})
+			return c, c.HandshakeContext(ctx)
+		}, HTTP2: &http.HTTP2Config{StrictMaxConcurrentRequests: true}}
+		transport.Protocols.SetHTTP2(true)
+		defer transport.CloseIdleConnections()
+		token := b.token("alice")
+		results := make(chan int, 100)
+		for range 20 {
+			go func() {
+				r, _ := http.NewRequest("GET", "https://example.com/v2/a/manifests/v1", nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					t.Error(err)
+					results <- 0
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				results <- resp.StatusCode
+			}()
+		}
+		synctest.Wait()
+		if n := len(running); n > 5*dials {
+			t.Errorf("%d run at once on %d connections", n, dials)
+		}
+		close(hold)
+		for range 20 {
+			if s := <-results; s != 200 {
+				t.Errorf("status %d", s)
+			}
+		}
+		if b.reached("http2_streams") == 0 {
+			t.Error("the metric does not count")
+		}
+	})
+}
