@@ -47,6 +47,7 @@ type Metrics struct {
 	upstreamDuration prometheus.Histogram
 
 	limitsReached *prometheus.CounterVec
+	auditRecords  *prometheus.CounterVec
 
 	configReloads       *prometheus.CounterVec
 	certificateNotAfter prometheus.Gauge
@@ -85,6 +86,10 @@ func New(build BuildInfo) *Metrics {
 	for _, limit := range Limits {
 		m.limitsReached.WithLabelValues(limit)
 	}
+	m.auditRecords = counter("audit_records_total", "Records of the audit stream.", "result")
+	for _, result := range []string{"written", "left_out", "failed"} {
+		m.auditRecords.WithLabelValues(result)
+	}
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.certificateNotAfter = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_tls_certificate_not_after_seconds", Help: "End of the serving certificate, in seconds since 1970."})
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
@@ -94,7 +99,7 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration,
-		m.limitsReached, m.configReloads, m.certificateNotAfter, info,
+		m.limitsReached, m.auditRecords, m.configReloads, m.certificateNotAfter, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -196,6 +201,14 @@ var Limits = []string{"header_timeout", "header_fields", "header_bytes", "http2_
 func (m *Metrics) LimitReached(limit string) {
 	if m != nil {
 		m.limitsReached.WithLabelValues(limit).Inc()
+	}
+}
+
+// AuditRecord counts a record of the audit stream; result is written, left_out (in
+// a flood) or failed (it could not be written).
+func (m *Metrics) AuditRecord(result string) {
+	if m != nil {
+		m.auditRecords.WithLabelValues(result).Inc()
 	}
 }
 

@@ -21,6 +21,7 @@ type event struct {
 	rule           string
 	bytesIn        int64
 	upstreamStatus int
+	login          bool   // a password was presented under /v2/
 	grant          string // realm only: basic, password, refresh, anonymous
 	note           string // what the operator should know of a good answer
 	err            *apiError
@@ -34,6 +35,7 @@ func (g *Gateway) emit(x *exchange) {
 		status = statusClientGone
 	}
 	g.metrics.RequestDone(x.route.kind.label(), x.r.Method, status, took)
+	g.auditRequest(context.WithoutCancel(x.r.Context()), x, status)
 	if g.access == nil {
 		return
 	}

@@ -51,6 +51,7 @@ type Config struct {
 
 	Metrics *metrics.Metrics
 	Access  *slog.Logger // one record a request; nil: none
+	Audit   *slog.Logger // see audit.go; nil: none
 	Logger  *slog.Logger // all else; nil discards
 }
 
@@ -86,6 +87,7 @@ type Gateway struct {
 	policy      *authz.Policy
 	metrics     *metrics.Metrics
 	access      *slog.Logger
+	audit       *slog.Logger
 	logger      *slog.Logger
 
 	catalogLimit time.Duration // of a listing over all the upstream's pages
@@ -101,7 +103,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
 		limits: cfg.Limits, load: cfg.Load, keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
-		metrics: cfg.Metrics, access: cfg.Access, logger: cfg.Logger, catalogLimit: catalogLimit}
+		metrics: cfg.Metrics, access: cfg.Access, audit: cfg.Audit, logger: cfg.Logger, catalogLimit: catalogLimit}
 	if g.limits == (Limits{}) {
 		g.limits = DefaultLimits()
 	}
@@ -328,6 +330,7 @@ func (g *Gateway) identifyBasic(x *exchange) error {
 	if attempt == nil {
 		return errNoToken
 	}
+	x.event.login = true
 	id, err := g.chain.Authenticate(x.r.Context(), *attempt)
 	x.event.identity = id
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"sync"
 	"time"
@@ -15,13 +16,33 @@ const (
 	readyFor   = time.Second     // a probe's answer serves all who ask
 )
 
-// adminHandler answers health and metrics, and nothing else.
+// adminHandler answers health and metrics, and profiles where the config of the
+// moment wants them. Nothing of it is ever on the public listener.
 func (s *server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.parts.metrics.Handler())
+	mux.HandleFunc("GET /debug/pprof/", s.profiled(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/cmdline", s.profiled(pprof.Cmdline))
+	mux.HandleFunc("GET /debug/pprof/profile", s.profiled(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/symbol", s.profiled(pprof.Symbol))
+	mux.HandleFunc("GET /debug/pprof/trace", s.profiled(pprof.Trace))
 	return mux
+}
+
+// profiled is 404 unless admin.pprof is true.
+func (s *server) profiled(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		sn := s.acquire()
+		on := sn.cfg.Admin.Pprof
+		sn.release()
+		if !on {
+			http.NotFound(w, r)
+			return
+		}
+		h(w, r)
+	}
 }
 
 func say(w http.ResponseWriter, status int, text string) {

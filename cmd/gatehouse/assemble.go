@@ -28,6 +28,7 @@ type parts struct {
 	load     *proxy.Load // what is in flight
 	key      *tokens.Key // made at start where the config names none
 	access   *slog.Logger
+	audit    *slog.Logger
 	logger   *slog.Logger
 }
 
@@ -369,7 +370,7 @@ func (l *loaded) gatewayConfig(p *parts) proxy.Config {
 	c, u := &l.cfg.Listen, &l.cfg.Upstream
 	cfg := proxy.Config{PublicURLs: c.PublicURLs, TrustedProxies: c.TrustedProxies, AllowPlaintext: c.AllowPlaintext, Basic: c.Basic,
 		TLS: c.TLS != nil, Service: l.cfg.Tokens.Service, UploadGrace: l.cfg.Tokens.UploadGrace,
-		Limits: l.cfg.Limits.edge(), Load: p.load, Metrics: p.metrics, Access: p.access, Logger: p.logger,
+		Limits: l.cfg.Limits.edge(), Load: p.load, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger,
 		Upstream: proxy.UpstreamConfig{URL: u.URL, Username: u.Username, Timeout: u.Timeout, BlobMount: u.BlobMount, RedirectHosts: u.RedirectHosts}}
 	if u.PasswordFile != "" {
 		cfg.Upstream.Password = authn.Secret(l.secret("upstream.password_file", u.PasswordFile))

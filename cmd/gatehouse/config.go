@@ -16,6 +16,8 @@ type config struct {
 	Throttle    throttleConfig    `yaml:"throttle"`
 	Limits      limitsConfig      `yaml:"limits"`
 	Shutdown    shutdownConfig    `yaml:"shutdown"`
+	Log         logConfig         `yaml:"log"`
+	Audit       auditConfig       `yaml:"audit"`
 	Directories []directoryConfig `yaml:"directories"`
 	Policy      []ruleConfig      `yaml:"policy"`
 }
@@ -40,6 +42,7 @@ type tlsVersion string
 
 type adminConfig struct {
 	Address string `yaml:"address"`
+	Pprof   bool   `yaml:"pprof"`
 }
 
 type upstreamConfig struct {
@@ -98,6 +101,15 @@ type limitsConfig struct {
 type shutdownConfig struct {
 	Delay   time.Duration `yaml:"delay"`
 	Timeout time.Duration `yaml:"timeout"`
+}
+
+type logConfig struct {
+	Level string `yaml:"level"` // of stderr; request records are always written
+}
+
+type auditConfig struct {
+	File      string `yaml:"file"`       // "-": stdout; empty: off
+	PerSecond int    `yaml:"per_second"` // of each kind that strangers can cause
 }
 
 type directoryConfig struct {
@@ -172,6 +184,8 @@ func (c *config) defaults() {
 	c.Tokens = tokensConfig{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour}
 	c.Throttle = throttleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50}
 	c.Shutdown.Timeout = 5 * time.Minute
+	c.Log.Level = "info"
+	c.Audit.PerSecond = 100
 	l := proxy.DefaultLimits()
 	c.Limits = limitsConfig{HeaderTimeout: l.HeaderTimeout, HeaderFields: l.HeaderFields, HeaderBytes: l.HeaderBytes,
 		HTTP2Streams: l.HTTP2Streams, FormBytes: l.FormBytes, Scopes: l.Scopes, MinRate: l.MinRate, Connections: l.Connections,

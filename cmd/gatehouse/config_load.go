@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -153,6 +154,7 @@ func (l *loaded) check() {
 	l.checkTokens(&c.Tokens)
 	l.checkThrottle(&c.Throttle)
 	l.checkLimits(&c.Limits)
+	l.checkStreams(c)
 	l.checkDirectories()
 }
 
@@ -288,6 +290,36 @@ func (l *loaded) checkThrottle(t *throttleConfig) {
 	if t.Failures+t.UsersPerSource > 0 {
 		l.positive("throttle.window", t.Window)
 	}
+}
+
+// checkStreams checks the log, the audit and what the admin listener shows. It
+// creates no file: serve does.
+func (l *loaded) checkStreams(c *config) {
+	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); (err != nil || strings.ContainsAny(c.Log.Level, "+-")) && !l.faulty("log.level") {
+		l.fault("log.level", "must be debug, info, warn or error, not %q", clip(c.Log.Level))
+	}
+	if (c.Audit.PerSecond < 1 || c.Audit.PerSecond > 1_000_000) && !l.faulty("audit.per_second") {
+		l.fault("audit.per_second", "must be from 1 to 1000000, not %d", c.Audit.PerSecond)
+	}
+	if name := c.Audit.File; name != "" && name != "-" {
+		if err := auditable(l.path(name)); err != nil {
+			l.content("audit.file", "%s cannot be used: %v", name, err)
+		} else if !isDir(filepath.Dir(l.path(name))) {
+			l.content("audit.file", "%s cannot be used: its folder does not exist", name)
+		}
+	}
+	host, _, _ := net.SplitHostPort(c.Admin.Address)
+	if addr, err := netip.ParseAddr(host); c.Admin.Pprof && host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		l.warn("admin.pprof", "admin.address is not on loopback: whoever reaches it can read the process' memory")
+	}
+}
+
+// auditFile is the audit stream's name, with its path.
+func (l *loaded) auditFile() string {
+	if name := l.cfg.Audit.File; name == "" || name == "-" {
+		return name
+	}
+	return l.path(l.cfg.Audit.File)
 }
 
 // checkLimits keeps limits in a range in which the gateway works. Caps may be 0: off.

@@ -33,6 +33,8 @@ func TestDefaults(t *testing.T) {
 		Limits: limitsConfig{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,
 			Scopes: 1000, MinRate: 1024, Connections: 10_000, ConnectionsPerAddress: 4096, LoginsPerUser: 16, UploadsPerUser: 256, PasswordsWaiting: 256},
 		Shutdown: shutdownConfig{Timeout: 5 * time.Minute},
+		Log:      logConfig{Level: "info"},
+		Audit:    auditConfig{PerSecond: 100},
 		Directories: []directoryConfig{{Name: "a", LDAP: &ldapConfig{Timeout: 5 * time.Second, Users: ldapUsersConfig{Base: "x"},
 			Cache: cacheConfig{FreshFor: time.Minute, StaleFor: 10 * time.Minute, NegativeFor: 15 * time.Second,
 				PasswordFor: 30 * time.Second, WrongPasswordFor: time.Minute}}}},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -103,9 +102,9 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// signal NAME TERM|INT|HUP.
+// signal NAME TERM|INT|HUP|USR1.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
-	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}
 	ts.Check(running.get(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 
@@ -295,9 +294,7 @@ func TestBroken(t *testing.T) {
 			if got.String() == "" || got.String() != want[l.file] {
 				t.Errorf("got\n%swant\n%s", got.String(), want[l.file])
 			}
-			var log bytes.Buffer
-			logger := slog.New(slog.NewJSONHandler(&log, nil))
-			if err := serve(context.Background(), file, logger, logger, nil); err == nil {
+			if err := serve(context.Background(), file, quiet(), nil); err == nil {
 				t.Error("serve started")
 			}
 		})

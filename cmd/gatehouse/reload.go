@@ -7,10 +7,12 @@ func (s *server) reload() {
 		l.refuseMoves(&old.cfg)
 	}
 	next := assemble(l, s.parts, old)
+	stream := s.openAudit(l)
 	s.logFindings(l)
 	if n := len(l.faults()); n > 0 {
 		next.release()
 		s.parts.metrics.ConfigReload("failed")
+		s.parts.audit.Info("reload", "result", "refused", "file", l.file, "faults", n)
 		s.log.Error("reload refused; the old config stays", "file", l.file, "faults", n)
 		return
 	}
@@ -19,12 +21,12 @@ func (s *server) reload() {
 			d.cache.Expire()
 		}
 	}
-	s.parts.throttle.Configure(throttleOptions(l))
-	s.parts.hasher.Configure(l.cfg.Limits.PasswordsWaiting)
+	s.take(l, stream)
 	s.current.Store(next)
 	old.release()
 	s.ready.forget()
 	s.parts.metrics.ConfigReload("ok")
+	s.parts.audit.Info("reload", "result", "ok", "file", l.file)
 	s.log.Info("config reloaded", "file", l.file, "custom", l.custom)
 }
 

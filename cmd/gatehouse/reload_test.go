@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"gatehouse/authn"
-	"gatehouse/metrics"
 	"gatehouse/tokens"
 )
 
@@ -28,12 +28,17 @@ func newTestServer(t *testing.T, text string) (*server, func(string)) {
 		}
 	}
 	write(text)
-	quiet := slog.New(slog.DiscardHandler)
-	s := &server{path: path, log: quiet, parts: &parts{metrics: metrics.New(metrics.BuildInfo{}), logger: quiet}}
+	s := newServer(path, quiet())
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
 	return s, write
+}
+
+// quiet are streams that nobody reads.
+func quiet() streams {
+	log := slog.New(slog.DiscardHandler)
+	return streams{stdout: io.Discard, log: log, level: new(slog.LevelVar)}
 }
 
 const minimal = "upstream: {url: \"http://127.0.0.1:1\"}\n"

@@ -36,7 +36,8 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: "Runs the gateway. TERM and INT drain it, a second INT ends it at once, HUP loads the config anew.\n" +
+		Long: "Runs the gateway. TERM and INT drain it, a second INT ends it at once, HUP loads the config anew,\n" +
+			"USR1 opens the audit file anew.\n" +
 			"Request records go to stdout, all else to stderr.",
 		Example: "  gatehouse serve -c /etc/gatehouse/gatehouse.yaml",
 		Args:    cobra.NoArgs,
@@ -44,12 +45,12 @@ func serveCommand() *cobra.Command {
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		signals := make(chan os.Signal, 8)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 		defer signal.Stop(signals)
 		signal.Ignore(syscall.SIGPIPE) // who reads our logs may go away; we stay
-		logger := newLogger(cmd.ErrOrStderr())
-		if err := serve(cmd.Context(), configPath(*path), newLogger(cmd.OutOrStdout()), logger, signals); err != nil {
-			logger.Error("ended", "error", err.Error())
+		out := newStreams(cmd.OutOrStdout(), cmd.ErrOrStderr())
+		if err := serve(cmd.Context(), configPath(*path), out, signals); err != nil {
+			out.log.Error("ended", "error", err.Error())
 			return &exitError{status: exitFault}
 		}
 		return nil
@@ -57,12 +58,45 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
+// streams are where a running gateway writes.
+type streams struct {
+	stdout io.Writer
+	access *slog.Logger // request records, to stdout
+	log    *slog.Logger // all else, to stderr
+	level  *slog.LevelVar
+}
+
+func newStreams(stdout, stderr io.Writer) streams {
+	level := new(slog.LevelVar)
+	return streams{stdout: stdout, access: newLogger(stdout, slog.LevelInfo), log: newLogger(stderr, level), level: level}
+}
+
 // newLogger writes text to a terminal and JSON to all else.
-func newLogger(w io.Writer) *slog.Logger {
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: clipAttr}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, nil))
+		return slog.New(slog.NewTextHandler(w, options))
 	}
-	return slog.New(slog.NewJSONHandler(w, nil))
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// clipAttr keeps any one value short, whoever's text it is: an error may quote
+// what a server or a client sent.
+func clipAttr(_ []string, a slog.Attr) slog.Attr {
+	const most = 2048
+	text := ""
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		text = v.String()
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			text = err.Error()
+		}
+	}
+	if len(text) > most {
+		return slog.String(a.Key, strings.ToValidUTF8(text[:most], "")+"…")
+	}
+	return a
 }
 
 // server is the running gateway.
@@ -70,6 +104,8 @@ type server struct {
 	path     string
 	parts    *parts
 	log      *slog.Logger
+	level    *slog.LevelVar
+	audit    *audit
 	current  atomic.Pointer[snapshot]
 	draining atomic.Bool
 	public   *http.Server
@@ -77,8 +113,8 @@ type server struct {
 }
 
 // serve runs until it is drained (nil) or could not start or had to cut (an error).
-func serve(ctx context.Context, path string, access, logger *slog.Logger, signals <-chan os.Signal) error {
-	s := &server{path: path, log: logger, parts: &parts{metrics: metrics.New(buildInfo()), access: access, logger: logger}}
+func serve(ctx context.Context, path string, out streams, signals <-chan os.Signal) error {
+	s := newServer(path, out)
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -98,21 +134,51 @@ func serve(ctx context.Context, path string, access, logger *slog.Logger, signal
 	return s.run(ctx, public, admin, signals)
 }
 
+func newServer(path string, out streams) *server {
+	m := metrics.New(buildInfo())
+	a := &audit{stdout: out.stdout, log: out.log, metrics: m}
+	return &server{path: path, log: out.log, level: out.level, audit: a,
+		parts: &parts{metrics: m, access: out.access, audit: a.logger(), logger: out.log, load: proxy.NewLoad()}}
+}
+
 // start reads the config for the first time.
 func (s *server) start() error {
 	l := loadConfig(s.path)
 	s.parts.throttle = authn.NewThrottle(throttleOptions(l))
 	s.parts.hasher = authn.NewHasher(l.cfg.Limits.PasswordsWaiting)
-	s.parts.load = proxy.NewLoad()
 	first := assemble(l, s.parts, nil)
+	stream := s.openAudit(l)
 	s.logFindings(l)
 	if n := len(l.faults()); n > 0 {
 		first.release()
 		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.file, n)
 	}
+	s.take(l, stream)
 	s.current.Store(first)
+	s.parts.audit.Info("start", "file", l.file, "version", buildInfo().Version)
 	s.log.Info("config loaded", "file", l.file, "custom", l.custom)
 	return nil
+}
+
+// openAudit opens the audit stream of a config that is good otherwise: that it
+// cannot be opened is a fault of the config.
+func (s *server) openAudit(l *loaded) io.WriteCloser {
+	if len(l.faults()) > 0 {
+		return nil
+	}
+	out, err := s.audit.open(l.auditFile())
+	if err != nil {
+		l.content("audit.file", "%s cannot be opened: %v", l.cfg.Audit.File, err)
+	}
+	return out
+}
+
+// take makes a config count for what outlives reloads.
+func (s *server) take(l *loaded, stream io.WriteCloser) {
+	s.audit.use(l.auditFile(), stream, l.cfg.Audit.PerSecond)
+	_ = s.level.UnmarshalText([]byte(l.cfg.Log.Level)) // it was checked
+	s.parts.throttle.Configure(throttleOptions(l))
+	s.parts.hasher.Configure(l.cfg.Limits.PasswordsWaiting)
 }
 
 func throttleOptions(l *loaded) authn.ThrottleConfig {
@@ -163,13 +229,14 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 	errorLog := s.errorLog()
 	s.public = s.current.Load().cfg.Limits.edge().Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
-		WriteTimeout: 30 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
+		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(s.public.Serve(&switchListener{public, s})) })
 	if admin != nil {
 		group.Go(func() error { return ended(adminServer.Serve(admin)) })
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
+	group.Go(func() error { return s.audit.run(ctx, s.parts.audit) })
 	group.Go(func() error {
 		err := s.control(ctx, signals)
 		adminServer.Close() // it answers to the end
@@ -177,7 +244,10 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 		cancel()
 		return err
 	})
-	return group.Wait()
+	err := group.Wait()
+	s.parts.audit.Info("stop")
+	s.audit.use("", nil, 0)
+	return err
 }
 
 func ended(err error) error {
@@ -267,10 +337,14 @@ func (s *server) control(ctx context.Context, signals <-chan os.Signal) error {
 		case <-ctx.Done():
 			return nil
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
+			switch sig {
+			case syscall.SIGHUP:
+				s.reload()
+			case syscall.SIGUSR1:
+				s.audit.reopen()
+			default:
 				return s.drain(sig, signals)
 			}
-			s.reload()
 		}
 	}
 }

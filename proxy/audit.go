@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/tokens"
+)
+
+// The audit stream tells who came in, who was turned away, and what was changed:
+// the events login, token, throttle, denied, push and delete, each with the
+// fields that apply. What a stranger typed as his name is not in it, as people
+// type passwords there.
+
+// auditRequest writes the request's audit record, if it is one of those.
+func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
+	if g.audit == nil || !g.audit.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	event, result := x.auditEvent(status)
+	if event == "" {
+		return
+	}
+	e := &x.event
+	attrs := make([]slog.Attr, 0, 20)
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, clip(value)))
+		}
+	}
+	text("result", result)
+	text("request_id", e.requestID)
+	text("client_ip", x.peer.client.String())
+	text("user", e.identity.Username)
+	text("directory", e.identity.Directory)
+	text("grant", e.grant)
+	text("token_id", e.tokenID)
+	text("refresh_token_id", e.refreshID)
+	text("actions", x.route.actions())
+	text("repository", x.route.repository)
+	if x.route.kind != routeSession {
+		text("reference", x.route.reference)
+	}
+	if event == "push" {
+		text("digest", x.w.Header().Get("Docker-Content-Digest"))
+	}
+	text("rule", e.rule)
+	if e.err != nil {
+		text("limit", e.err.limit)
+		text("reason", e.err.Error())
+	}
+	attrs = append(attrs, slog.Int("status", status))
+	g.audit.LogAttrs(ctx, slog.LevelInfo, event, attrs...)
+}
+
+// auditEvent says what of a request belongs into the audit stream: nothing for
+// the many that read, or fail on their way.
+func (x *exchange) auditEvent(status int) (event, result string) {
+	e := &x.event
+	login := e.login || e.grant != "" && e.grant != "anonymous"
+	done := status >= 200 && status < 300
+	switch {
+	case e.err != nil && e.err.limit != "" && status == http.StatusTooManyRequests:
+		return "throttle", "refused"
+	case login && errors.Is(e.cause(), authn.ErrUnavailable):
+		return "login", "unavailable"
+	case login && status == http.StatusUnauthorized && e.decision == "":
+		return "login", "refused"
+	case errors.Is(e.cause(), tokens.ErrInvalidToken) && !errors.Is(e.cause(), tokens.ErrExpired):
+		return "token", "refused"
+	case e.decision == "denied":
+		return "denied", "refused"
+	case done && x.route.kind != routeRealm && x.route.need().action == authz.Delete:
+		return "delete", "ok"
+	case x.stored(status):
+		return "push", "ok"
+	case login && done:
+		return "login", "ok"
+	}
+	return "", ""
+}
+
+// cause is the error that ended the request; nil: none.
+func (e *event) cause() error {
+	if e.err == nil {
+		return nil
+	}
+	return e.err
+}
+
+// stored says that the request put a manifest or a whole blob into a repository.
+func (x *exchange) stored(status int) bool {
+	switch x.route.kind {
+	case routeManifest, routeSession:
+		return x.route.method == http.MethodPut && status == http.StatusCreated
+	case routeUpload:
+		return status == http.StatusCreated // in one request, or mounted
+	}
+	return false
+}
