@@ -140,8 +140,9 @@ func craneProgram(t *testing.T) program {
 
 func orasProgram(t *testing.T) program {
 	return program{name: "oras", binary: goProgram(t, orasModule), plain: "--plain-http", plainBoth: "--from-plain-http --to-plain-http",
-		login:    "login {transport} -u {user} --password-stdin {host}",
-		push:     "push {transport} --disable-path-validation {image} {file}",
+		login: "login {transport} -u {user} --password-stdin {host}",
+		push: "push {transport} --disable-path-validation" +
+			" --annotation org.opencontainers.image.created=2026-01-01T00:00:00Z {image} {file}", // else the time of the push
 		pull:     "pull {transport} --allow-path-traversal -o {home}/pulled {image}",
 		mount:    "cp {both} {image} {copy}",
 		tags:     "repo tags {transport} {base}/thing",
