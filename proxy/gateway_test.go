@@ -490,6 +490,9 @@ func TestBasic(t *testing.T) {
 	off, on := newHouse(t, nil), newHouse(t, func(c *Config) { c.Basic = true })
 	off.expect(request(off, "alice-secret"), 401, "UNAUTHORIZED")
 	on.expect(request(on, "alice-secret"), 200, "")
+	empty := on.request("GET", "/v2/", "", nil)
+	empty.Header.Set("Authorization", "Basic Og==") // the anonymous caller needs a token here
+	on.expect(empty, 401, "UNAUTHORIZED")
 	resp, _ := on.do(request(on, "wrong"))
 	if c := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != 401 || !strings.HasPrefix(c, "Bearer ") || strings.Contains(c, "error=") {
 		t.Errorf("wrong Basic: %d %q", resp.StatusCode, c)

@@ -88,7 +88,9 @@ func newTransport(cfg UpstreamConfig) *http.Transport {
 		DisableCompression:     true,
 		MaxIdleConns:           256,
 		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        90 * time.Second,
+		// Shorter than what servers keep a connection for: one that they close just
+		// when a request goes out on it is a 502 where the request has a body.
+		IdleConnTimeout:        45 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        64 << 10,
 		ReadBufferSize:         64 << 10,
