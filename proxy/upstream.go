@@ -83,11 +83,11 @@ func newTransport(cfg UpstreamConfig) *http.Transport {
 			}
 			return progressConn{conn}, nil
 		},
-		TLSClientConfig:        tlsConfig,
-		TLSHandshakeTimeout:    dialLimit,
-		DisableCompression:     true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    256,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: dialLimit,
+		DisableCompression:  true,
+		MaxIdleConns:        256,
+		MaxIdleConnsPerHost: 256,
 		// Shorter than what servers keep a connection for: one that they close just
 		// when a request goes out on it is a 502 where the request has a body.
 		IdleConnTimeout:        45 * time.Second,
