@@ -171,3 +171,6 @@ func TestUpstreamsV3(t *testing.T) { testUpstreams(t, distributionV3(t)) }
 
 // TestProbeV3 is TestProbe with distribution's registry.
 func TestProbeV3(t *testing.T) { testProbe(t, distributionV3(t)) }
+
+// TestCatalogPagesV3 is TestCatalogPages with distribution's registry.
+func TestCatalogPagesV3(t *testing.T) { testCatalogPages(t, distributionV3(t)) }

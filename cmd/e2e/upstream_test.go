@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -215,5 +217,55 @@ func TestUpstreamRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCatalogPages: the gateway's pages over a real registry, whose order of names
+// is its own, hold each name that the caller may pull once, whatever their size.
+func TestCatalogPages(t *testing.T) { testCatalogPages(t, "docker-registry") }
+
+func testCatalogPages(t *testing.T, program string) {
+	reg := startRegistryLike(t, registrySetup{Program: program})
+	image, err := random.Image(64, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, repository := range []string{"a/b", "a-b", "a.b/c", "a/b/c", "a-b/c", "a/b-c", "ab", "z/z", "a/b__c/d",
+		"hidden/a", "a/hidden", "zz-hidden", "a-b/hidden"} {
+		ref, err := name.ParseReference(reg.address + "/" + repository + ":x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, image); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(repository, "hidden") {
+			want = append(want, repository)
+		}
+	}
+	slices.Sort(want)
+	g := startGateway(t, setup{Upstream: reg.url(), Policy: `  - {allow: [pull], repositories: ["**"], to: ["user:guest"]}
+  - {deny: [pull], repositories: ["hidden/**", "**/hidden", "zz-hidden"], to: ["user:guest"]}`})
+	token := g.token(t, "guest", guestPassword, "registry:catalog:*")
+	for n := 1; n <= len(want)+1; n++ {
+		var all []string
+		pages := 0
+		for path := fmt.Sprintf("/v2/_catalog?n=%d", n); path != ""; pages++ {
+			a := g.get(path, token).want(t, path, http.StatusOK)
+			var page struct{ Repositories []string }
+			if err := json.Unmarshal(a.body, &page); err != nil || len(page.Repositories) > n || pages > len(want) {
+				t.Fatalf("%s: %v, %s", path, err, a.body)
+			}
+			link := a.header.Get("Link")
+			if strings.Contains(link, "hidden") || len(page.Repositories) == 0 && link != "" {
+				t.Errorf("%s: %s leads on to %s", path, a.body, link)
+			}
+			all = append(all, page.Repositories...)
+			path, _, _ = strings.Cut(strings.TrimPrefix(link, "<"), ">")
+		}
+		if slices.Sort(all); !slices.Equal(all, want) {
+			t.Errorf("n=%d: %v, want %v", n, all, want)
+		}
 	}
 }
