@@ -303,8 +303,10 @@ func TestSlowServer(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := f.Count("connect"); got > 4+16 {
-		t.Errorf("%d connections were made", got)
+	// At most 4 and 16 at a time, but a bind connection too many is closed in a
+	// pause, and opened again after it.
+	if got := f.Count("connect"); got > 100 {
+		t.Errorf("400 operations took %d connections", got)
 	}
 }
 
