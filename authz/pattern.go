@@ -45,16 +45,12 @@ func validComponent(s string) bool {
 		if s = s[run:]; s == "" {
 			return true
 		}
-		n := separator(s)
-		if n == 0 {
-			return false
-		}
-		s = s[n:]
+		s = s[separator(s):]
 	}
 }
 
 // separator is the length of the separator that s begins with, 0 for none. What
-// follows a separator that is too long is no run, so it fails there.
+// is none, or follows one that is too long, is no run, so it fails there.
 func separator(s string) int {
 	switch {
 	case strings.HasPrefix(s, "__"):
@@ -131,8 +127,8 @@ func compilePattern(text string) (pattern, error) {
 		if err != nil {
 			return p, fmt.Errorf("pattern %q: %w", text, err)
 		}
-		if p.components == nil && len(c.parts) > 0 && c.parts[0].kind == literal {
-			p.prefix = c.parts[0].text
+		if p.components == nil && len(c.parts) > 0 {
+			p.prefix = c.parts[0].text // none of a placeholder or a star
 		}
 		p.components = append(p.components, c)
 		for _, part := range c.parts {
@@ -227,10 +223,10 @@ func matchAny(patterns []pattern, name string, id *authn.Identity) bool {
 // matchName walks pattern and name together. Only the last `**` is ever tried
 // again with one component more (what an earlier one could win, the last one can
 // too), so the work is at most the product of both lengths. at beyond the name's
-// end says that no component is left.
+// end says that no component is left, retry 0 that there was no `**` yet.
 func matchName(components []component, name string, who caller) bool {
 	at, i := 0, 0
-	retryAt, retry := 0, -1
+	retryAt, retry := 0, 0
 	for at <= len(name) {
 		if i < len(components) && components[i].anyNumber {
 			if i++; i == len(components) {
@@ -244,7 +240,7 @@ func matchName(components []component, name string, who caller) bool {
 			at, i = end+1, i+1
 			continue
 		}
-		if retry < 0 {
+		if retry == 0 {
 			return false
 		}
 		retryAt = componentEnd(name, retryAt) + 1
@@ -266,7 +262,7 @@ func componentEnd(name string, at int) int {
 // match works as matchName does, with `*` and bytes for `**` and components.
 func (c *component) match(s string, who caller) bool {
 	at, i := 0, 0
-	retryAt, retry := 0, -1
+	retryAt, retry := 0, 0
 	for i < len(c.parts) || at < len(s) {
 		if i < len(c.parts) {
 			if c.parts[i].kind == star {
@@ -280,7 +276,7 @@ func (c *component) match(s string, who caller) bool {
 				continue
 			}
 		}
-		if retry < 0 || retryAt >= len(s) {
+		if retry == 0 || retryAt >= len(s) {
 			return false
 		}
 		retryAt++

@@ -51,6 +51,8 @@ func TestPattern(t *testing.T) {
 		{"**/a/**/b/**", "x/a/y/b/z", mozart, true},
 		{"**/a/**/b/**", "b/a", mozart, false},
 		{"**/**", "a", mozart, true},
+		{"**/**/a", "a", mozart, true},
+		{"**/**/a", "b", mozart, false},
 		{"**/*-x/*", "a/b-x/c", mozart, true},
 		{"users/{user}/**", "users/mozart/app", mozart, true},
 		{"users/{user}/**", "users/bach/app", mozart, false},

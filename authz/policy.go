@@ -97,7 +97,7 @@ func (p *Policy) allowing(id *authn.Identity, action actionSet, r *Request) Deci
 	for i, tag := range r.Tags {
 		d := p.allowingTag(id, action, r, tag)
 		if !d.Allowed {
-			return d
+			return Decision{}
 		}
 		if i == 0 {
 			first = d
@@ -237,18 +237,17 @@ func (p *Policy) Explain(id authn.Identity, r Request) Explanation {
 // condition says what the rule hangs on that the request leaves open; nothing
 // where a tag or an address that is given settles it.
 func (r *rule) condition(id *authn.Identity, q Request) string {
-	tags, networks := len(r.tags) > 0, len(r.networks) > 0
-	if tags && len(q.Tags) > 0 && !r.deniesTags(id, bit(q.Action), q.Tags) {
+	if len(q.Tags) > 0 && !r.deniesTags(id, bit(q.Action), q.Tags) {
 		return ""
 	}
-	if networks && q.Source.IsValid() && !r.inNetwork(q.Source) {
+	if q.Source.IsValid() && !r.inNetwork(q.Source) {
 		return ""
 	}
 	var open []string
-	if tags && len(q.Tags) == 0 {
+	if len(r.tags) > 0 && len(q.Tags) == 0 {
 		open = append(open, "the tag is "+texts(r.tags))
 	}
-	if networks && !q.Source.IsValid() {
+	if len(r.networks) > 0 && !q.Source.IsValid() {
 		open = append(open, "the client is in "+texts(r.networks))
 	}
 	if len(open) == 0 {

@@ -50,7 +50,8 @@ var (
 	admin     = authn.Identity{Directory: "local", Username: "admin", Groups: []authn.Group{{Name: "admins"}}}
 	mozart    = authn.Identity{Directory: "example", Username: "mozart", Groups: []authn.Group{{Name: "release", DN: releaseDN}, {Name: "team-a", DN: "cn=team-a,dc=example"}}}
 	bach      = authn.Identity{Directory: "example", Username: "bach"}
-	people    = map[string]authn.Identity{"-": anonymous, "admin": admin, "mozart": mozart, "bach": bach}
+	people    = map[string]authn.Identity{"-": anonymous, "admin": admin, "mozart": mozart, "bach": bach,
+		"odd": {Directory: "local", Username: "odd", Groups: []authn.Group{{Name: "cn=x", DN: "odd"}}}}
 )
 
 // request reads "mozart push a/b:v1,v2 @10.0.0.1".
@@ -108,6 +109,10 @@ func TestDecide(t *testing.T) {
 			"- pull a @10.1.1.1": "+p:1", "- pull a @11.1.1.1": "-", "- pull a": "-", "- pull a @2001:db8::1": "+p:1", "- pull a @2001:db9::1": "-", "- pull a @192.0.2.1": "+p:1",
 			"- pull a @192.0.2.2": "-", "- pull a @::ffff:10.1.1.1": "+p:1", "- pull a @2001:db8::1%eth0": "+p:1", "- pull a @10.6.6.6": "-p:2", "- pull a @172.16.1.1": "+p:1",
 		}},
+		{"networks as IPv6", []Rule{allow("pull", "a", "everyone", networks("::ffff:0:0/96")), allow("pull", "b", "everyone", networks("::ffff:0:0/90")), allow("pull", "c", "everyone", networks("2001:db8::1:0/112"))}, map[string]string{
+			"- pull a @10.1.1.1": "+p:1", "- pull a @2001:db8::1": "-", "- pull b @::ffe0:0:1": "+p:2", "- pull b @10.1.1.1": "-", "- pull c @2001:db8::1:9": "+p:3", "- pull c @2001:db8::2:9": "-",
+		}},
+		{"a name that looks like a DN is none, and the other way round", []Rule{allow("pull", "**", "group:cn=x"), allow("push", "**", "group:odd")}, map[string]string{"odd pull a": "-", "odd push a": "-"}},
 		{"a deny by network does not match without an address", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("0.0.0.0/0"))}, map[string]string{
 			"- pull a": "+p:1", "- pull a @192.0.2.1": "-p:2", "- pull a @2001:db8::1": "+p:1",
 		}},
@@ -222,6 +227,7 @@ func TestNewFaults(t *testing.T) {
 		{"unknown directory", with(func(r *Rule) { r.To = []string{"directory:corp"} }), `[1].to[0]: no directory "corp"; there are: example, local`},
 		{"unknown directory of a user", with(func(r *Rule) { r.To = []string{"user:corp/x"} }), `[1].to[0]: no directory "corp"`},
 		{"unknown directory of a DN", with(func(r *Rule) { r.To = []string{"group:corp/cn=x"} }), `[1].to[0]: no directory "corp"`},
+		{"unknown directory and no name", with(func(r *Rule) { r.To = []string{"user:corp/"} }), `[1].to[0]: no directory "corp"`},
 		{"no DN", with(func(r *Rule) { r.To = []string{"group:cn=x,,"} }), "[1].to[0]: distinguished name"},
 		{"bare user", with(func(r *Rule) { r.To = []string{"user:x"} }), "![1].to[0]: several directories"},
 		{"bare group", with(func(r *Rule) { r.Except = []string{"group:x"} }), "![1].except[0]: several directories"},
@@ -243,10 +249,16 @@ func TestNewFaults(t *testing.T) {
 			t.Errorf("%s: %v (warning %v, policy %v), want %s", c.name, fault, fault.Warning, p != nil, c.want)
 		}
 	}
-	if _, err := New(Config{Rules: []Rule{allow("pull", "**", "user:x")}, Directories: []string{"one"}}); err != nil {
-		t.Errorf("a bare name with one directory: %v", err)
+	p, err := New(Config{Rules: []Rule{allow("pull", "**", "user:x", networks("10.0.0.0/8 ::ffff:10.0.0.0/104 2001:db8::/32"))}, Directories: []string{"one"}})
+	if err != nil {
+		t.Errorf("a bare name with one directory, and networks without host bits: %v", err)
 	}
-	_, err := New(Config{Rules: []Rule{{}, allow("x", "a//b", "user:")}})
+	for name, want := range map[string]bool{"x": true, "y": false} {
+		if d := p.Decide(authn.Identity{Directory: "one", Username: name}, Request{Repository: "a", Action: Pull, Source: netip.MustParseAddr("10.0.0.1")}); d.Allowed != want {
+			t.Errorf("%s with one directory: %+v", name, d)
+		}
+	}
+	_, err = New(Config{Rules: []Rule{{}, allow("x", "a//b", "user:")}})
 	if n := len(err.(interface{ Unwrap() []error }).Unwrap()); n != 6 {
 		t.Errorf("%d faults are told at once: %v", n, err)
 	}

@@ -41,6 +41,7 @@ func TestParseScope(t *testing.T) {
 		{"catalog beside", []string{"registry:catalog:* repository:a:pull"}, "registry:catalog:* repository:a:pull"},
 		{"catalog by another action", []string{"registry:catalog:pull"}, ""},
 		{"catalog by all actions", []string{"registry:catalog:pull,push,delete"}, ""},
+		{"catalog before another registry thing", []string{"registry:catalog:* registry:garbage:*"}, "registry:catalog:*"},
 		{"another registry thing", []string{"registry:garbage:*"}, ""},
 		{"unknown type", []string{"user:a:pull"}, ""},
 		{"type in upper case", []string{"Repository:a:pull"}, ""},
@@ -83,11 +84,20 @@ func TestParseScopeLimit(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("repository:r%d:pull", i)
 	}
-	if s, err := ParseScope([]string{strings.Join(names[:400], " "), strings.Join(names[400:1000], " ")}); err != nil || len(s.Strings()) != 1000 {
+	s, err := ParseScope([]string{strings.Join(names[:400], " "), strings.Join(names[400:1000], " ")})
+	if err != nil || len(s.Strings()) != 1000 {
 		t.Errorf("1,000 scopes: %d, %v", len(s.Strings()), err)
+	}
+	for i := range 1000 {
+		if !s.Allows(fmt.Sprintf("r%d", i), Pull) {
+			t.Fatalf("r%d is not found among 1,000", i)
+		}
 	}
 	if s, err := ParseScope([]string{strings.Join(names[:400], " "), strings.Join(names[400:], " ")}); !errors.Is(err, ErrTooManyScopes) || !s.Empty() {
 		t.Errorf("1,001 scopes: %v", err)
+	}
+	if s, err := ParseScope([]string{strings.Repeat(" ", 2000) + names[0]}); err != nil || s.Empty() {
+		t.Errorf("spaces count as scopes: %q, %v", s, err)
 	}
 	if _, err := ParseScope([]string{strings.Repeat("x ", 1001)}); !errors.Is(err, ErrTooManyScopes) {
 		t.Errorf("1,001 bad scopes: %v", err)
@@ -145,6 +155,11 @@ func TestValidTag(t *testing.T) {
 			t.Fatalf("ValidTag(%q) = %v", tag, ValidTag(tag))
 		}
 	})
+	for _, tag := range []string{"A", "Z", "a", "z", "0", "9", "_", "xA", "xZ", "xa", "xz", "x0", "x9", "x_", "x.", "x-"} {
+		if !ValidTag(tag) {
+			t.Errorf("%q is no tag", tag)
+		}
+	}
 	if !ValidTag(strings.Repeat("a", 128)) || ValidTag(strings.Repeat("a", 129)) {
 		t.Error("a tag ends at 128 bytes")
 	}

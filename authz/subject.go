@@ -20,7 +20,8 @@ type subject struct {
 type subjectKind uint8
 
 const (
-	everyone subjectKind = iota
+	nobody subjectKind = iota // the zero subject must not mean everyone
+	everyone
 	authenticated
 	user
 	group
@@ -38,12 +39,14 @@ func (s *subject) matches(id *authn.Identity) bool {
 		return false
 	}
 	switch s.kind {
+	case authenticated, directory:
+		return true
 	case user:
 		return id.Username == s.name
 	case group, groupDN:
 		return s.matchesGroup(id.Groups)
 	}
-	return true // authenticated, or of this directory
+	return false
 }
 
 func (s *subject) matchesGroup(groups []authn.Group) bool {
