@@ -50,6 +50,8 @@ type setup struct {
 	FreshFor string           // and the other times of the cache; empty: the default
 	StaleFor string
 	Timeout  string // of the directory
+	Keys     string // further keys of the directory, in YAML
+	Cache    string // and of its cache, as `, key: value`
 	Policy   string // further rules, in YAML
 	Behind   string // further keys of upstream, in YAML's flow style
 	Tokens   string // further keys of tokens, in YAML
@@ -91,12 +93,13 @@ directories:
       bind_dn: uid=gatehouse,ou=it,dc=example,dc=com
       bind_password_file: bind_password
       timeout: {{or $.Timeout "5s"}}
+{{- with $.Keys}}
+      {{.}}
+{{- end}}
       users:
         base: ou=musicians,dc=example,dc=com
         filter: "(&(|(uid={login})(mail={login}))(objectClass=person))"
-      cache:
-        fresh_for: {{or $.FreshFor "60s"}}
-        stale_for: {{or $.StaleFor "10m"}}
+      cache: {fresh_for: {{or $.FreshFor "60s"}}, stale_for: {{or $.StaleFor "10m"}}{{$.Cache}}}
 {{- end}}
 policy:
   - {allow: [pull, push, delete], repositories: ["**"], to: ["user:admin"]}

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:/sbin
 
-deploy/test-deps.sh slapd:slapd ldapsearch:ldap-utils docker-registry:docker-registry \
+deploy/test-deps.sh slapd:slapd ldapsearch:ldap-utils curl:curl \
 	samba:samba samba-tool:samba-common-bin /usr/share/samba/setup/provision.ldif:samba-ad-provision \
 	"/usr/lib/$(uname -m)-linux-gnu/samba/ldb/operational.so:samba-ad-dc" \
 	ns-slapd:389-ds-base dscreate:python3-lib389
@@ -16,3 +16,5 @@ go test -c -tags ldapservers -o bin/ldap-servers.test ./authn
 run=(env GATEHOUSE_NO_SKIP=1 ../bin/ldap-servers.test -test.v -test.timeout 5m -test.run '^(TestSamba|TestDS389)$')
 test "$(id -u)" -eq 0 || run=(sudo -n "${run[@]}")
 (cd authn && "${run[@]}")
+
+GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 8m -v -tags ldapservers -run '^TestFaultsUnderLoad$' ./cmd/e2e
