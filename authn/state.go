@@ -24,7 +24,7 @@ type state struct {
 // 389-ds and FreeIPA, of OpenLDAP's ppolicy, RFC 2307 and eDirectory. Servers
 // leave out what their schema lacks.
 var stateAttributes = []string{
-	"userAccountControl", "msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet",
+	"userAccountControl", "msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet", "lockoutTime",
 	"nsAccountLock", "krbPrincipalExpiration", "krbPasswordExpiration",
 	"pwdAccountLockedTime", "pwdReset", "pwdEndTime",
 	"shadowExpire",
@@ -66,8 +66,11 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 	}
 	// Another value of pwdAccountLockedTime says when a lock began, not whether
 	// it has ended: slapd removes it at the next good bind. So the bind decides.
+	// lockoutTime is alike, but it is mostly the computed bits that say it; where a
+	// server shows no such bits, a lock is taken for one that lasts.
+	locked := computed&uacLocked != 0 || r.text("msDS-User-Account-Control-Computed") == "" && r.number("lockoutTime") > 0
 	switch {
-	case computed&uacLocked != 0, r.isTrue("lockedByIntruder"):
+	case locked, r.isTrue("lockedByIntruder"):
 		s.noLogin = "the account is locked after wrong passwords"
 	case computed&uacPasswordExpired != 0:
 		s.noLogin = passwordExpired

@@ -21,6 +21,8 @@ func TestJudge(t *testing.T) {
 		{"msDS-User-Account-Control-Computed", "0", good},
 		{"msDS-User-Account-Control-Computed", "16", noLogin},
 		{"msDS-User-Account-Control-Computed", "8388608", noLogin},
+		{"lockoutTime", "0", good},
+		{"lockoutTime", "134247600000000000", noLogin},
 		{"accountExpires", "0", good},
 		{"accountExpires", "9223372036854775807", good},
 		{"accountExpires", "134247600000000000", gone}, // 2026-05-31
@@ -61,6 +63,10 @@ func TestJudge(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%s: %s is %+v, %v; want %q", test.attribute, test.value, s, err, test.want)
 		}
+	}
+	lockEnded := ldap.NewEntry("uid=x", map[string][]string{"msDS-User-Account-Control-Computed": {"0"}, "lockoutTime": {"134247600000000000"}})
+	if s, err := judge(lockEnded, now); s != (state{}) || err != nil {
+		t.Errorf("a lock that has ended: %+v, %v", s, err)
 	}
 	passwordNeverExpires := ldap.NewEntry("uid=x", map[string][]string{"userAccountControl": {"66048"}, "pwdLastSet": {"0"}})
 	if s, err := judge(passwordNeverExpires, now); s != (state{}) || err != nil {
