@@ -23,6 +23,7 @@ type registry struct {
 type registrySetup struct {
 	Program string   // the registry's binary
 	TLS     *keyPair // its certificate
+	Mutual  bool     // with TLS: only clients with a certificate of the same authority
 	HTTP    string   // further keys of `http`, in YAML's flow style: `host: "https://x"`
 	Auth    string   // the value of `auth`, in YAML's flow style
 }
@@ -44,7 +45,11 @@ func startRegistryLike(t *testing.T, s registrySetup) *registry {
 	text := fmt.Sprintf("addr: %q", r.address)
 	if s.TLS != nil {
 		r.scheme = "https"
-		text += fmt.Sprintf(", tls: {certificate: %q, key: %q}", s.TLS.Cert, s.TLS.Key)
+		text += fmt.Sprintf(", tls: {certificate: %q, key: %q", s.TLS.Cert, s.TLS.Key)
+		if s.Mutual {
+			text += fmt.Sprintf(", clientcas: [%q]", s.TLS.authority())
+		}
+		text += "}"
 	}
 	if s.HTTP != "" {
 		text += ", " + s.HTTP

@@ -24,6 +24,9 @@ type keyPair struct {
 
 func (k *keyPair) trust() *tls.Config { return &tls.Config{RootCAs: k.roots} }
 
+// authority is the file of the authority's certificate.
+func (k *keyPair) authority() string { return filepath.Join(k.CADir, "ca.crt") }
+
 func newKeyPair(t *testing.T) *keyPair {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,7 +35,7 @@ func newKeyPair(t *testing.T) *keyPair {
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	caKey, caDER := sign(t, ca, ca, nil)
 	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "gatehouse"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	leafKey, leafDER := sign(t, leaf, ca, caKey)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
 	if err != nil {
@@ -40,7 +43,7 @@ func newKeyPair(t *testing.T) *keyPair {
 	}
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	k.roots.AppendCertsFromPEM(caPEM)
-	write(t, filepath.Join(k.CADir, "ca.crt"), string(caPEM))
+	write(t, k.authority(), string(caPEM))
 	write(t, k.Cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})))
 	write(t, k.Key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
 	return k

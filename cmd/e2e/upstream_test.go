@@ -42,7 +42,9 @@ func testUpstreams(t *testing.T, program string) {
 		{name: "prefix of the registry, relative", registry: registrySetup{HTTP: "prefix: /registry/, relativeurls: true"}, prefix: "/registry"},
 		{name: "prefix of a proxy", prefix: "/registry/", proxy: true},
 		{name: "login", registry: registrySetup{Auth: htpasswd(t, "gateway", upstreamPassword)}, behind: "username: gateway, password_file: " + secretFile(t, upstreamPassword)},
-		{name: "private CA", registry: registrySetup{TLS: pair}, behind: "ca_file: " + filepath.Join(pair.CADir, "ca.crt")},
+		{name: "private CA", registry: registrySetup{TLS: pair}, behind: "ca_file: " + pair.authority()},
+		{name: "client certificate", registry: registrySetup{TLS: pair, Mutual: true},
+			behind: fmt.Sprintf("ca_file: %s, cert_file: %s, key_file: %s", pair.authority(), pair.Cert, pair.Key)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.registry.Program = program
@@ -201,6 +203,7 @@ func TestUpstreamRefuses(t *testing.T) {
 		{"no login", registrySetup{Auth: htpasswd(t, "gateway", upstreamPassword)}, ""},
 		{"a wrong login", registrySetup{Auth: htpasswd(t, "gateway", upstreamPassword)}, "username: gateway, password_file: " + secretFile(t, wrongPassword)},
 		{"a CA that nobody trusts", registrySetup{TLS: pair}, ""},
+		{"no client certificate", registrySetup{TLS: pair, Mutual: true}, "ca_file: " + pair.authority()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			reg := startRegistryLike(t, tt.registry)
