@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -108,9 +109,19 @@ func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err 
 	return c, nil
 }
 
+// clientTLS is what TLS to every server of a directory has in common.
+func clientTLS(cfg LDAPConfig) *tls.Config {
+	config := &tls.Config{RootCAs: cfg.Roots, ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12}
+	if cfg.Certificate != nil {
+		config.Certificates = []tls.Certificate{*cfg.Certificate}
+	}
+	return config
+}
+
 // secure starts TLS, where the config wants it, and the LDAP session.
 func (p *pool) secure(ctx context.Context, c *conn) error {
-	config := &tls.Config{RootCAs: p.roots, ServerName: c.server.host, MinVersion: tls.VersionTLS12}
+	config := p.tls.Clone()
+	config.ServerName = cmp.Or(config.ServerName, c.server.host)
 	var link net.Conn = c.wire
 	if c.server.tls {
 		secured := tls.Client(c.wire, config)

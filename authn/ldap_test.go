@@ -3,6 +3,7 @@ package authn_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -264,7 +265,7 @@ func TestLDAPFaults(t *testing.T) {
 		"wrong service password": func(c *authn.LDAPConfig) { c.BindPassword = "wrong" },
 		"no CA":                  func(c *authn.LDAPConfig) { c.Servers, c.Roots = []string{s.TLSURL()}, nil },
 		"name not in certificate": func(c *authn.LDAPConfig) {
-			c.Servers = []string{strings.Replace(s.TLSURL(), "127.0.0.1", "127.0.0.2", 1)}
+			c.Servers, c.ServerName = []string{s.TLSURL()}, "ldap.example.com"
 		},
 		"no TLS where TLS is wanted": func(c *authn.LDAPConfig) {
 			c.Servers = []string{strings.Replace(s.URL(), "ldap:", "ldaps:", 1)}
@@ -280,6 +281,29 @@ func TestLDAPFaults(t *testing.T) {
 				t.Errorf("Find = %+v, %v; want ErrUnavailable", id, err)
 			}
 		})
+	}
+}
+
+// TestLDAPClientCertificate: a server that wants one gets it, and the name in its
+// own certificate may be another than that of the URL.
+func TestLDAPClientCertificate(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{Config: "TLSVerifyClient demand"})
+	pair := s.KeyPair()
+	for _, startTLS := range []bool{false, true} {
+		for _, certificate := range []*tls.Certificate{nil, &pair} {
+			cfg := config(s)
+			cfg.Certificate, cfg.ServerName, cfg.StartTLS = certificate, "localhost", startTLS
+			if !startTLS {
+				cfg.Servers = []string{s.TLSURL()}
+			}
+			id, err := login(open(t, cfg), "mozart", authntest.Password)
+			switch {
+			case certificate != nil && (err != nil || id.Username != "mozart"):
+				t.Errorf("StartTLS %v: %+v, %v", startTLS, id, err)
+			case certificate == nil && !errors.Is(err, authn.ErrUnavailable):
+				t.Errorf("StartTLS %v, without a certificate: %+v, %v", startTLS, id, err)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"cmp"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +31,9 @@ type LDAPConfig struct {
 	Servers        []string
 	StartTLS       bool
 	AllowPlaintext bool
-	Roots          *x509.CertPool // nil: the system's
+	Roots          *x509.CertPool   // nil: the system's
+	Certificate    *tls.Certificate // shown to servers that ask for one; nil: none
+	ServerName     string           // the name in the servers' certificates; "": each URL's host
 	BindDN         string
 	BindPassword   Secret
 	Timeout        time.Duration
@@ -125,6 +129,13 @@ func (cfg *LDAPConfig) checkServers(faults *faultList) []*server {
 	}
 	if _, err := ldap.ParseDN(cfg.BindDN); err != nil && !strings.ContainsAny(cfg.BindDN, `@\`) {
 		faults.add("bind_dn", err) // Active Directory takes name@domain and DOMAIN\name too
+	}
+	secured := func(s *server) bool { return s != nil && (s.tls || cfg.StartTLS) }
+	if cfg.ServerName != "" && !slices.ContainsFunc(servers, secured) {
+		faults.add("server_name", errors.New("means nothing without ldaps:// or start_tls"))
+	}
+	if cfg.Certificate != nil && !slices.ContainsFunc(servers, secured) {
+		faults.add("cert_file", errors.New("means nothing without ldaps:// or start_tls"))
 	}
 	if cfg.Timeout < 0 {
 		faults.add("timeout", errors.New("must be above 0s"))

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"crypto/tls"
 	"errors"
 	"slices"
 	"testing"
@@ -43,6 +44,10 @@ func TestNewLDAPFaults(t *testing.T) {
 		{"nested by name", func(c *LDAPConfig) {
 			c.GroupsBase, c.GroupsFilter, c.GroupsNested = "dc=x", "(memberUid={username})", true
 		}, []string{"groups.filter"}},
+		{"TLS settings", func(c *LDAPConfig) {
+			c.Servers, c.Certificate, c.ServerName = []string{"ldap://127.0.0.1", "ldaps://x"}, new(tls.Certificate), "x"
+		}, nil},
+		{"TLS settings without TLS", func(c *LDAPConfig) { c.Certificate, c.ServerName = new(tls.Certificate), "x" }, []string{"cert_file", "server_name"}},
 		{"canary", func(c *LDAPConfig) { c.CanaryUser = "bach" }, nil},
 		{"canary outside the pattern", func(c *LDAPConfig) { c.CanaryUser = "b ach" }, []string{"canary_user"}},
 		{"timeout", func(c *LDAPConfig) { c.Timeout = -1 }, []string{"timeout"}},

@@ -2,7 +2,7 @@ package authn
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,7 +55,7 @@ var (
 // a request, a watch over a server that is down.
 type pool struct {
 	startTLS     bool
-	roots        *x509.CertPool
+	tls          *tls.Config // ServerName is empty where each server has its own
 	bindDN       string
 	bindPassword Secret
 	baseDN       string        // read by probes
@@ -137,7 +137,7 @@ func newPool(cfg LDAPConfig, servers []*server) *pool {
 		s.searches, s.binds = newTurns(searchesMax), newTurns(bindConns)
 	}
 	p := &pool{
-		startTLS: cfg.StartTLS, roots: cfg.Roots, bindDN: cfg.BindDN, bindPassword: cfg.BindPassword,
+		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN, bindPassword: cfg.BindPassword,
 		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
 		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
 		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),

@@ -5,6 +5,7 @@
 package authntest
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -111,6 +112,14 @@ func (s *Slapd) SocketURL() string { return "ldapi://" + url.PathEscape(s.path("
 
 // CAFile is the file (PEM) with the CA that signed the server's certificate.
 func (s *Slapd) CAFile() string { return s.path("ca.crt") }
+
+// KeyPair is a certificate of that CA with its key, good for a client too.
+func (s *Slapd) KeyPair() tls.Certificate {
+	s.t.Helper()
+	pair, err := tls.LoadX509KeyPair(s.path("server.crt"), s.path("server.key"))
+	must(s.t, err)
+	return pair
+}
 
 // Roots is the content of CAFile.
 func (s *Slapd) Roots() *x509.CertPool { return s.roots }

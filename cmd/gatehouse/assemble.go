@@ -203,10 +203,12 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 	}
 	roots, pems := l.roots(key, c.LDAP.CAFile, c.LDAP.CADir)
 	cfg.Roots = roots
+	certificate, pair := l.keyPair(key, c.LDAP.CertFile, c.LDAP.KeyFile)
+	cfg.Certificate = certificate
 	if len(l.faults()) > before {
 		return nil
 	}
-	print := fingerprint(c, string(cfg.BindPassword), pems)
+	print := fingerprint(c, string(cfg.BindPassword), append(pems, pair...))
 	if d := old.find(c.Name, print); d != nil {
 		return d
 	}
@@ -229,7 +231,7 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 func ldapOptions(c *directoryConfig) authn.LDAPConfig {
 	o := c.LDAP
 	cfg := authn.LDAPConfig{Name: c.Name, Preset: o.Preset, Servers: o.Servers, StartTLS: o.StartTLS, AllowPlaintext: o.AllowPlaintext,
-		BindDN: o.BindDN, Timeout: o.Timeout, CanaryUser: o.CanaryUser, UsersBase: o.Users.Base, UsersFilter: o.Users.Filter,
+		ServerName: o.ServerName, BindDN: o.BindDN, Timeout: o.Timeout, CanaryUser: o.CanaryUser, UsersBase: o.Users.Base, UsersFilter: o.Users.Filter,
 		UsernameAttribute: o.Users.UsernameAttribute, LoginPattern: o.Users.LoginPattern}
 	if g := o.Groups; g != nil {
 		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNameAttribute, cfg.GroupsNested = g.Base, g.Filter, g.NameAttribute, g.Nested
@@ -376,17 +378,25 @@ func (l *loaded) gatewayConfig(p *parts) proxy.Config {
 		cfg.Upstream.Password = authn.Secret(l.secret("upstream.password_file", u.PasswordFile))
 	}
 	cfg.Upstream.CAs, _ = l.roots("upstream", u.CAFile, "")
-	if u.CertFile != "" && u.KeyFile != "" {
-		cert, key := l.read("upstream.cert_file", u.CertFile), l.secret("upstream.key_file", u.KeyFile)
-		if cert != nil && key != nil {
-			pair, err := tls.X509KeyPair(cert, key)
-			if err != nil {
-				l.content("upstream.cert_file", "%s and %s are no pair: %v", u.CertFile, u.KeyFile, err)
-			}
-			cfg.Upstream.Certificate = &pair
-		}
-	}
+	cfg.Upstream.Certificate, _ = l.keyPair("upstream", u.CertFile, u.KeyFile)
 	return cfg
+}
+
+// keyPair reads the certificate by which we are known to a server, and its key;
+// nil where none is given. The texts are for the fingerprint.
+func (l *loaded) keyPair(section, certFile, keyFile string) (*tls.Certificate, []string) {
+	if certFile == "" || keyFile == "" {
+		return nil, nil
+	}
+	cert, key := l.read(section+".cert_file", certFile), l.secret(section+".key_file", keyFile)
+	if cert == nil || key == nil {
+		return nil, nil
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		l.content(section+".cert_file", "%s and %s are no pair: %v", certFile, keyFile, err)
+	}
+	return &pair, []string{string(cert), string(key)}
 }
 
 // certificate is the listener's pair: the old one, looked at anew, where the

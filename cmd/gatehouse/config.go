@@ -132,6 +132,9 @@ type ldapConfig struct {
 	AllowPlaintext   bool            `yaml:"allow_plaintext"`
 	CAFile           string          `yaml:"ca_file"`
 	CADir            string          `yaml:"ca_dir"`
+	CertFile         string          `yaml:"cert_file"`
+	KeyFile          string          `yaml:"key_file"`
+	ServerName       string          `yaml:"server_name"`
 	BindDN           string          `yaml:"bind_dn"`
 	BindPasswordFile string          `yaml:"bind_password_file"`
 	Timeout          time.Duration   `yaml:"timeout"`

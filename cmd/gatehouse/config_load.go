@@ -374,6 +374,7 @@ func (l *loaded) checkDirectories() {
 func (l *loaded) checkLDAP(key string, c *ldapConfig) {
 	completeLDAP(c)
 	l.pair(key+".bind_dn", c.BindDN, key+".bind_password_file", c.BindPasswordFile)
+	l.pair(key+".cert_file", c.CertFile, key+".key_file", c.KeyFile)
 	l.positive(key+".timeout", c.Timeout)
 	cache := &c.Cache
 	if cache.PasswordFor > cache.FreshFor {
