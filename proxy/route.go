@@ -83,7 +83,7 @@ func parseTarget(method, target string) (route, error) {
 	if err != nil {
 		return r, err
 	}
-	if strings.IndexByte(target, '#') >= 0 {
+	if strings.Contains(target, "#") {
 		return r, badRequest("a fragment does not belong in a request target")
 	}
 	if err := r.classify(path); err != nil {
@@ -105,13 +105,9 @@ func parseTarget(method, target string) (route, error) {
 // cleaned or decoded first is refused, because the registry behind might clean
 // or decode it in another way. The sole exception is `%3A` in a digest.
 func cleanPath(path string) (string, error) {
-	if i := strings.Index(path, "://"); i >= 0 && !strings.HasPrefix(path, "/") {
-		rest := path[i+3:] // absolute form: the authority became the Host
-		slash := strings.IndexByte(rest, '/')
-		if slash < 0 {
-			return "", badRequest("the request target has no path")
-		}
-		path = rest[slash:]
+	if _, rest, absolute := strings.Cut(path, "://"); absolute && !strings.HasPrefix(path, "/") {
+		authority, _, _ := strings.Cut(rest, "/") // it became the Host
+		path = rest[len(authority):]
 	}
 	if !strings.HasPrefix(path, "/") {
 		return "", badRequest("the request target has no path")
@@ -121,10 +117,10 @@ func cleanPath(path string) (string, error) {
 			return "", badRequest("the path has a byte that no endpoint has")
 		}
 	}
-	if strings.IndexByte(path, '%') >= 0 {
+	if strings.Contains(path, "%") {
 		cut := strings.LastIndexByte(path, '/') + 1
 		decoded, ok := decodeDigest(path[cut:])
-		if !ok || strings.IndexByte(path[:cut], '%') >= 0 {
+		if !ok || strings.Contains(path[:cut], "%") {
 			return "", badRequest("the path is percent-encoded")
 		}
 		path = path[:cut] + decoded
@@ -142,12 +138,12 @@ func cleanPath(path string) (string, error) {
 
 // decodeDigest decodes the one `%3A` of an encoded digest.
 func decodeDigest(s string) (string, bool) {
-	algorithm, hex, ok := strings.Cut(s, "%3A")
-	if !ok {
-		algorithm, hex, ok = strings.Cut(s, "%3a")
+	algorithm, hex, found := strings.Cut(s, "%3A")
+	if !found {
+		algorithm, hex, _ = strings.Cut(s, "%3a")
 	}
 	digest := algorithm + ":" + hex
-	return digest, ok && strings.IndexByte(hex, '%') < 0 && validDigest(digest)
+	return digest, validDigest(digest)
 }
 
 // classify finds the endpoint. It reads from the right end, where the keywords
@@ -162,7 +158,7 @@ func (r *route) classify(path string) error {
 		return nil
 	}
 	rest, ok := strings.CutPrefix(path, "/v2/")
-	if !ok || strings.IndexByte(path, ';') >= 0 {
+	if !ok || strings.Contains(path, ";") {
 		return errNotFound
 	}
 	if rest == "_catalog" {
@@ -230,18 +226,18 @@ func (r *route) checkNames() error {
 }
 
 func (r *route) checkReference() error {
-	digest := strings.IndexByte(r.reference, ':') >= 0
-	if r.tag = !digest; digest && validDigest(r.reference) || !digest && authz.ValidTag(r.reference) {
-		if r.tag {
-			r.tags = []string{r.reference}
-		}
+	if validDigest(r.reference) {
+		return nil
+	}
+	if r.tag = authz.ValidTag(r.reference); r.tag {
+		r.tags = []string{r.reference}
 		return nil
 	}
 	if r.method == "GET" || r.method == "HEAD" {
 		// The conformance suite asks for 404 here: a manifest that cannot exist.
 		return &apiError{status: http.StatusNotFound, code: "MANIFEST_UNKNOWN", message: "no manifest can have that reference"}
 	}
-	if digest {
+	if strings.Contains(r.reference, ":") {
 		return invalid("DIGEST_INVALID", "that is no digest")
 	}
 	return invalid("TAG_INVALID", "that is no tag")
@@ -291,7 +287,7 @@ func splitQuery(raw string) ([]pair, error) {
 		key, value, _ := strings.Cut(part, "=")
 		k, kerr := url.QueryUnescape(key)
 		v, verr := url.QueryUnescape(value)
-		if kerr != nil || verr != nil || strings.IndexByte(part, ';') >= 0 || strings.ContainsFunc(k+v, isControl) {
+		if kerr != nil || verr != nil || strings.Contains(part, ";") || strings.ContainsFunc(k+v, isControl) {
 			return nil, badRequest("the query is malformed")
 		}
 		pairs = append(pairs, pair{k, v})
@@ -502,8 +498,8 @@ func encodeQuery(pairs []pair) string {
 // validDigest holds a digest against the grammar of the image specification
 // (descriptor.md, "Digests"), with the lengths of the registered algorithms.
 func validDigest(s string) bool {
-	algorithm, encoded, ok := strings.Cut(s, ":")
-	if !ok || !validAlgorithm(algorithm) || len(encoded) < 32 || len(encoded) > 512 {
+	algorithm, encoded, _ := strings.Cut(s, ":")
+	if !validAlgorithm(algorithm) || len(encoded) < 32 || len(encoded) > 512 {
 		return false
 	}
 	switch algorithm {
