@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -123,6 +124,19 @@ func TestBoundedLog(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "forged") || len(log.String()) > 100*500 {
 		t.Error("a line is longer than it may be")
+	}
+}
+
+// TestStandardLog: what a library writes past us is a record like any other.
+func TestStandardLog(t *testing.T) {
+	var out strings.Builder
+	s := &server{log: slog.New(slog.NewJSONHandler(&out, nil))}
+	flags, writer := log.Flags(), log.Writer()
+	t.Cleanup(func() { log.SetFlags(flags); log.SetOutput(writer) })
+	adoptStandardLog(s.errorLog())
+	log.Print("Unsolicited \"response\"\nforged")
+	if got := out.String(); !strings.HasPrefix(got, `{"time":`) || strings.Count(got, "\n") != 1 || strings.Contains(got, "forged") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -227,6 +227,7 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errorLog := s.errorLog()
+	adoptStandardLog(errorLog)
 	s.public = s.current.Load().cfg.Limits.edge().Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
@@ -398,6 +399,13 @@ func interrupt(ctx context.Context, cancel context.CancelCauseFunc, signals <-ch
 // lines a second, because whoever breaks them decides how many there are.
 func (s *server) errorLog() *log.Logger {
 	return log.New(&boundedLog{log: s.log, limit: rate.NewLimiter(10, 50)}, "", 0)
+}
+
+// adoptStandardLog sends the same way what libraries write to the standard log: the
+// HTTP client quotes there what an upstream sent unasked.
+func adoptStandardLog(to *log.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(to.Writer())
 }
 
 type boundedLog struct {
