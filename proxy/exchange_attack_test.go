@@ -278,3 +278,43 @@ func TestTrustedProxies(t *testing.T) {
 		})
 	}
 }
+
+// FuzzLocation: wherever an upstream says that something is, the client gets a
+// path of ours in the same repository, or nothing.
+func FuzzLocation(f *testing.F) {
+	u, faults := newUpstream(UpstreamConfig{URL: "http://inner.example:5000/prefix", RedirectHosts: []string{"store.example", "*.s3.example"}}, nil)
+	if len(faults) > 0 {
+		f.Fatal(faults)
+	}
+	for _, s := range []string{"/v2/team/app/blobs/uploads/u?_state=x", "/prefix/v2/team/app/blobs/uploads/u", "http://other/v2/team/app/blobs/uploads/u", "../../x/blobs/uploads/u", "u",
+		"//evil.example/v2/team/app/blobs/uploads/u", "javascript:alert(1)", "/v2/team%2fapp/blobs/uploads/u", "https://a.s3.example/x", "https://s3.example.evil/x", "http:///v2/team/app/tags/list", "?x=y", "#x", "/v2/team/app/../x/tags/list"} {
+		f.Add(202, s)
+		f.Add(307, s)
+	}
+	f.Fuzz(func(t *testing.T, status int, location string) {
+		rt, err := parseTarget("POST", "/v2/team/app/blobs/uploads/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, _ := url.Parse("http://inner.example:5000/prefix/v2/team/app/blobs/uploads/")
+		resp := &http.Response{StatusCode: status, Header: http.Header{"Location": {location}}, Request: &http.Request{URL: at}}
+		if u.rewriteLocation(&rt, resp) != nil {
+			return
+		}
+		got := resp.Header.Get("Location")
+		target, err := url.Parse(got)
+		if err != nil {
+			t.Fatalf("%d %q became %q", status, location, got)
+		}
+		if status >= 300 && status < 400 && target.Host != "" {
+			if host := strings.ToLower(target.Hostname()); host != "store.example" && !strings.HasSuffix(host, ".s3.example") {
+				t.Fatalf("%d %q leads to %q", status, location, host)
+			}
+			return
+		}
+		to := route{}
+		if clean, err := cleanPath(target.EscapedPath()); target.Host != "" || target.Scheme != "" || got[0] != '/' || err != nil || to.classify(clean) != nil || to.repository != "team/app" {
+			t.Fatalf("%d %q became %q", status, location, got)
+		}
+	})
+}

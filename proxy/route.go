@@ -248,8 +248,12 @@ func (r *route) checkReference() error {
 var once = map[string]bool{"mount": true, "from": true, "origin": true, "digest": true, "digest-algorithm": true,
 	"n": true, "last": true, "artifactType": true, "_state": true}
 
-// maxParameters is far above what any client sends.
-const maxParameters = 64
+// What a query may hold is far above what any client sends, and any upstream puts
+// into the URL of an upload session.
+const (
+	maxParameters = 64
+	maxQuery      = 16 << 10
+)
 
 // parseQuery reads the parameters, refuses what is outside the grammar, and
 // collects those that the upstream is to see.
@@ -275,6 +279,9 @@ func (r *route) parseQuery(raw string) error {
 func splitQuery(raw string) ([]pair, error) {
 	if raw == "" {
 		return nil, nil
+	}
+	if len(raw) > maxQuery {
+		return nil, badRequest("the query is too long")
 	}
 	if strings.Count(raw, "&") >= maxParameters {
 		return nil, badRequest("too many query parameters")

@@ -61,6 +61,7 @@ var scopeAttacks = []attack{
 	start("D4/bad encoding", "?mount=$D&from=%zz", "400 UNSUPPORTED", ""),
 	start("D4/control character", "?mount=$D&from=public/x%00", "400 UNSUPPORTED", ""),
 	start("D4/too many", "?"+strings.Repeat("a=b&", 11000)+"mount=$D&from=secret/x", "400 UNSUPPORTED", ""),
+	start("D4/oversized", "?last="+strings.Repeat("x", 16<<10), "400 UNSUPPORTED", ""),
 	start("D4/capitals are another key", "?MOUNT=$D&From=secret/x", "200", started),
 	start("D4/no name at all", "?=&&=x&mount", "400 DIGEST_INVALID", ""),
 	start("D4/source outside the grammar", "?mount=$D&from=../secret/x", "400 NAME_INVALID", ""),
