@@ -45,18 +45,22 @@ func TestDS389(t *testing.T) {
 		})
 	})
 	t.Run("inactive is result 53", func(t *testing.T) { ds389Inactive(t, s) })
-	t.Run("states", func(t *testing.T) {
-		logins(t, d, map[string]error{
-			"disabled": authn.ErrUnknownUser, "mustchange": authn.ErrInvalidCredentials,
-			"locked": authn.ErrInvalidCredentials, "expired": authn.ErrInvalidCredentials, "bach": nil,
-		})
-	})
 	t.Run("hidden", func(t *testing.T) { ds389Hidden(t, s, d) })
 	t.Run("inspect", func(t *testing.T) { sound(t, d, "389") })
-	t.Run("stamp", func(t *testing.T) {
-		restamps(t, d, func(p string) {
-			s.Replace("cn=config", "passwordMustChange", "off")
-			s.Replace(s.DN("bach"), "userPassword", p)
+	s.Lockout(false)
+	t.Run("states and changes", func(t *testing.T) {
+		authntest.Conformance(t, authntest.Subject{
+			Directory: d, Login: "bach", Username: "bach", Password: authntest.Password,
+			Held: []authntest.Held{
+				{Login: "disabled", Gone: true, Reason: "the account is disabled"},
+				{Login: "mustchange", Password: authntest.Password, Reason: "must be changed"},
+				{Login: "expired", Password: authntest.Password, Reason: "the password has expired"},
+			},
+			Change:   func(password authn.Secret) { s.SetPassword("bach", string(password)) },
+			Remove:   func() { s.Delete("bach") },
+			Recreate: func() { s.AddUser("bach") },
+			// It writes the time of a change after it has answered.
+			Patience: 5 * time.Second,
 		})
 	})
 }

@@ -3,11 +3,8 @@
 package authn_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
-
-	"github.com/go-ldap/ldap/v3"
 
 	"gatehouse/authn"
 	"gatehouse/authn/authntest"
@@ -35,26 +32,22 @@ func TestSamba(t *testing.T) {
 			{"nobody", authntest.Password, "wrong password"},
 		})
 	})
-	t.Run("states", func(t *testing.T) {
-		logins(t, d, map[string]error{
-			"disabled": authn.ErrUnknownUser, "expired": authn.ErrUnknownUser,
-			"mustchange": authn.ErrInvalidCredentials, "locked": authn.ErrInvalidCredentials,
-			"bach": nil,
-		})
-	})
-	t.Run("a lock ends no token", func(t *testing.T) {
-		id, err := d.Find(t.Context(), "locked")
-		if err != nil || id.NoLogin == "" {
-			t.Fatalf("Find = %+v, %v; want a reason against a login", id, err)
-		}
-		if _, err := d.Lookup(t.Context(), authn.Ref{Directory: "ad", Username: id.Username, ID: id.ID}); err != nil {
-			t.Errorf("Lookup: %v", err)
-		}
-	})
 	t.Run("names", func(t *testing.T) { sambaNames(t, s) })
 	t.Run("inspect", func(t *testing.T) { sound(t, d, "Active Directory") })
-	t.Run("re-created", func(t *testing.T) { sambaRecreated(t, s, d) })
-	t.Run("stamp", func(t *testing.T) { restamps(t, d, func(p string) { s.SetPassword("bach", p) }) })
+	t.Run("states and changes", func(t *testing.T) {
+		authntest.Conformance(t, authntest.Subject{
+			Directory: d, Login: "bach", Username: "bach", Password: authntest.Password, Groups: []string{"domain users"},
+			Held: []authntest.Held{
+				{Login: "disabled", Gone: true, Reason: "the account is disabled"},
+				{Login: "expired", Gone: true, Reason: "the account has expired"},
+				{Login: "mustchange", Password: authntest.Password, Reason: "the password has expired"},
+				{Login: "locked", Password: authntest.Password, Reason: "the account is locked"},
+			},
+			Change:   func(password authn.Secret) { s.SetPassword("bach", string(password)) },
+			Remove:   func() { s.Delete("bach") },
+			Recreate: func() { s.AddUser("bach", nil) },
+		})
+	})
 }
 
 // sambaGroups: whichever way the groups are asked for, the primary group is
@@ -94,26 +87,5 @@ func sambaNames(t *testing.T, s *authntest.Samba) {
 		if err != nil || id.Username != "mozart" {
 			t.Errorf("with bind_dn %s: %+v, %v", name, id, err)
 		}
-	}
-}
-
-// sambaRecreated: a namesake inherits no token.
-func sambaRecreated(t *testing.T, s *authntest.Samba, d *authn.LDAP) {
-	s.AddUser("haydn", nil)
-	before, err := d.Find(t.Context(), "haydn")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(s.DN("haydn"), nil)) })
-	ref := authn.Ref{Directory: "ad", Username: "haydn", ID: before.ID}
-	if _, err := d.Lookup(t.Context(), ref); !errors.Is(err, authn.ErrUnknownUser) {
-		t.Errorf("Lookup of a deleted person: %v", err)
-	}
-	s.AddUser("haydn", nil)
-	if _, err := d.Lookup(t.Context(), ref); !errors.Is(err, authn.ErrUnknownUser) {
-		t.Errorf("Lookup of a re-created person: %v", err)
-	}
-	if after, err := login(d, "haydn", authntest.Password); err != nil || after.ID == before.ID || slices.Contains(names(after.Groups), "composers") {
-		t.Errorf("the namesake is %+v, %v", after, err)
 	}
 }

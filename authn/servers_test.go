@@ -11,33 +11,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"gatehouse/authn"
-	"gatehouse/authn/authntest"
 )
 
 // This file has what the tests of Samba and 389-ds share.
-
-// transports are the ways to a server that speaks LDAPS on one port and LDAP
-// with StartTLS on another.
-func transports(plain, secure string) map[string]func(*authn.LDAPConfig) {
-	return map[string]func(*authn.LDAPConfig){
-		"plain":    func(c *authn.LDAPConfig) { c.Servers = []string{plain} },
-		"StartTLS": func(c *authn.LDAPConfig) { c.Servers, c.StartTLS = []string{plain}, true },
-		"ldaps":    func(c *authn.LDAPConfig) { c.Servers = []string{secure} },
-	}
-}
-
-// conform runs the conformance suite on mozart by every transport.
-func conform(t *testing.T, cfg authn.LDAPConfig, ways map[string]func(*authn.LDAPConfig), groups ...string) {
-	for name, change := range ways {
-		t.Run(name, func(t *testing.T) {
-			cfg := cfg
-			change(&cfg)
-			authntest.Conformance(t, authntest.Subject{
-				Directory: open(t, cfg), Login: "mozart", Username: "mozart", Password: authntest.Password, Groups: groups,
-			})
-		})
-	}
-}
 
 // spellings: what is typed finds the one person under his one name, or nobody,
 // even where the operator's pattern lets everything through.
@@ -82,16 +58,6 @@ func binds(t *testing.T, d *authn.LDAP, dn func(string) string, refusals []refus
 	}
 }
 
-// logins are those of people whom the entry already shows as not allowed.
-func logins(t *testing.T, d authn.Directory, want map[string]error) {
-	t.Helper()
-	for name, want := range want {
-		if _, err := login(d, name, authntest.Password); !errors.Is(err, want) {
-			t.Errorf("login as %s: %v; want %v", name, err, want)
-		}
-	}
-}
-
 // sound: Inspect has no fault, and says which product this is.
 func sound(t *testing.T, d *authn.LDAP, vendor string) {
 	t.Helper()
@@ -104,24 +70,6 @@ func sound(t *testing.T, d *authn.LDAP, vendor string) {
 	if !slices.ContainsFunc(findings, func(f authn.Finding) bool { return strings.Contains(f.Detail, vendor) }) {
 		t.Errorf("no finding says %q: %+v", vendor, findings)
 	}
-}
-
-// restamps: a password change changes the stamp, and the new password is good.
-// 389-ds writes the time of the change after it has answered, so it is awaited.
-func restamps(t *testing.T, d *authn.LDAP, change func(password string)) {
-	t.Helper()
-	before, err := login(d, "bach", authntest.Password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	change("another")
-	await(t, func() bool {
-		after, err := login(d, "bach", "another")
-		if err != nil || after.ID != before.ID {
-			t.Fatalf("after the change %+v, %v; before %+v", after, err, before)
-		}
-		return after.PasswordStamp != "" && after.PasswordStamp != before.PasswordStamp
-	})
 }
 
 // resultCode is that of an LDAP error, 0 for none.

@@ -97,6 +97,26 @@ func (s *DS389) Lockout(on bool) {
 	s.Replace("cn=config", "passwordLockout", map[bool]string{true: "on", false: "off"}[on])
 }
 
+// AddUser adds a person with Password.
+func (s *DS389) AddUser(uid string) {
+	s.t.Helper()
+	s.addPerson(s.DN(uid), nil)
+}
+
+// Delete deletes a person.
+func (s *DS389) Delete(uid string) {
+	s.t.Helper()
+	s.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(s.DN(uid), nil)) })
+}
+
+// SetPassword is an administrator's reset of a person's password, which need not
+// be changed at the next login.
+func (s *DS389) SetPassword(uid, password string) {
+	s.t.Helper()
+	s.Replace("cn=config", "passwordMustChange", "off")
+	s.Replace(s.DN(uid), "userPassword", password)
+}
+
 // Replace sets an attribute of an entry to values, or removes it where none are given.
 func (s *DS389) Replace(dn, attribute string, values ...string) {
 	s.t.Helper()
@@ -225,7 +245,7 @@ func (s *DS389) populate() {
 	}
 	s.addPerson(ServiceDN, nil)
 	for _, uid := range []string{"mozart", "bach", "locked", "mustchange", "expired"} {
-		s.addPerson(s.DN(uid), nil)
+		s.AddUser(uid)
 	}
 	s.addPerson(s.DN("disabled"), map[string][]string{"nsAccountLock": {"true"}})
 	group := func(cn, class, attribute, member string) {

@@ -108,6 +108,12 @@ func (s *Samba) AddUser(name string, more map[string][]string) {
 	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(s.DN(name), attributes)) })
 }
 
+// Delete deletes a person or a group.
+func (s *Samba) Delete(name string) {
+	s.t.Helper()
+	s.Do(func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(s.DN(name), nil)) })
+}
+
 // AddGroup adds a global security group.
 func (s *Samba) AddGroup(name string, members ...string) {
 	s.t.Helper()
