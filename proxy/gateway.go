@@ -219,11 +219,18 @@ func checkBody(x *exchange) error {
 	if !x.route.carriesBody() && x.r.ContentLength != 0 {
 		return badRequest("this request has no body in the protocol")
 	}
-	if media, _, _ := strings.Cut(strings.ToLower(x.r.Header.Get("Content-Type")), ";"); x.route.kind == routeManifest &&
-		(strings.TrimSpace(media) == formType || strings.HasPrefix(strings.TrimSpace(media), "multipart/")) {
+	if x.route.kind == routeManifest && x.route.method == http.MethodPut && isForm(x.r.Header.Get("Content-Type")) {
 		return badRequest("a form is no manifest")
 	}
 	return nil
+}
+
+// isForm takes every spelling of a content type of which a registry might parse
+// parameters.
+func isForm(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == formType || strings.HasPrefix(media, "multipart/")
 }
 
 // ownHeaders are on everything that we answer.
