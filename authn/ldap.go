@@ -80,12 +80,19 @@ func (d *LDAP) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	if ref.Username == "" {
 		return Identity{}, fmt.Errorf("%w: no name", ErrUnknownUser)
 	}
-	return d.person(ctx, d.lookupFilter(ref.Username), func(id Identity) error {
-		if id.ID != ref.ID {
-			return fmt.Errorf("%w: %s is another entry than before (re-created)", ErrUnknownUser, ref.Username)
-		}
+	return d.person(ctx, d.lookupFilter(ref.Username), func(id Identity) error { return same(id, ref) })
+}
+
+// same says whether the entry that was found is the person of ref. One that shows
+// its DN alone, where it had an id before, has lost nothing but a right of ours.
+func same(id Identity, ref Ref) error {
+	switch {
+	case id.ID == ref.ID:
 		return nil
-	})
+	case strings.Contains(id.ID, "=") && ref.ID != "" && !strings.Contains(ref.ID, "="):
+		return fmt.Errorf("%w: %s no longer shows its lasting id", ErrUnavailable, id.DN)
+	}
+	return fmt.Errorf("%w: %s is another entry than before (re-created)", ErrUnknownUser, ref.Username)
 }
 
 // lookupFilter looks for username by its own attribute, because the login may

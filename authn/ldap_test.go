@@ -488,6 +488,33 @@ access to * by * none`
 	}
 }
 
+// TestLDAPHidesIDs: whose entry no longer shows its lasting id was not re-created.
+func TestLDAPHidesIDs(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	d := open(t, config(s))
+	id, err := d.Find(t.Context(), "mozart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetACL("access to attrs=userPassword by anonymous auth by * none\naccess to attrs=entryUUID by * none\naccess to * by users read")
+	ref := authn.Ref{Directory: "example", Username: "mozart", ID: id.ID}
+	await(t, func() bool { // slapd was restarted
+		_, err = d.Lookup(t.Context(), ref)
+		return err == nil || errors.Is(err, authn.ErrUnknownUser) || strings.Contains(err.Error(), "no longer shows its lasting id")
+	})
+	if !errors.Is(err, authn.ErrUnavailable) {
+		t.Errorf("Lookup = %v, want a fault", err)
+	}
+	byDN, err := d.Find(t.Context(), "mozart")
+	if err != nil || !strings.EqualFold(byDN.ID, authntest.MozartDN) {
+		t.Errorf("a new login is %+v, %v; want the DN as the id", byDN, err)
+	}
+	ref.ID = byDN.ID
+	if _, err := d.Lookup(t.Context(), ref); err != nil {
+		t.Errorf("Lookup by the DN: %v", err)
+	}
+}
+
 // TestLDAPParallel runs many logins at once, good and bad, and shows that no
 // search ran as a user: a bind on a shared connection would do that.
 func TestLDAPParallel(t *testing.T) {
