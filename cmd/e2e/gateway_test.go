@@ -55,6 +55,8 @@ type setup struct {
 	Policy   string // further rules, in YAML
 	Behind   string // further keys of upstream, in YAML's flow style
 	Tokens   string // further keys of tokens, in YAML
+	Sections string // further sections of the config, in YAML
+	Pprof    bool   // profiles on the admin listener
 	Basic    bool   // Basic credentials are taken under /v2/ too
 	TLS      *keyPair
 
@@ -75,7 +77,7 @@ listen:
 {{- with .TLS}}
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
-admin: {address: {{.Admin}}}
+admin: {address: {{.Admin}}, pprof: {{.Pprof}}}
 upstream: {url: "{{.Upstream}}", blob_mount: {{.BlobMount}}{{with .Behind}}, {{.}}{{end}}}
 {{- with .Tokens}}
 tokens: { {{- .}}}
@@ -108,6 +110,7 @@ policy:
   - {allow: [pull, push], repositories: ["anyuser/**"], to: ["directory:example"]}
 {{- end}}
 {{.Policy}}
+{{.Sections}}
 `))
 
 // gateway is a running gatehouse.
