@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -82,8 +83,8 @@ type Secret string
 
 const stars = "***"
 
+func (Secret) Format(f fmt.State, _ rune)   { io.WriteString(f, stars) } // %d too, which shows a String's text
 func (Secret) String() string               { return stars }
-func (Secret) GoString() string             { return stars }
 func (Secret) LogValue() slog.Value         { return slog.StringValue(stars) }
 func (Secret) MarshalText() ([]byte, error) { return []byte(stars), nil }
 

@@ -176,7 +176,7 @@ func (l *loaded) openDirectories(s *snapshot, p *parts, old *snapshot) {
 func (l *loaded) staticDirectory(key string, c *directoryConfig, p *parts) *directory {
 	cfg, before := authn.StaticConfig{Name: c.Name, Hasher: p.hasher}, len(l.faults())
 	for i, u := range c.Static {
-		user := authn.StaticUser{Username: u.Username, PasswordHash: authn.Secret(u.PasswordHash), Groups: u.Groups}
+		user := authn.StaticUser{Username: u.Username, PasswordHash: u.PasswordHash, Groups: u.Groups}
 		if u.PasswordFile != "" {
 			user.Password = authn.Secret(l.secret(fmt.Sprintf("%s.static[%d].password_file", key, i), u.PasswordFile))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"gatehouse/authn"
 	"gatehouse/proxy"
 )
 
@@ -119,10 +120,10 @@ type directoryConfig struct {
 }
 
 type userConfig struct {
-	Username     string   `yaml:"username"`
-	PasswordHash string   `yaml:"password_hash"`
-	PasswordFile string   `yaml:"password_file"`
-	Groups       []string `yaml:"groups"`
+	Username     string       `yaml:"username"`
+	PasswordHash authn.Secret `yaml:"password_hash"`
+	PasswordFile string       `yaml:"password_file"`
+	Groups       []string     `yaml:"groups"`
 }
 
 type ldapConfig struct {

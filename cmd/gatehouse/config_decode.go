@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"gatehouse/authn"
 )
 
 const (
@@ -363,7 +365,10 @@ func (d *decoder) scalar(path string, at place, n ast.Node, into reflect.Value) 
 
 func setString(n ast.Node, into reflect.Value) string {
 	s, ok := textOf(n)
-	if !ok {
+	switch {
+	case !ok && into.Type() == reflect.TypeFor[authn.Secret]():
+		return fmt.Sprintf("must be a text in quotes, not %s", kindOf(n))
+	case !ok:
 		return fmt.Sprintf("must be a text, not %s%s", kindOf(n), quoteHint(n))
 	}
 	into.SetString(s)
