@@ -58,6 +58,9 @@ func (d *LDAP) inspectServer(ctx context.Context, s *server) []Finding {
 	findings = append(findings, fine(subject, "vendor: "+vendor(root)))
 	findings = append(findings, d.inspectKind(subject, activeDirectory(root))...)
 	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.UsersBase))
+	if findings[len(findings)-1].OK {
+		findings = append(findings, d.inspectSearch(c, subject))
+	}
 	if d.cfg.GroupsBase != "" {
 		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
 	}
@@ -147,6 +150,28 @@ func inspectBase(c *conn, subject, key, dn string) Finding {
 		return fault(subject, fmt.Sprintf("%s: reading %s: %v; check its spelling and the service account's rights", key, dn, err))
 	}
 	return fine(subject, fmt.Sprintf("%s: %s is there", key, dn))
+}
+
+// slowSearch is how long a server may look for somebody before an index is missing.
+const slowSearch = 500 * time.Millisecond
+
+// nobody is a login that no directory has.
+const nobody = "gatehouse-check-nobody"
+
+// inspectSearch looks for somebody who does not exist, as a login does.
+func (d *LDAP) inspectSearch(c *conn, subject string) Finding {
+	start := time.Now()
+	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", nobody)))
+	took := time.Since(start).Round(100 * time.Microsecond)
+	switch {
+	case err == nil && len(result.Entries) > 0, ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
+		return fault(subject, "users.filter: finds somebody whatever is typed")
+	case err != nil:
+		return fault(subject, "users.filter: the server refuses the search: "+err.Error())
+	case took > slowSearch:
+		return warn(subject, fmt.Sprintf("users.filter: the search took %s: is an index missing?", took))
+	}
+	return fine(subject, fmt.Sprintf("users.filter: searched in %s", took))
 }
 
 // inspectCanary looks for the canary user: without him every absence would be a fault.

@@ -29,6 +29,7 @@ func TestInspect(t *testing.T) {
 		{"a rule of Active Directory", func(c *authn.LDAPConfig) {
 			c.GroupsBase, c.GroupsFilter = authntest.GroupsDN, "(member:1.2.840.113556.1.4.1941:={dn})"
 		}, "groups.filter"},
+		{"a filter for everybody", func(c *authn.LDAPConfig) { c.UsersFilter = "(|(uid={login})(objectClass=person))" }, "whatever is typed"},
 		{"unknown attribute", func(c *authn.LDAPConfig) { c.UsersFilter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func TestCheckOnline(t *testing.T) {
 	}{
 		{"good", nil, nil, exitOK, []string{
 			`ok     directory example: server ldap://.*: connected, bound as uid=serviceaccount,.*`, `vendor: OpenLDAP`,
-			`users.base: ou=musicians,dc=example,dc=com is there`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`}, []string{"FAULT"}},
+			`users.base: ou=musicians,dc=example,dc=com is there`, `users.filter: searched in .*s`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`}, []string{"FAULT"}},
 		{"ldaps", func(o *online) { o.Servers = []string{s.TLSURL(), s.SocketURL()} }, nil, exitOK, []string{
 			`warning: directory example: server ldaps://.*: TLS chain authntest server < authntest CA, good until \d{4}-\d\d-\d\d: renew it`,
 			`ok     directory example: server ldapi://.*: connected, .*`}, []string{"FAULT"}},
