@@ -45,7 +45,7 @@ func benchDirectory(ctx context.Context, out io.Writer, o options) (missed int, 
 	if o.only != "" || o.gobench <= 0 {
 		return 0, nil
 	}
-	if _, err := exec.LookPath("/usr/sbin/slapd"); err != nil {
+	if !installed("slapd") && !installed("/usr/sbin/slapd") {
 		fmt.Fprintln(out, "\nslapd is not installed: nothing is measured of directories (Debian: apt-get install slapd)")
 		return 0, nil
 	}
@@ -54,6 +54,11 @@ func benchDirectory(ctx context.Context, out io.Writer, o options) (missed int, 
 		return 0, fmt.Errorf("the benchmark of the directory: %w\n%s", err, text)
 	}
 	return printDirectory(out, parseMetrics(text))
+}
+
+func installed(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
 // printDirectory prints a line a figure; one that is missing is an error.
