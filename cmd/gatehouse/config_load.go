@@ -225,6 +225,11 @@ func (l *loaded) checkTokens(t *tokensConfig) {
 			l.fault(key, "may hold printable ASCII without \" and \\ only, because it stands in a header")
 		}
 	}
+	for _, word := range []string{"basic", "bearer"} {
+		if strings.Contains(strings.ToLower(t.Service), word) {
+			l.warn("tokens.service", "has the word %q: some clients look for it anywhere in the challenge, and take it for the scheme", word)
+		}
+	}
 	if t.Lifetime < time.Minute || t.Lifetime > time.Hour {
 		l.fault("tokens.lifetime", "must be from 60s to 1h, not %s", t.Lifetime)
 	}
