@@ -69,7 +69,7 @@ type bubble struct {
 	gateway *Gateway
 	metrics *metrics.Metrics
 	keyring *tokens.Keyring
-	public  *pipes
+	key     tokens.Key
 	plain   func(from string) net.Conn
 	secure  func(from string) net.Conn // TCP alone; the client begins TLS
 	roots   *x509.CertPool
@@ -143,15 +143,16 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 	if err != nil {
 		b.Fatal(err)
 	}
-	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{{Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"authenticated"}}}})
+	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{
+		{Position: "c.yaml:1", Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"authenticated"}},
+		{Position: "c.yaml:2", Deny: []string{"delete"}, Repositories: []string{"locked"}, To: []string{"authenticated"}}}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	key, err := tokens.GenerateKey()
-	if err != nil {
+	if b.key, err = tokens.GenerateKey(); err != nil {
 		b.Fatal(err)
 	}
-	b.keyring, err = tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{key}})
+	b.keyring, err = tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{b.key}})
 	if err != nil {
 		b.Fatal(err)
 	}
