@@ -36,6 +36,7 @@ type ThrottleConfig struct {
 
 const (
 	throttledPeople  = 1 << 16        // person and network pairs with failures
+	throttledUnknown = 1 << 14        // the same of names that nobody has
 	throttledSources = 1 << 13        // networks with failures
 	rememberedGood   = 24 * time.Hour // how long a success makes a name known-good in a network
 )
@@ -86,7 +87,7 @@ func NewThrottle(cfg ThrottleConfig) *Throttle {
 	return &Throttle{
 		seal: newSealer(), cfg: cfg, running: map[pair]map[digest]int{}, everywhere: map[digest]map[digest]int{},
 		people:  newLRU[pair, []failure](throttledPeople),
-		unknown: newLRU[pair, []failure](throttledPeople),
+		unknown: newLRU[pair, []failure](throttledUnknown),
 		sources: newLRU[netip.Prefix, map[digest]time.Time](throttledSources),
 		good:    newLRU[pair, time.Time](throttledPeople),
 		names:   newLRU[digest, digest](throttledPeople),

@@ -213,7 +213,7 @@ func TestThrottleFlood(t *testing.T) {
 	withChain(t, ThrottleConfig{Failures: 5, Window: time.Hour}, func(t *testing.T, _ *people, c *Chain) {
 		wrong(t, c, "bach", "192.0.2.1", 5)
 		th := c.throttle
-		for i := range throttledPeople + 1000 {
+		for i := range throttledUnknown + 1000 {
 			a := Attempt{Login: fmt.Sprint("junk", i), Password: "x", Source: netip.MustParseAddr("192.0.2.1")}
 			try, err := th.admit(a, Identity{})
 			if err != nil {
@@ -221,8 +221,8 @@ func TestThrottleFlood(t *testing.T) {
 			}
 			try.settle(t.Context(), ErrUnknownUser)
 		}
-		if n := th.unknown.Len(); n != throttledPeople {
-			t.Errorf("%d unknown names are kept, want %d", n, throttledPeople)
+		if n := th.unknown.Len(); n != throttledUnknown {
+			t.Errorf("%d unknown names are kept, want %d", n, throttledUnknown)
 		}
 		if len(th.running) != 0 {
 			t.Errorf("%d logins are still counted as running", len(th.running))

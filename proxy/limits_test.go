@@ -381,6 +381,28 @@ func (l *Load) open() int {
 	return l.all
 }
 
+// TestG7Plaintext: over plain HTTP from afar no password is even read, whatever is
+// wrong with it; on loopback, and behind a proxy that is trusted, it is.
+func TestG7Plaintext(t *testing.T) {
+	inBubble(t, func(cfg *Config) { cfg.AllowPlaintext, cfg.TrustedProxies = false, []string{"10.0.0.1"} }, func(b *bubble) {
+		for _, c := range []struct {
+			from, header string
+			want         int
+		}{
+			{client, "Basic YWxpY2U6Z29vZA==", 403}, {client, "Basic YWxpY2U6YmFk", 403}, {client, "Basic !", 403}, {client, "", 403},
+			{"127.0.0.1:1", "Basic YWxpY2U6Z29vZA==", 200}, {"127.0.0.1:1", "Basic YWxpY2U6YmFk", 401}, {"10.0.0.1:1", "Basic YWxpY2U6Z29vZA==", 200},
+		} {
+			conn := b.plain(c.from)
+			fmt.Fprintf(conn, "GET /auth HTTP/1.1\r\nHost: h\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 127.0.0.1\r\nAuthorization: %s\r\n\r\n", c.header)
+			start := time.Now()
+			if s := readStatus(b, bufio.NewReader(conn)); s != c.want || s == 403 && time.Since(start) != 0 {
+				t.Errorf("%s from %s: %d after %s", c.header, c.from, s, time.Since(start))
+			}
+			conn.Close()
+		}
+	})
+}
+
 // TestH3Headers and the sizes of the realm (H4): each limit at its edge.
 func TestH3Headers(t *testing.T) {
 	fields := func(n int) string { return strings.Repeat("X: y\r\n", n) }

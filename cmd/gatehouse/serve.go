@@ -131,7 +131,18 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	}
 	s.log.Info("serving", "address", public.Addr().String(), "admin", addressOf(admin), "tls", cfg.Listen.TLS != nil,
 		"upstream", cfg.Upstream.URL, "version", buildInfo().Version)
+	s.checkDescriptors(cfg.Limits.Connections)
 	return s.run(ctx, public, admin, signals)
+}
+
+// checkDescriptors warns where the process may open fewer files than its
+// connections need: one each, and one to the registry behind.
+func (s *server) checkDescriptors(connections int) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < uint64(2*connections+100) {
+		s.log.Warn("limits.connections needs more file descriptors than the process may have; raise LimitNOFILE (ulimit -n) or lower it",
+			"connections", connections, "descriptors", limit.Cur)
+	}
 }
 
 func newServer(path string, out streams) *server {
