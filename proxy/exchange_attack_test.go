@@ -97,6 +97,8 @@ func TestAnswers(t *testing.T) {
 		{"I4/fields", "GET", "/v2/team/app/tags/list", answer("200 OK", "Set-Cookie: a=b\r\nAlt-Svc: h3=\":1\"\r\nAccess-Control-Allow-Origin: *\r\nServer: inner\r\nVia: inner\r\nRefresh: 0\r\nClear-Site-Data: *\r\nStrict-Transport-Security: max-age=0\r\nContent-Security-Policy: x\r\nX-Inner: inner\r\n"), "200", ""},
 		{"I4/protocol switch", "GET", "/v2/team/app/tags/list", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + hangUp, "502 UNAVAILABLE", ""},
 		{"A14/protocol switch for an upgrade", "GET", "/v2/team/app/blobs/$D", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + hangUp, "502 UNAVAILABLE", ""},
+		{"I13/status below 100", "GET", "/v2/team/app/tags/list", answer("099 Odd", ""), "502 UNAVAILABLE", ""},
+		{"I13/status above 599", "GET", "/v2/team/app/tags/list", answer("600 Odd", ""), "502 UNAVAILABLE", ""},
 		{"C13/early hints", "GET", "/v2/team/app/tags/list", "HTTP/1.1 103 Early Hints\r\nLink: </inner>; rel=preload\r\n\r\n" + answer("200 OK", ""), "200", ""},
 		{"C6/trailers of an answer", "GET", "/v2/team/app/tags/list", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie\r\n\r\n2\r\n{}\r\n0\r\nSet-Cookie: a=b\r\n\r\n", "200", ""},
 		{"I13/no HTTP", "GET", "/v2/team/app/tags/list", "inner nonsense\r\n\r\n" + hangUp, "502 UNAVAILABLE", ""},

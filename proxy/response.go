@@ -19,6 +19,9 @@ func (u *upstream) checkResponse(rt *route, resp *http.Response) error {
 	case http.StatusSwitchingProtocols:
 		return upstreamError(http.StatusBadGateway, "the registry behind answered with another protocol", errors.New(resp.Status))
 	}
+	if resp.StatusCode < 200 || resp.StatusCode > 599 { // RFC 9110 section 15; the server cannot even write one below 100
+		return upstreamError(http.StatusBadGateway, "the registry behind answered with a status that does not exist", errors.New(resp.Status))
+	}
 	if err := u.rewriteLocation(rt, resp); err != nil {
 		return upstreamError(http.StatusBadGateway, "the registry behind points elsewhere", err)
 	}
