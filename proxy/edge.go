@@ -204,9 +204,10 @@ func isDigits(s string) bool {
 	return s != "" && len(s) <= 5
 }
 
-// checkHeader refuses a header over the limits (RFC 6585 section 5).
+// checkHeader refuses a header over the limits (RFC 6585 section 5). Host, which the
+// server takes out of the header, is a field as every other.
 func (l *Limits) checkHeader(r *http.Request) error {
-	fields, size := 0, len(r.Host)
+	fields, size := 1, len("Host")+len(r.Host)+4
 	for key, values := range r.Header {
 		fields += len(values)
 		for _, v := range values {

@@ -527,7 +527,8 @@ func TestRaw(t *testing.T) {
 		"GET http://other/v2/ HTTP/1.1\r\nHost: x\r\n\r\n":                                                         "401",
 		"GET /v2/ HTTP/1.1\r\nHost: a\"b\r\n\r\n":                                                                  "4",
 		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n":                                                                    "4",
-		"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-A: b\r\n", 101) + "\r\n":                            "431",
+		"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-A: b\r\n", 99) + "\r\n":                             "401",
+		"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-A: b\r\n", 100) + "\r\n":                            "431",
 		"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("b", 33<<10) + "\r\n\r\n":                         "431",
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(h.URL, "http://"))
