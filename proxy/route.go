@@ -497,7 +497,7 @@ func encodeQuery(pairs []pair) string {
 		}
 		b.WriteString(url.QueryEscape(p.key))
 		b.WriteByte('=')
-		b.WriteString(url.QueryEscape(p.value))
+		b.WriteString(strings.ReplaceAll(url.QueryEscape(p.value), "%3A", ":")) // a digest goes on plain
 	}
 	return b.String()
 }
