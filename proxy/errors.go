@@ -119,6 +119,9 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	if e.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
 	}
+	if unreadBody(x.r) {
+		h.Set("Connection", "close") // else the server would read the body first, and wait for it without limit
+	}
 	body := errorBody(e, x.event.requestID)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(e.status)

@@ -151,6 +151,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c := connOf(r); c != nil {
 		defer c.enter(g)()
 	}
+	if refused := g.answer(w, r); refused && unreadBody(r) {
+		linger(w, r)
+	}
+}
+
+// answer says whether it was a refusal.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) (refused bool) {
 	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1},
 		event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
@@ -158,9 +165,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.release(x)
 	x.peer = g.edge.peer(r)
 	x.event.requestID = requestID(x)
-	if err := g.serve(x); err != nil {
+	err := g.serve(x)
+	if err != nil {
 		g.refuse(x, err)
 	}
+	return err != nil
 }
 
 // requestID is the one a trusted proxy gave, or a new one of 130 random bits.

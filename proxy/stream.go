@@ -136,6 +136,29 @@ func (b *requestBody) failed() error {
 	return b.err
 }
 
+// A refused client may go on sending for this long and this much.
+const (
+	lingerTime  = 5 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// unreadBody says that the client of a refused request may still be sending.
+// HTTP/2 has a frame to stop it (RFC 9113 section 8.1), and who expects a 100
+// waits for it.
+func unreadBody(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.ContentLength != 0 && r.Header.Get("Expect") == ""
+}
+
+// linger reads on for a while after a refusal. Closing with bytes unread resets the
+// connection (RFC 9112 section 9.6), and a client that sends its whole body before
+// it reads would see that instead of the answer.
+func linger(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		io.CopyN(io.Discard, r.Body, lingerBytes)
+	}
+}
+
 // stream copies an answer. Each side has to make progress: a client that takes
 // nothing is cut by a write deadline, an upstream that gives nothing by stalled.
 func stream(w http.ResponseWriter, body io.Reader, buffer []byte, needed int, stalled func()) error {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -115,5 +116,35 @@ func TestSlowUpload(t *testing.T) {
 	h.expect(h.request("PATCH", "/v2/team/app/blobs/uploads/u", token, io.MultiReader(strings.NewReader(body[:7]), strings.NewReader(body[7:]))), 200, "")
 	if got := h.upstream.bodies; len(got) != 1 || got[0] != body {
 		t.Errorf("%d bodies reached the upstream", len(got))
+	}
+}
+
+// TestRefusedBody: a client that sends its whole body before it reads gets the
+// refusal and no reset, and one that never sends its body gets it too.
+func TestRefusedBody(t *testing.T) {
+	h := newHouse(t, nil)
+	head := "PUT /v2/team/app/manifests/dev HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n"
+	whole := strings.Repeat("x", 8<<20)
+	for _, c := range []struct{ name, request, want string }{
+		{"manifest too large", head + "Authorization: Bearer " + h.token("alice", "repository:team/app:push") + "\r\n\r\n" + whole, "413"},
+		{"no token", head + "\r\n" + whole, "401"},
+		{"no token and no body", "PUT /v2/team/app/manifests/dev HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", "401"},
+		{"a form that does not come", "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", "415"},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(h.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(conn, c.request); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if body, err := io.ReadAll(resp.Body); err != nil || !strings.HasPrefix(resp.Status, c.want) || !resp.Close {
+			t.Errorf("%s: %s %s %v, want %s and a close", c.name, resp.Status, body, err, c.want)
+		}
+		conn.Close()
 	}
 }
