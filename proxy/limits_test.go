@@ -410,9 +410,9 @@ func TestH3Headers(t *testing.T) {
 	for _, c := range []struct {
 		name, request, status, limit string
 	}{
-		{"100 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(100) + "\r\n", "401", ""},
-		{"101 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(101) + "\r\n", "431", "header_fields"},
-		{"32 KiB", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 32<<10-10) + "\r\n\r\n", "401", ""},
+		{"100 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(99) + "\r\n", "401", ""},
+		{"101 fields", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + fields(100) + "\r\n", "431", "header_fields"},
+		{"32 KiB", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 32<<10-len("Host: h\r\nX: \r\n")) + "\r\n\r\n", "401", ""},
 		{"over 32 KiB", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n", "431", "header_bytes"},
 		{"over 32 KiB of cookies", "GET /v2/ HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("Cookie: "+strings.Repeat("c", 1000)+"\r\n", 33) + "\r\n", "431", "header_bytes"},
 		{"1000 scopes", "GET /auth?" + scopes(1000) + " HTTP/1.1\r\nHost: h\r\n\r\n", "200", ""},
