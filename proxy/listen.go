@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatehouse/metrics"
 )
 
 // conn is an accepted connection. Until its first request has begun every read
@@ -18,7 +20,8 @@ import (
 // else each part (handshake, HTTP/2 preface, header) could be stretched anew.
 type conn struct {
 	net.Conn
-	gateway *Gateway
+	load    *Load // not the Gateway: a connection may live longer than its config
+	metrics *metrics.Metrics
 	from    netip.Addr // zero: a trusted proxy
 	until   time.Time
 	begun   atomic.Bool
@@ -31,7 +34,7 @@ type conn struct {
 // it and returns nil where one of them is reached. What it returns has to be what
 // the server is given, or what lies below its TLS.
 func (g *Gateway) Accepted(raw net.Conn) net.Conn {
-	c := &conn{Conn: raw, gateway: g, until: time.Now().Add(g.limits.HeaderTimeout)}
+	c := &conn{Conn: raw, load: g.load, metrics: g.metrics, until: time.Now().Add(g.limits.HeaderTimeout)}
 	if addr := addressOf(raw.RemoteAddr().String()); !g.edge.isTrusted(addr) {
 		c.from = networkOf(addr)
 	}
@@ -48,14 +51,14 @@ func (g *Gateway) Accepted(raw net.Conn) net.Conn {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil && !c.begun.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		c.late.Do(func() { c.gateway.metrics.LimitReached("header_timeout") })
+		c.late.Do(func() { c.metrics.LimitReached("header_timeout") })
 	}
 	return n, err
 }
 
 // Close gives the connection's place back.
 func (c *conn) Close() error {
-	c.closed.Do(func() { c.gateway.load.disconnect(c.from) })
+	c.closed.Do(func() { c.load.disconnect(c.from) })
 	return c.Conn.Close()
 }
 

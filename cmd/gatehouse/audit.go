@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -25,6 +26,8 @@ type audit struct {
 	stdout  io.Writer
 	log     *slog.Logger
 	metrics *metrics.Metrics
+
+	on atomic.Bool // out is there; asked by every request
 
 	mu      sync.Mutex
 	name    string
@@ -64,11 +67,7 @@ type auditHandler struct {
 }
 
 // Enabled says whether there is a stream at all.
-func (h *auditHandler) Enabled(context.Context, slog.Level) bool {
-	h.audit.mu.Lock()
-	defer h.audit.mu.Unlock()
-	return h.audit.out != nil
-}
+func (h *auditHandler) Enabled(context.Context, slog.Level) bool { return h.audit.on.Load() }
 
 // Handle writes a record, or counts it as left out.
 func (h *auditHandler) Handle(ctx context.Context, r slog.Record) error {
@@ -198,6 +197,7 @@ func (a *audit) use(name string, out io.WriteCloser, perSecond int) {
 		a.rate, a.kinds = r, map[string]*sampled{}
 	}
 	a.name, a.out, a.torn, a.failing = name, out, false, false
+	a.on.Store(out != nil)
 }
 
 func (a *audit) close(out io.WriteCloser) {
