@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"gatehouse/authn"
 	"gatehouse/authz"
 )
@@ -47,6 +49,7 @@ type Load struct {
 	all       int
 	addresses map[netip.Addr]int
 	people    map[holder]int
+	tell      *rate.Limiter // of the log's lines about refused connections
 }
 
 // holder is one person with one kind of request.
@@ -58,7 +61,7 @@ type holder struct {
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}}
+	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}, tell: rate.NewLimiter(0.2, 5)}
 }
 
 // connect counts a connection, or names the limit that it is over. The zero

@@ -519,6 +519,43 @@ func TestH10Connections(t *testing.T) {
 	}
 }
 
+// TestH12Upstream: a registry that does not answer, says too much or stops in the
+// middle holds nobody up for ever, and its part never looks like the whole.
+func TestH12Upstream(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(w http.ResponseWriter, r *http.Request)
+		status int
+		took   time.Duration
+	}{
+		{"silent", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 504, 30 * time.Second},
+		{"a header of 100 KiB", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X", strings.Repeat("x", 100<<10)) }, 502, 0},
+		{"stops in the middle", func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, strings.Repeat("x", 64<<10))
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, 200, progressWindow},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				b.answer = c.answer
+				conn := b.plain(client)
+				fmt.Fprintf(conn, "GET /v2/a/manifests/v1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", b.token("alice"))
+				start := time.Now()
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				if took := time.Since(start); resp.StatusCode != c.status || took != c.took || (err != nil) != (c.status == 200) {
+					t.Errorf("%d after %s, and then %v", resp.StatusCode, took, err)
+				}
+				conn.Close()
+			})
+		})
+	}
+}
+
 // TestH13InFlight: what one person may have in flight, and that others, and pulls,
 // are not held up by it.
 func TestH13InFlight(t *testing.T) {

@@ -35,11 +35,15 @@ type conn struct {
 // the server is given, or what lies below its TLS.
 func (g *Gateway) Accepted(raw net.Conn) net.Conn {
 	c := &conn{Conn: raw, load: g.load, metrics: g.metrics, until: time.Now().Add(g.limits.HeaderTimeout)}
-	if addr := addressOf(raw.RemoteAddr().String()); !g.edge.isTrusted(addr) {
+	addr := addressOf(raw.RemoteAddr().String())
+	if !g.edge.isTrusted(addr) {
 		c.from = networkOf(addr)
 	}
 	if over := g.load.connect(c.from, &g.limits); over != "" {
 		g.metrics.LimitReached(over)
+		if g.load.tell.Allow() { // the metric counts them all; the log names some
+			g.logger.Warn("a connection was refused", "limit", over, "client_ip", addr.String())
+		}
 		raw.Close()
 		return nil
 	}

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -34,4 +37,55 @@ func TestReload(t *testing.T) {
 	g.get(tagsPath, token).refusal(t, http.StatusForbidden, "DENIED")
 	reload(string(config))
 	eventually(t, 5*time.Second, "the old policy rules again", func() bool { return g.get(tagsPath, token).status == http.StatusOK })
+}
+
+// TestRevoked: a token on the list is refused from the reload on, a refresh token
+// of the person too, and nobody else notices.
+func TestRevoked(t *testing.T) {
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), Tokens: "refresh_lifetime: 1h, revoked: []"})
+	g.push(t, "anyuser/busybox:latest", "mozart", musicians)
+	stolen, kept := g.token(t, "admin", adminPassword, pullBusybox), g.token(t, "admin", adminPassword, pullBusybox)
+	a := g.send("GET", "/auth?offline_token=true", func(r *http.Request) { r.SetBasicAuth("guest", guestPassword) }, nil).want(t, "login", http.StatusOK)
+	var guest struct {
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal(a.body, &guest); err != nil || guest.Refresh == "" {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	redeem := func() answer {
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {guest.Refresh}}
+		return g.send("POST", "/auth", func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, strings.NewReader(form.Encode()))
+	}
+	redeem().want(t, "the refresh token before", http.StatusOK)
+	g.get(tagsPath, stolen).want(t, "a pull before", http.StatusOK)
+	config, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := "revoked: [{token: " + tokenID(t, stolen) + "}, {user: local/guest, issued_before: " + time.Now().Add(time.Second).UTC().Format(time.RFC3339) + "}]"
+	write(t, g.config, strings.Replace(string(config), "revoked: []", revoked, 1))
+	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the stolen token is refused", func() bool { return g.get(tagsPath, stolen).status == http.StatusUnauthorized })
+	if c := g.get(tagsPath, stolen).header.Get("WWW-Authenticate"); !strings.Contains(c, `error="invalid_token"`) {
+		t.Errorf("challenge %q does not say invalid_token", c)
+	}
+	g.get(tagsPath, kept).want(t, "the person's other token", http.StatusOK)
+	redeem().refusal(t, http.StatusUnauthorized, "UNAUTHORIZED")
+	g.token(t, "mozart", musicians, pullBusybox)
+}
+
+// tokenID reads a token's id as an administrator does where the log is gone.
+func tokenID(t *testing.T, token string) string {
+	t.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct{ Jti string }
+	if err := json.Unmarshal(text, &claims); err != nil || claims.Jti == "" {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return claims.Jti
 }

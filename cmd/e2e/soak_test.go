@@ -65,7 +65,7 @@ func TestSoak(t *testing.T) {
 	}
 	s := &soak{T: t}
 	s.g = startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: newKeyPair(t), Sections: soakSections, Pprof: true})
-	s.layer = s.g.pushLayer(t, "anyuser/soak", 4<<20)
+	s.layer = s.g.pushLayer(t, "anyuser/soak", 24<<20) // more than sockets hold, for slow readers
 	s.g.push(t, "anyuser/soak:v1", "mozart", musicians)
 	s.run(duration / 10) // caches and pools fill
 	before := s.measure()
