@@ -398,7 +398,7 @@ func (r *route) parseTag(p pair) error {
 // settleUpload: an upload that brings its bytes along mounts nothing, and a
 // mount needs a source that can be judged.
 func (r *route) settleUpload() {
-	if r.mount != "" && r.digest != "" {
+	if r.digest != "" {
 		r.mount = ""
 	}
 	if r.mount == "" {

@@ -67,6 +67,7 @@ func TestRoutes(t *testing.T) {
 		{"DELETE /v2/a/blobs/D", "blob name=a ref=D need=delete scope=repository:a:delete"},
 		// Parameters are read where their endpoint has them, and nowhere else.
 		{"GET /v2/a/manifests/v1?tag=.x&mount=x&from=X&digest=x&n=x&last=x&artifactType=x&_state=x&ns=x", "manifest name=a ref=v1 is=tag tags=v1 last=x need=pull scope=repository:a:pull"},
+		{"PUT /v2/a/manifests/v1?digest=D", "manifest name=a ref=v1 is=tag tags=v1 need=push scope=repository:a:pull,push body=yes"},
 		{"DELETE /v2/a/manifests/v1?tag=v2", "manifest name=a ref=v1 is=tag tags=v1 need=delete scope=repository:a:delete"},
 		// Uploads.
 		{"POST /v2/a/blobs/uploads/", "upload name=a need=push scope=repository:a:pull,push"},
