@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,14 +96,22 @@ func TestReloadKeeps(t *testing.T) {
 		s.serveHTTP(w, r)
 		return w.Header().Get("WWW-Authenticate")
 	}
-	for _, bad := range []string{"", "x: 1\n" + minimal, minimal + "listen: {address: \":1\"}\n", minimal + "tokens: {key_files: [none]}\n"} {
+	for _, bad := range []string{"", "x: 1\n" + minimal, minimal + "listen: {address: \":1\"}\n", minimal + "tokens: {key_files: [none]}\n",
+		minimal + "limits: {header_timeout: 5s}\n", minimal + "limits: {http2_streams: 50}\n", minimal + "audit: {file: none/x}\n", minimal + "audit: {file: .}\n"} {
 		write(bad)
 		if s.reload(); s.current.Load() != first {
 			t.Fatalf("%q was taken", bad)
 		}
 	}
-	write(minimal + "tokens: {service: other}\n")
+	write(minimal + "tokens: {service: other}\nlimits: {connections: 1}\nlog: {level: warn}\n")
 	s.reload()
+	a, b := net.Pipe()
+	if s.accept(a) == nil || s.accept(b) != nil {
+		t.Error("the new limits do not count")
+	}
+	if s.level.Level() != slog.LevelWarn {
+		t.Error("the new level does not count")
+	}
 	if s.parts.key != key {
 		t.Error("the key made at start was made anew")
 	}
