@@ -101,7 +101,6 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	if x.w.wrote {
 		panic(http.ErrAbortHandler) // the answer has begun: a short one must not look whole
 	}
-	x.w.abandonBody(x.r)
 	h := x.w.Header()
 	clear(h)
 	g.ownHeaders(x)

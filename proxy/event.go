@@ -123,16 +123,5 @@ func (w *recorder) deadline(d time.Duration) {
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(d)) // no connection, no deadline
 }
 
-// abandonBody lets the server throw away what is left of a body that nobody will
-// read, for a moment only: it does so before the answer, and without an end.
-func (w *recorder) abandonBody(r *http.Request) {
-	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Now().Add(abandonLimit))
-	}
-}
-
-// abandonLimit is how long the rest of an unwanted body is taken.
-const abandonLimit = 5 * time.Second
-
 // Unwrap is for http.ResponseController.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

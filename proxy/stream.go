@@ -47,6 +47,9 @@ func (w *wait) stop() {
 	w.timer.Stop()
 }
 
+// abandonLimit is how long the rest of a body is taken that was read in part.
+const abandonLimit = 5 * time.Second
+
 // requestBody is a client's body on its way up: it counts, keeps the first
 // error (whose fault was it?), cuts a client that makes no progress, and says
 // when it has ended.
