@@ -52,7 +52,7 @@ var scopeAttacks = []attack{
 	body("D1/form for a manifest", "PUT", "/v2/team/app/manifests/dev", "Content-Type:  Application/X-WWW-Form-Urlencoded ; charset=utf-8\r\n", "tag=v1&from=secret/x", "400 UNSUPPORTED", ""),
 	body("D1/multipart for a manifest", "PUT", "/v2/team/app/manifests/dev", multipart, parts, "400 UNSUPPORTED", ""),
 	body("D1/two types", "PUT", "/v2/team/app/manifests/dev", "Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"+aForm, "tag=v1", "400 UNSUPPORTED", ""),
-	by("D1/type of a form without a body", "$ALICE\r\nContent-Type: "+formType, "GET /v2/team/app/manifests/dev", "200", manifest),
+	by("D16/type of a form without a body", "$ALICE\r\nContent-Type: "+formType, "GET /v2/team/app/manifests/dev", "200", manifest),
 	start("D2/mount from a foreign repository", "?mount=$D&from=secret/x", "200", started),
 	start("D2/mount that is allowed", "?mount=$D&from=public/x", "200", mounted),
 	start("D3/source not in the token", "?mount=$D&from=team/lib", "200", started),
