@@ -22,13 +22,13 @@ type edge struct {
 	tls            bool
 	allowPlaintext bool
 	trusted        []netip.Prefix
-	public         map[string]origin // by canonical host; empty: any host
+	public         []origin // in the config's order; empty: any host
 }
 
 // newEdge checks `listen`.
 func newEdge(cfg Config) (*edge, []error) {
 	var faults []error
-	e := &edge{tls: cfg.TLS, allowPlaintext: cfg.AllowPlaintext, public: map[string]origin{}}
+	e := &edge{tls: cfg.TLS, allowPlaintext: cfg.AllowPlaintext}
 	for i, s := range cfg.TrustedProxies {
 		p, err := parsePrefix(s)
 		if err != nil {
@@ -42,7 +42,7 @@ func newEdge(cfg Config) (*edge, []error) {
 			faults = append(faults, keyError("listen.public_urls", i, "is no URL of scheme and host alone, such as https://registry.example.com"))
 			continue
 		}
-		e.public[canonicalHost(u.Scheme, u.Host)] = origin{u.Scheme, strings.ToLower(u.Host)}
+		e.public = append(e.public, origin{u.Scheme, strings.ToLower(u.Host)})
 	}
 	return e, faults
 }
@@ -122,14 +122,26 @@ func (e *edge) admit(r *http.Request, p peer) (origin, error) {
 	if len(e.public) == 0 {
 		return o, nil
 	}
-	// The scheme decides only which port may be left out: behind a proxy that
-	// ends TLS the request's own is not the public one.
-	for _, scheme := range []string{"https", "http"} {
-		if known, ok := e.public[canonicalHost(scheme, o.host)]; ok && (known.scheme == scheme || !hasPort(o.host)) {
+	return e.publicOrigin(o)
+}
+
+// publicOrigin is the public URL that the request's Host names. Where one host has
+// one of each scheme it is the request's own; else the scheme decides only which
+// port may be left out, since behind a proxy that ends TLS it is not the public one.
+func (e *edge) publicOrigin(o origin) (origin, error) {
+	found, err := o, error(errHost)
+	for _, known := range e.public {
+		if canonicalHost(known.scheme, o.host) != canonicalHost(known.scheme, known.host) {
+			continue
+		}
+		if known.scheme == o.scheme {
 			return known, nil
 		}
+		if err != nil {
+			found, err = known, nil
+		}
 	}
-	return o, errHost
+	return found, err
 }
 
 // forwarded applies what a trusted proxy says of the request it received: the

@@ -517,6 +517,25 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+// TestTwoSchemes: a host that is public by HTTP and HTTPS gets the realm of the
+// scheme that it was asked by.
+func TestTwoSchemes(t *testing.T) {
+	for _, urls := range [][]string{{"http://gw.test", "https://gw.test"}, {"https://gw.test", "http://gw.test"}} {
+		e, faults := newEdge(Config{PublicURLs: urls})
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		for _, o := range []origin{{"http", "GW.test:80"}, {"https", "gw.test."}, {"https", "gw.test:443"}} {
+			if got, err := e.publicOrigin(o); err != nil || got != (origin{o.scheme, "gw.test"}) {
+				t.Errorf("%v, asked by %s: %s %v", urls, o, got, err)
+			}
+		}
+		if _, err := e.publicOrigin(origin{"http", "gw.test:444"}); err != errHost {
+			t.Errorf("another port: %v", err)
+		}
+	}
+}
+
 // TestRaw sends bytes that net/http's client would not.
 func TestRaw(t *testing.T) {
 	h := newHouse(t, nil)
