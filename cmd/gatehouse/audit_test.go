@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,6 +257,23 @@ func TestJ8Toolchain(t *testing.T) {
 	for what, v := range map[string]string{"go.mod": "go" + m[1], "this toolchain": buildInfo().GoVersion} {
 		if version.Compare(strings.Fields(v)[0], "go1.26.9") < 0 || v == "go1.27.0" || v == "go1.27.1" {
 			t.Errorf("%s is %s, which is too old", what, v)
+		}
+	}
+}
+
+// TestDescriptors: a process that may open too few files for its connections is
+// told at the start.
+func TestDescriptors(t *testing.T) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	most := int(min(limit.Cur, 1<<40)) / 2
+	for connections, warned := range map[int]bool{0: limit.Cur < 100, most - 50: false, most + 1: limit.Cur < 1<<40} {
+		var log strings.Builder
+		s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
+		if s.checkDescriptors(connections); strings.Contains(log.String(), "LimitNOFILE") != warned {
+			t.Errorf("%d connections, %d descriptors: %q", connections, limit.Cur, log.String())
 		}
 	}
 }

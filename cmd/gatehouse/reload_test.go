@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log"
 	"log/slog"
@@ -186,5 +189,34 @@ func TestReloadRevokes(t *testing.T) {
 		if got, challenge := status(); got != c.want || got == http.StatusUnauthorized && !strings.Contains(challenge, `error="invalid_token"`) {
 			t.Errorf("revoked %s: status %d, %s", c.revoked, got, challenge)
 		}
+	}
+}
+
+// TestNoHTTP2: http2_streams: 0 takes HTTP/2 out of what the handshake offers.
+func TestNoHTTP2(t *testing.T) {
+	dir := t.TempDir()
+	ts := httptest.NewTLSServer(nil)
+	defer ts.Close()
+	pair := ts.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listen := "listen: {tls: {cert_file: " + filepath.Join(dir, "crt") + ", key_file: " + filepath.Join(dir, "key") + "}}\n"
+	for streams, want := range map[string]string{"0": "http/1.1", "100": "h2"} {
+		s, _ := newTestServer(t, minimal+listen+"limits: {http2_streams: "+streams+"}\n")
+		client, server := net.Pipe()
+		go s.accept(server).(*tls.Conn).Handshake()
+		c := tls.Client(client, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
+		if err := c.Handshake(); err != nil || c.ConnectionState().NegotiatedProtocol != want {
+			t.Errorf("%s streams: %q, %v", streams, c.ConnectionState().NegotiatedProtocol, err)
+		}
+		client.Close()
+		s.current.Load().release()
 	}
 }
