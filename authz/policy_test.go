@@ -129,6 +129,9 @@ func TestDecide(t *testing.T) {
 	if d := policy(t, allow("*", "**", "authenticated")).Decide(admin, Request{Action: Catalog}); !d.Allowed {
 		t.Error("Decide does not know the catalog")
 	}
+	if (&subject{}).matches(&admin) || (&subject{}).matches(&anonymous) {
+		t.Error("a subject that was never filled in means somebody")
+	}
 	if d := (&Policy{}).Decide(admin, Request{Repository: "a", Action: Pull}); d.Allowed {
 		t.Error("the zero Policy allows")
 	}

@@ -1,7 +1,7 @@
 // Command mutate removes each check of the named source files in turn and says
 // which removals no test notices:
 //
-//	go run ./deploy/mutate [-min PERCENT] [-equivalent FILE] [-first REGEXP] FILE.go...
+//	go run ./deploy/mutate [-min PERCENT] [-equivalent FILE] [-run FOLDER=REGEXP] FILE.go...
 //
 // All mutants of a package are compiled into one test binary, each behind a switch
 // that an environment variable throws, so that each costs a run of the tests and no
@@ -15,6 +15,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -27,9 +28,16 @@ import (
 func main() {
 	least := flag.Float64("min", 0, "exit with 1 where fewer `percent` of the mutants are noticed")
 	equivalent := flag.String("equivalent", "", "`file` of mutants that change nothing, one a line")
-	first := flag.String("first", "", "`tests` to run before all of them, since they notice most")
+	only := map[string]string{}
+	flag.Func("run", "`FOLDER=REGEXP`: only these tests of that folder, since the rest is slow", func(s string) error {
+		folder, tests, ok := strings.Cut(s, "=")
+		if only[folder] = tests; !ok {
+			return errors.New("FOLDER=REGEXP is wanted")
+		}
+		return nil
+	})
 	flag.Parse()
-	score, err := run(flag.Args(), *equivalent, *first)
+	score, err := run(flag.Args(), *equivalent, only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
@@ -40,9 +48,9 @@ func main() {
 	}
 }
 
-// run tries all mutants of the files, package by package, and gives the score in
-// percent.
-func run(files []string, equivalentFile, first string) (float64, error) {
+// run tries all mutants of the files, package by package, each with all tests of
+// its folder or only some, and gives the score in percent.
+func run(files []string, equivalentFile string, only map[string]string) (float64, error) {
 	reasons, err := readEquivalent(equivalentFile)
 	if err != nil {
 		return 0, err
@@ -53,7 +61,7 @@ func run(files []string, equivalentFile, first string) (float64, error) {
 	}
 	var all tally
 	for _, folder := range slices.Sorted(maps.Keys(byFolder)) {
-		t, err := tryPackage(folder, byFolder[folder], reasons, first)
+		t, err := tryPackage(folder, byFolder[folder], reasons, only[folder])
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", folder, err)
 		}

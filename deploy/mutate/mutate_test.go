@@ -73,15 +73,15 @@ func TestRun(t *testing.T) {
 	put("wrong", "sample/sample.go In: bound of n > 0\tnot so\n")
 	put("stale", "sample/sample.go In: gone\tonce\n")
 	t.Chdir(dir)
-	score, err := run([]string{"sample/sample.go"}, "", "In")
+	score, err := run([]string{"sample/sample.go"}, "", map[string]string{"sample": "In"})
 	if err != nil || score < 70 || score > 72 { // 5 of 7: without && n < 10, and its bound, survive
 		t.Errorf("%v %v", score, err)
 	}
-	if score, err := run([]string{"sample/sample.go"}, "equal", ""); err != nil || score < 83 || score > 84 {
+	if score, err := run([]string{"sample/sample.go"}, "equal", nil); err != nil || score < 83 || score > 84 {
 		t.Errorf("with one that changes nothing: %v %v", score, err)
 	}
 	for list, want := range map[string]string{"wrong": "a test notices it", "stale": "no mutant any more", "missing": "no such file"} {
-		if _, err := run([]string{"sample/sample.go"}, list, ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := run([]string{"sample/sample.go"}, list, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", list, err, want)
 		}
 	}

@@ -45,7 +45,7 @@ const workers = 2
 
 // tryPackage tries the mutants of files of one package. Names that it finds in
 // reasons it takes out of there.
-func tryPackage(folder string, files []string, reasons map[string]string, first string) (t tally, err error) {
+func tryPackage(folder string, files []string, reasons map[string]string, tests string) (t tally, err error) {
 	work, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return t, err
@@ -55,22 +55,15 @@ func tryPackage(folder string, files []string, reasons map[string]string, first 
 	if err != nil {
 		return t, err
 	}
-	b, err := build(work, folder, overlay)
+	b, err := build(work, folder, overlay, tests)
 	if err != nil {
 		return t, err
 	}
-	stages := []stage{{first, time.Minute}, {"", time.Minute}}
-	if first == "" {
-		stages = stages[1:]
+	start := time.Now()
+	if out, ok := b.passes(0, time.Minute); !ok {
+		return t, fmt.Errorf("the tests fail without any mutant:\n%s", out)
 	}
-	for i := range stages {
-		start := time.Now()
-		if out, ok := b.passes(0, stages[i]); !ok {
-			return t, fmt.Errorf("the tests fail without any mutant:\n%s", out)
-		}
-		stages[i].limit = 3*time.Second + 8*time.Since(start)
-	}
-	survived := b.survivors(mutants, stages)
+	survived := b.survivors(mutants, 3*time.Second+8*time.Since(start))
 	for i, m := range mutants {
 		_, known := reasons[m.name]
 		delete(reasons, m.name)
@@ -127,22 +120,15 @@ func writeMutants(work, folder string, files []string) (all []*mutant, overlay s
 	return all, overlay, os.WriteFile(overlay, list, 0o600)
 }
 
-// stage is a selection of tests and how long they may take: a mutant for which
-// they never end is noticed by that.
-type stage struct {
-	tests string // a regular expression; empty: all
-	limit time.Duration
-}
-
 // binary is the compiled tests of a package.
 type binary struct {
 	path, folder string
 	flags        []string
 }
 
-func build(work, folder, overlay string) (binary, error) {
+func build(work, folder, overlay, tests string) (binary, error) {
 	b := binary{path: filepath.Join(work, "package.test"), folder: folder,
-		flags: []string{"-test.failfast"}}
+		flags: []string{"-test.failfast", "-test.run=" + tests}}
 	out, err := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", b.path, "./"+folder).CombinedOutput()
 	if err != nil {
 		return b, fmt.Errorf("%w\n%s", err, out)
@@ -154,11 +140,12 @@ func build(work, folder, overlay string) (binary, error) {
 	return b, nil
 }
 
-// passes runs tests with one mutant on.
-func (b binary) passes(id int, s stage) (out []byte, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
+// passes runs the tests with one mutant on. Where they never end, the limit ends
+// them.
+func (b binary) passes(id int, limit time.Duration) (out []byte, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	c := exec.CommandContext(ctx, b.path, append([]string{"-test.run=" + s.tests}, b.flags...)...)
+	c := exec.CommandContext(ctx, b.path, b.flags...)
 	c.WaitDelay = time.Second // for what the tests started
 	c.Dir = b.folder
 	c.Env = append(os.Environ(), variable+"="+strconv.Itoa(id))
@@ -167,19 +154,14 @@ func (b binary) passes(id int, s stage) (out []byte, ok bool) {
 }
 
 // survivors says of each mutant whether all tests pass with it.
-func (b binary) survivors(mutants []*mutant, stages []stage) []bool {
+func (b binary) survivors(mutants []*mutant, limit time.Duration) []bool {
 	survived := make([]bool, len(mutants))
 	next := make(chan int)
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
 			for i := range next {
-				survived[i] = true
-				for _, s := range stages {
-					if _, survived[i] = b.passes(mutants[i].id, s); !survived[i] {
-						break
-					}
-				}
+				_, survived[i] = b.passes(mutants[i].id, limit)
 			}
 		})
 	}
