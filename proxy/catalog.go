@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,11 @@ func (g *Gateway) catalog(x *exchange) error {
 	if page.limit > 0 {
 		ctx, cancel := context.WithTimeout(x.r.Context(), g.catalogLimit)
 		defer cancel()
-		if err := g.fillCatalog(ctx, x, &page); err != nil {
+		err := g.fillCatalog(ctx, x, &page)
+		if own := new(catalogRefusal); errors.As(err, &own) {
+			return g.passRefusal(x, own)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -87,6 +92,9 @@ func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPag
 			size = 0 // this upstream's pages are smaller: let it choose
 			continue
 		}
+		if own := new(catalogRefusal); errors.As(err, &own) && last != x.route.last {
+			return upstreamError(http.StatusBadGateway, "the registry behind does not list the rest of its catalog", errors.New(own.Error()))
+		}
 		if err != nil {
 			return err
 		}
@@ -102,6 +110,37 @@ func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPag
 
 // errPageSize: the upstream refuses pages of that size (PAGINATION_NUMBER_INVALID).
 var errPageSize = errors.New("the upstream refuses that page size")
+
+// catalogRefusal is the upstream's own error where its first page was asked for,
+// which passes as on any other endpoint.
+type catalogRefusal struct {
+	resp *http.Response
+	body []byte
+}
+
+func (r *catalogRefusal) Error() string { return "the upstream answers " + r.resp.Status }
+
+// maxRefusal bounds the body of an error of the upstream's that is read whole, in bytes.
+const maxRefusal = 64 << 10
+
+// refusedCatalog reads an answer that is no page.
+func refusedCatalog(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if resp.StatusCode < 400 || resp.StatusCode > 599 || err != nil {
+		return upstreamError(http.StatusBadGateway, "the registry behind does not list its catalog", errors.Join(errors.New(resp.Status), err))
+	}
+	return &catalogRefusal{resp, body}
+}
+
+// passRefusal sends it on under the checks of every answer.
+func (g *Gateway) passRefusal(x *exchange, own *catalogRefusal) error {
+	if err := g.upstream.checkResponse(&x.route, own.resp); err != nil {
+		return err
+	}
+	own.resp.Body = io.NopCloser(bytes.NewReader(own.body))
+	own.resp.Header.Set("Content-Length", strconv.Itoa(len(own.body)))
+	return g.relay(x, own.resp, func(error) {})
+}
 
 // catalogNames reads one page of the upstream's catalog and the cursor of the
 // next, empty at the end.
@@ -132,7 +171,7 @@ func (u *upstream) catalogNames(ctx context.Context, x *exchange, size int, last
 		return nil, "", errPageSize
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", upstreamError(http.StatusBadGateway, "the registry behind does not list its catalog", errors.New(resp.Status))
+		return nil, "", refusedCatalog(resp)
 	}
 	var body struct{ Repositories []string }
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxCatalogPage)).Decode(&body); err != nil {

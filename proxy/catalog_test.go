@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,7 +155,7 @@ func TestCatalogFaults(t *testing.T) {
 		answer http.HandlerFunc
 		status int
 	}{
-		{"no catalog", http.NotFound, 502},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(302) }, 502},
 		{"a login", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) }, 502},
 		{"no JSON", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, 502},
 		{"cut JSON", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"repositories":["team/a"`) }, 502},
@@ -186,6 +187,25 @@ func TestCatalogFaults(t *testing.T) {
 		h.upstream.answers(page(link))
 		if names, next := h.list(token, "", 200); len(names) != 1 || next != "" {
 			t.Errorf("%q: %v %q", link, names, next)
+		}
+	}
+}
+
+// TestCatalogRefused: the upstream's own errors pass, as on every endpoint.
+func TestCatalogRefused(t *testing.T) {
+	h := newHouse(t, nil)
+	token := h.token("alice", "registry:catalog:*")
+	for _, status := range []int{400, 403, 404, 429, 500, 503} {
+		own := fmt.Sprintf(`{"errors":[{"code":"X%d"}]}`, status)
+		h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Www-Authenticate", "Basic")
+			w.WriteHeader(status)
+			io.WriteString(w, own)
+		})
+		resp, body := h.do(h.request("GET", "/v2/_catalog", token, nil))
+		if resp.StatusCode != status || body != own || resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Www-Authenticate") != "" {
+			t.Errorf("%d: %d %s %v", status, resp.StatusCode, body, resp.Header)
 		}
 	}
 }
