@@ -138,26 +138,3 @@ func TestForeignDirectory(t *testing.T) {
 		t.Errorf("anonymous: %+v %v", id, err)
 	}
 }
-
-// BenchmarkRequest is what every request under /v2/ costs here: the token from
-// the cache, the person from a directory in memory, and the policy.
-func BenchmarkRequest(b *testing.B) {
-	d := &people{id: authn.Identity{Directory: "corp", Username: "alice", ID: "u-1", PasswordStamp: "p1"}}
-	g := granter(b, d, 0, nil, generate(b))
-	text, _, err := g.cfg.Keyring.Issue(tokenFor(Access, d.id, authz.Scope{}))
-	if err != nil {
-		b.Fatal(err)
-	}
-	request := authz.Request{Repository: "team/app", Action: authz.Pull}
-	b.ReportAllocs()
-	for b.Loop() {
-		token, err := g.cfg.Keyring.Verify(text, Access, time.Minute)
-		if err != nil {
-			b.Fatal(err)
-		}
-		id, err := Identify(b.Context(), g.cfg.Chain, token, false)
-		if err != nil || !g.cfg.Policy.Decide(id, request).Allowed {
-			b.Fatal(err)
-		}
-	}
-}
