@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"gatehouse/metrics"
 )
 
 // StaticUser is one person of the config.
@@ -30,6 +33,8 @@ type StaticConfig struct {
 	Name   string
 	Users  []StaticUser
 	Hasher *Hasher // shared by all directories; nil: one of its own
+
+	Metrics *metrics.Metrics // nil: none
 }
 
 // Static is a Directory of the people that the config names. It is never at
@@ -40,6 +45,8 @@ type Static struct {
 	users  map[string]staticUser
 	costs  []cost // each once
 	hasher *Hasher
+
+	metrics *metrics.Metrics
 }
 
 type staticUser struct {
@@ -51,7 +58,7 @@ type staticUser struct {
 // relative to the directory (`static[0].password_hash`), warnings among them;
 // where all of them are warnings the *Static is returned as well.
 func NewStatic(cfg StaticConfig) (*Static, error) {
-	s := &Static{name: cfg.Name, users: map[string]staticUser{}, hasher: cfg.Hasher}
+	s := &Static{name: cfg.Name, users: map[string]staticUser{}, hasher: cfg.Hasher, metrics: cfg.Metrics}
 	if s.hasher == nil {
 		s.hasher = NewHasher(passwordsWaiting)
 	}
@@ -152,7 +159,8 @@ func staticHash(faults *faultList, key, directory, name string, u StaticUser) (p
 func (s *Static) Name() string { return s.name }
 
 // Find resolves a name, upper and lower case alike.
-func (s *Static) Find(_ context.Context, login string) (Identity, error) {
+func (s *Static) Find(_ context.Context, login string) (_ Identity, err error) {
+	defer s.count("lookup", time.Now(), &err)
 	u, ok := s.users[strings.ToLower(login)]
 	if !ok {
 		return Identity{}, fmt.Errorf("%w in directory %s", ErrUnknownUser, s.name)
@@ -161,7 +169,8 @@ func (s *Static) Find(_ context.Context, login string) (Identity, error) {
 }
 
 // Verify compares the password with the configured hash.
-func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (Identity, error) {
+func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (_ Identity, err error) {
+	defer s.count("login", time.Now(), &err)
 	u, ok := s.users[id.Username]
 	if !ok || u.id.ID != id.ID || password == "" {
 		return Identity{}, ErrInvalidCredentials
@@ -176,7 +185,23 @@ func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (Iden
 	return u.id, nil
 }
 
-// Lookup asks whether the person of a token is still in the config.
+// count records the end of a question at a login. One that was not answered, for
+// want of a free core or because the client has gone, is none.
+func (s *Static) count(operation string, start time.Time, err *error) {
+	result := "ok"
+	switch {
+	case errors.Is(*err, ErrUnknownUser):
+		result = "unknown"
+	case errors.Is(*err, ErrInvalidCredentials):
+		result = "refused"
+	case *err != nil:
+		return
+	}
+	s.metrics.DirectoryRequest(s.name, operation, result, time.Since(start))
+}
+
+// Lookup asks whether the person of a token is still in the config. It is not
+// counted: each request asks, as one asks a cache.
 func (s *Static) Lookup(_ context.Context, ref Ref) (Identity, error) {
 	u, ok := s.users[ref.Username]
 	if !ok || u.id.ID != ref.ID {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
+
+	"gatehouse/metrics"
 )
 
 // quickHash is bcrypt at a cost that only tests use.
@@ -281,4 +284,29 @@ func TestHasherShares(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestStaticMetrics: logins are counted as those at any directory, and a token's
+// lookup is not.
+func TestStaticMetrics(t *testing.T) {
+	m := metrics.New(metrics.BuildInfo{})
+	s, err := NewStatic(StaticConfig{Name: "local", Metrics: m, Users: []StaticUser{{Username: "anna", PasswordHash: quickHash(t, "good", 4)}}})
+	if s == nil {
+		t.Fatal(err)
+	}
+	anna, err := s.Find(t.Context(), "Anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Find(t.Context(), "otto")
+	s.Verify(t.Context(), anna, "good")
+	s.Verify(t.Context(), anna, "bad")
+	s.Lookup(t.Context(), Ref{Directory: "local", Username: "anna", ID: anna.ID})
+	rec := httptest.NewRecorder()
+	m.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{`operation="lookup",result="ok"} 1`, `operation="lookup",result="unknown"} 1`, `operation="login",result="ok"} 1`, `operation="login",result="refused"} 1`} {
+		if want = `gatehouse_directory_requests_total{directory="local",` + want + "\n"; !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
 }

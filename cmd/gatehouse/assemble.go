@@ -174,7 +174,7 @@ func (l *loaded) openDirectories(s *snapshot, p *parts, old *snapshot) {
 }
 
 func (l *loaded) staticDirectory(key string, c *directoryConfig, p *parts) *directory {
-	cfg, before := authn.StaticConfig{Name: c.Name, Hasher: p.hasher}, len(l.faults())
+	cfg, before := authn.StaticConfig{Name: c.Name, Hasher: p.hasher, Metrics: p.metrics}, len(l.faults())
 	for i, u := range c.Static {
 		user := authn.StaticUser{Username: u.Username, PasswordHash: u.PasswordHash, Groups: u.Groups}
 		if u.PasswordFile != "" {
