@@ -32,7 +32,7 @@ const soakTime = time.Minute
 // soakSections put the limits where the traffic of the test reaches them.
 const soakSections = `
 limits: {header_timeout: 3s, connections_per_address: 60, uploads_per_user: 8, passwords_waiting: 8}
-throttle: {failures: 5, window: 20s, users_per_source: 20}
+throttle: {failures: 3, window: 5m, users_per_source: 5}
 audit: {file: audit.log, per_second: 5}
 `
 
