@@ -162,6 +162,17 @@ func TestPathBytes(t *testing.T) {
 	}
 }
 
+// TestQuerySize: a query may have 16 KiB and no more.
+func TestQuerySize(t *testing.T) {
+	target := "/v2/a/blobs/uploads/u?_state=" + strings.Repeat("s", 16<<10-len("_state="))
+	if _, err := parseTarget("PATCH", target); err != nil {
+		t.Errorf("16 KiB: %v", err)
+	}
+	if s, code := status(second(parseTarget("PATCH", target+"s"))); s != 400 || code != "UNSUPPORTED" {
+		t.Errorf("a byte more: %d %s", s, code)
+	}
+}
+
 // TestMethods: each endpoint has its methods, names them in Allow, and no others.
 func TestMethods(t *testing.T) {
 	all := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "PROPFIND", ""}

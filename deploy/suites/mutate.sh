@@ -8,4 +8,4 @@ ulimit -v 8000000
 files=$(find authz -name '*.go' ! -name '*_test.go' | sort)
 # shellcheck disable=SC2086 # one argument a file
 time go run ./deploy/mutate -min 95 -equivalent deploy/mutate/equivalent.txt \
-	-run 'proxy=^Test(ParseTarget.*|ScopeAndNeed|Routes.*|PathBytes|Methods|Once|Digests|Kinds)$' $files proxy/route.go
+	-run 'proxy=^Test(ParseTarget.*|ScopeAndNeed|Routes.*|PathBytes|QuerySize|Methods|Once|Digests|Kinds)$' $files proxy/route.go
