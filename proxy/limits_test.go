@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -680,3 +681,51 @@ func TestH11Streams(t *testing.T) {
 		close(hold)
 	})
 }
+
+// TestUnreadable: where the server itself cannot read a request, the client gets a
+// refusal in the registry's form all the same; content that looks like the
+// server's refusal stays as it is.
+func TestUnreadable(t *testing.T) {
+	for _, c := range []struct{ name, request, status string }{
+		{"encoding", "GET /v2/a/manifests/%zz HTTP/1.1\r\nHost: h\r\n\r\n", "400"},
+		{"Host", "GET /v2/ HTTP/1.1\r\nHost: a b\r\n\r\n", "400"},
+		{"field", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n", "400"},
+		{"transfer encoding", "PUT /v2/a/manifests/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", "501"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				conn := b.plain(client)
+				go io.WriteString(conn, c.request)
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ := io.ReadAll(resp.Body)
+				id := resp.Header.Get("X-Request-Id")
+				if !strings.HasPrefix(resp.Status, c.status) || !resp.Close || id == "" || !strings.Contains(string(body), `"UNSUPPORTED"`) || !strings.Contains(string(body), id) ||
+					resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Cache-Control") != "no-store" {
+					t.Errorf("%s %v %s", resp.Status, resp.Header, body)
+				}
+				conn.Close()
+			})
+		})
+	}
+	wire := &sink{}
+	own := []byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request")
+	c := &conn{Conn: wire}
+	c.first.Store(&Gateway{})
+	c.begin()
+	if n, err := c.Write(own); n != len(own) || err != nil || wire.String() != string(own) {
+		t.Errorf("%d %v %q", n, err, wire)
+	}
+}
+
+// sink is a connection that keeps what is written to it.
+type sink struct {
+	net.Conn
+	bytes.Buffer
+}
+
+func (s *sink) SetReadDeadline(time.Time) error { return nil }
+func (s *sink) Read(p []byte) (int, error)      { return s.Buffer.Read(p) }
+func (s *sink) Write(p []byte) (int, error)     { return s.Buffer.Write(p) }
