@@ -260,6 +260,7 @@ func metricNames(t *testing.T) map[string]bool {
 	m.CacheRequest("identity", "hit")
 	m.UpstreamRequest(200, time.Second)
 	m.CertificateNotAfter(time.Now())
+	m.WatchLDAPCache("example", func() metrics.LDAPCache { return metrics.LDAPCache{} })
 	answer := httptest.NewRecorder()
 	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	names := map[string]bool{}
