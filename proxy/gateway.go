@@ -221,25 +221,12 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	return g.forward(x)
 }
 
-// checkBody refuses a body where the protocol has none, and a form for a manifest:
-// a registry that looks for parameters would take `tag` or `from` out of it, which
-// nobody has judged.
+// checkBody refuses a body where the protocol has none.
 func checkBody(x *exchange) error {
 	if !x.route.carriesBody() && x.r.ContentLength != 0 {
 		return badRequest("this request has no body in the protocol")
 	}
-	if x.route.kind == routeManifest && x.route.method == http.MethodPut && isForm(x.r.Header.Get("Content-Type")) {
-		return badRequest("a form is no manifest")
-	}
 	return nil
-}
-
-// isForm takes every spelling of a content type of which a registry might parse
-// parameters.
-func isForm(contentType string) bool {
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	media = strings.TrimSpace(media)
-	return media == formType || strings.HasPrefix(media, "multipart/")
 }
 
 // ownHeaders are on everything that we answer.

@@ -16,7 +16,7 @@ import (
 	"gatehouse/tokens"
 )
 
-// formType is the one content type that the realm takes, and a manifest never has.
+// formType is the one content type that the realm takes, and no registry may see.
 const formType = "application/x-www-form-urlencoded"
 
 // realm answers the token realm in both dialects: distribution's GET with Basic

@@ -211,9 +211,10 @@ func requestHeader(x *exchange) http.Header {
 			h[key] = values
 		}
 	}
-	if x.route.kind == routeUpload || x.route.kind == routeSession {
-		// A registry parses form bodies on these routes and believes the mount and
-		// from that it finds there; nobody has judged those.
+	if x.route.kind == routeUpload || x.route.kind == routeSession || isForm(x.r.Header.Get("Content-Type")) {
+		// A registry parses form bodies and believes the mount, from or tag that it
+		// finds there; nobody has judged those. Clients that name no type of their own
+		// (curl, urllib) send a form's.
 		h["Content-Type"] = []string{"application/octet-stream"}
 	}
 	if h["User-Agent"] == nil {
@@ -224,6 +225,14 @@ func requestHeader(x *exchange) http.Header {
 	h["X-Forwarded-Host"] = []string{x.origin.host}
 	h["X-Request-Id"] = []string{x.event.requestID}
 	return h
+}
+
+// isForm takes every spelling of a content type of which a registry might parse
+// parameters.
+func isForm(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == formType || strings.HasPrefix(media, "multipart/")
 }
 
 // roundTrip sends one request and counts it.
