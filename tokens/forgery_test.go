@@ -13,11 +13,14 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"gatehouse/authz"
 )
@@ -131,6 +134,12 @@ func TestAlgorithms(t *testing.T) {
 		texts["HS256 by the public key, "+name] = signing + "." + b64(mac.Sum(nil))
 	}
 	a.refused(t, texts)
+	// The library would refuse a key of another type; we do before it is asked.
+	for _, method := range []jwt.SigningMethod{jwt.SigningMethodRS256, jwt.SigningMethodES256, jwt.SigningMethodHS256, jwt.SigningMethodNone} {
+		if key, err := a.k.keyFor(&jwt.Token{Method: method, Header: map[string]any{"kid": a.k.signer.id}}); err == nil || key != nil {
+			t.Errorf("%s gets the Ed25519 key", method.Alg())
+		}
+	}
 }
 
 // TestKeyIDs: kid is looked up among our keys and nowhere else (threats E3).
@@ -218,6 +227,18 @@ func TestClaims(t *testing.T) {
 	for _, member := range []string{`"sub":"root"`, `"SUB":"root"`, `"Sub":"root"`, `"ſub":"root"`, `"ſcope":["repository:a:push"]`, `"exp":9999999999`, `"EXP":9999999999`,
 		`"\u0073ub":"root"`, `"nbf":1`, `"admin":true`, `"":""`, `"id":"u-2"`, `"Dir":"other"`, `"pws":""`} {
 		texts["also "+member] = a.withMember(member)
+	}
+	for _, name := range []string{"dir", "id", "pws", "scope"} { // null would pass for a claim that is absent
+		texts["a null "+name] = forge(a.k, a.header, insert(edit(a.claims, name, nil), `"`+name+`":null`))
+	}
+	forever := edit(a.header, "typ", "refresh+jwt")
+	for _, iat := range []int64{0, -1} {
+		texts[fmt.Sprint("a refresh token of ", iat)] = forge(a.k, forever, edit(a.claims, "iat", iat))
+	}
+	for exp, want := range map[int64]bool{1 << 40: true, 1<<40 + 1: false} {
+		if _, err := a.k.Verify(forge(a.k, forever, edit(a.claims, "exp", exp)), Refresh, 0); (err == nil) != want {
+			t.Errorf("exp %d: %v", exp, err)
+		}
 	}
 	for name, claims := range map[string]string{"a list": "[]", "a text": `"x"`, "null": "null", "an empty object": "{}", "nothing closed": a.claims[:len(a.claims)-1], "more behind": a.claims + "{}", "a list around": "[" + a.claims + "]"} {
 		texts["the claims are "+name] = forge(a.k, a.header, claims)
@@ -336,6 +357,9 @@ func TestMalleable(t *testing.T) {
 		if _, err := k.Verify(text[:cut]+b64(other), Access, 0); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if !lowS(signature) || lowS(signature[:63]) || lowS(nil) || lowS(twin) {
+		t.Error("lowS takes another than the 64 bytes of the lower form")
 	}
 	if _, err := k.Verify(text, Access, 0); err != nil || k.verified.Len() != 1 {
 		t.Errorf("the token itself: %v, %d in the cache", err, k.verified.Len())

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -30,6 +31,7 @@ import (
 func TestKeyFiles(t *testing.T) {
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	rs, _ := rsa.GenerateKey(rand.Reader, 2048)
+	exchange, _ := ecdh.X25519().GenerateKey(rand.Reader)
 	sec1, _ := x509.MarshalECPrivateKey(ec)
 	public, _ := x509.MarshalPKIXPublicKey(rs.Public())
 	block := func(kind string, der []byte) string {
@@ -48,6 +50,7 @@ func TestKeyFiles(t *testing.T) {
 		"a public key":                {block("PUBLIC KEY", public), "not a private key"},
 		"encrypted":                   {block("ENCRYPTED PRIVATE KEY", sec1), "passphrase"},
 		"a certificate":               {block("CERTIFICATE", sec1), "not a private key"},
+		"X25519":                      {string(pemOf(t, exchange).PEM), "cannot sign"},
 		"two keys":                    {ecText + ecText, "more than one"},
 		"junk in a block":             {block("PRIVATE KEY", []byte("junk")), "asn1"},
 	} {

@@ -161,6 +161,17 @@ func TestGrant(t *testing.T) {
 	if _, err := g.Grant(t.Context(), login("bad")); !errors.Is(err, authn.ErrInvalidCredentials) {
 		t.Errorf("a wrong password: %v", err)
 	}
+	once := login("good")
+	once.Offline, once.Service = false, "gatehouse"
+	if r, err := g.Grant(t.Context(), once); err != nil || r.RefreshToken != "" || r.NoRefresh != "" || r.Granted.Scope.String() != "repository:team/a:pull" {
+		t.Errorf("our service by its name, and no refresh token asked for: %+v %v", r, err)
+	}
+	if r, err := g.Grant(t.Context(), GrantRequest{Offline: true}); err != nil || r.RefreshToken != "" || r.NoRefresh != "" {
+		t.Errorf("nobody asks for a refresh token: %+v %v", r, err)
+	}
+	if _, err := g.Grant(t.Context(), GrantRequest{Scopes: []string{strings.Repeat("x ", 1001)}}); !errors.Is(err, ErrInvalidRequest) {
+		t.Errorf("1,001 scopes: %v", err)
+	}
 	if _, err := g.Grant(t.Context(), GrantRequest{Service: "other"}); !errors.Is(err, ErrInvalidRequest) {
 		t.Errorf("another service: %v", err)
 	}
