@@ -5,6 +5,13 @@ import "time"
 // KeepEvery makes the search connections of d rest for less long.
 func (d *LDAP) KeepEvery(every time.Duration) { d.pool.keepEvery = every }
 
+// ServicePassword changes what further connections bind with.
+func (d *LDAP) ServicePassword(password Secret) {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	d.pool.bindPassword = password
+}
+
 // Recover probes every server that is down now, as a watch does when its time comes.
 func (d *LDAP) Recover() {
 	for _, s := range d.pool.servers {

@@ -287,6 +287,34 @@ func TestServiceAccountIsSpared(t *testing.T) {
 	}
 }
 
+// TestServiceAccountIsSparedUnderLoad: where connections are bound since before the
+// account's password changed, load does not try to open further ones over and over.
+func TestServiceAccountIsSparedUnderLoad(t *testing.T) {
+	f := authntest.StartFake(t)
+	cfg := faultConfig(f)
+	cfg.Timeout = 20 * time.Second
+	d := open(t, cfg)
+	if _, err := d.Find(t.Context(), "mozart"); err != nil {
+		t.Fatal(err)
+	}
+	d.ServicePassword("changed")
+	f.Delay(2 * time.Millisecond)
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for range 3 {
+				if _, err := d.Find(t.Context(), "mozart"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := f.Count("service"); got != 2 {
+		t.Errorf("the service account was tried %d times, want once well and once not", got)
+	}
+}
+
 // TestSlowServer: many questions at once to a slow server share a few connections.
 func TestSlowServer(t *testing.T) {
 	f := authntest.StartFake(t)

@@ -20,6 +20,9 @@ const (
 	// has growAt searches in flight: on one alone a large answer holds up all.
 	searchConns = 4
 	growAt      = 8
+	// growPause is how long after a failure none further is opened: the service
+	// account may be refused by now, and load would repeat that until it is locked.
+	growPause   = time.Minute
 	searchesMax = 32 * searchConns // at one server
 
 	// A bind takes a connection for itself: it changes the identity of
@@ -122,6 +125,7 @@ type server struct {
 	search   []*conn
 	idle     []*conn // bind connections, the last used one at the end
 	dialing  *dialing
+	ungrown  time.Time // when a further search connection could last not be opened
 	replaced time.Time // when an ended search connection was last replaced unasked
 }
 
@@ -332,7 +336,7 @@ func (p *pool) acquire(ctx context.Context, s *server) (*conn, error) {
 		}
 		c := p.leastBusy(s)
 		var d *dialing
-		if c == nil || c.inFlight >= growAt && len(s.search) < searchConns {
+		if c == nil || c.inFlight >= growAt && len(s.search) < searchConns && time.Since(s.ungrown) > growPause {
 			d = p.startDial(s)
 		}
 		if c != nil {
@@ -393,8 +397,12 @@ func (p *pool) startDial(s *server) *dialing {
 			err = p.adopt(c)
 		}
 		d.err = err
-		if err != nil && len(s.search) == 0 {
+		switch {
+		case err == nil:
+		case len(s.search) == 0:
 			p.goDown(s, err)
+		default:
+			s.ungrown = time.Now()
 		}
 	}()
 	return d
