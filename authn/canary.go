@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// canaryEvery is how long the canary's answer counts.
+	// canaryEvery is how long a canary that is not shown counts.
 	canaryEvery = 10 * time.Second
 	// massAbsence is how many known people may be gone within massWindow before
 	// that is an alarm.
@@ -45,21 +45,24 @@ func (c *Cache) confirmed(ctx context.Context, refusal error, known func() bool)
 	if !was {
 		return refusal
 	}
-	if err := c.askCanary(ctx); err != nil {
+	if err := c.askCanary(ctx, time.Now()); err != nil {
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errCanary, err)
 	}
 	return refusal
 }
 
-// askCanary asks for the canary, or repeats an answer that is not old.
-func (c *Cache) askCanary(ctx context.Context) error {
+// askCanary asks for the canary, or repeats an answer: a bad one for a while, a
+// good one only if it was asked for after somebody was found absent, since a right
+// may go missing between the two.
+func (c *Cache) askCanary(ctx context.Context, absent time.Time) error {
 	select {
 	case c.canary.turn <- struct{}{}:
 		defer func() { <-c.canary.turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if !c.canary.asked.IsZero() && time.Since(c.canary.asked) < canaryEvery {
+	recent := c.canary.err != nil && time.Since(c.canary.asked) < canaryEvery
+	if recent || !c.canary.asked.Before(absent) {
 		return c.canary.err
 	}
 	c.canary.asked = time.Now()

@@ -101,6 +101,45 @@ func TestCanaryIsNotAsked(t *testing.T) {
 	})
 }
 
+// TestCanaryIsAskedAfterwards: that the canary was seen a moment ago says nothing of
+// a right that went missing since.
+func TestCanaryIsAskedAfterwards(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		many(src, 2)
+		for i := range 2 {
+			_, err := c.Lookup(t.Context(), manyRef(i))
+			wantErr(t, err, nil)
+		}
+		src.set(func() { delete(src.people, "p0") })
+		time.Sleep(61 * time.Second)
+		_, err := c.Lookup(t.Context(), manyRef(0))
+		wantErr(t, err, ErrUnknownUser)
+		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })
+		time.Sleep(time.Second)
+		id, err := c.Lookup(t.Context(), manyRef(1))
+		if err != nil || id.Username != "p1" {
+			t.Errorf("got %+v, %v; want the person as he was", id, err)
+		}
+	})
+}
+
+// TestCanaryOfAToken: who has a token was known, though a cache that is new does
+// not hold him.
+func TestCanaryOfAToken(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })
+		_, err := c.Lookup(t.Context(), bachRef)
+		wantErr(t, err, ErrUnavailable)
+		if errors.Is(err, ErrUnknownUser) {
+			t.Errorf("refused as unknown: %v", err)
+		}
+		src.set(func() { src.canary = nil })
+		time.Sleep(canaryEvery)
+		_, err = c.Lookup(t.Context(), bachRef)
+		wantErr(t, err, ErrUnknownUser)
+	})
+}
+
 func many(src *fakeSource, n int) {
 	src.set(func() {
 		for i := range n {
