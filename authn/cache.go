@@ -552,7 +552,10 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 			return got, err
 		}
 		askedAgain = time.Now()
-		return c.ask(ctx, key)
+		if got, err = c.ask(ctx, key); err == nil && got.NoLogin != "" {
+			err = fmt.Errorf("%w: %s: %w", ErrInvalidCredentials, got.NoLogin, errNotPassword)
+		}
+		return got, err
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:

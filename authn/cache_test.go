@@ -512,6 +512,28 @@ func TestCacheRemembersOnlyWrongPasswords(t *testing.T) {
 	})
 }
 
+// TestCacheLockedMeanwhile: a server that still takes the password lets nobody in
+// whose entry by now says that he may not log in.
+func TestCacheLockedMeanwhile(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		_, err := login(t.Context(), c, "bach", "fugue")
+		wantErr(t, err, nil)
+		src.set(func() {
+			id := src.people["bach"]
+			id.NoLogin = passwordExpired
+			src.people["bach"], src.passwords["bach"] = id, "canon"
+		})
+		for range 2 {
+			_, err = login(t.Context(), c, "bach", "canon")
+			wantErr(t, err, ErrInvalidCredentials)
+			wantErr(t, err, errNotPassword)
+		}
+		src.set(func() { id := src.people["bach"]; id.NoLogin = ""; src.people["bach"] = id })
+		_, err = login(t.Context(), c, "bach", "canon")
+		wantErr(t, err, nil)
+	})
+}
+
 func TestCacheExpire(t *testing.T) {
 	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
 		_, err := login(t.Context(), c, "bach", "fugue")
