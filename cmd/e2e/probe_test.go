@@ -25,7 +25,8 @@ func testProbe(t *testing.T, program string) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.registry.Program = program
 			reg := startRegistryLike(t, tt.registry)
-			config := writeConfig(t, setup{Upstream: reg.url() + tt.prefix, Behind: tt.behind, Listen: "127.0.0.1:0", Admin: `""`})
+			rec := startRecorder(t, reg.url())
+			config := writeConfig(t, setup{Upstream: rec.url() + tt.prefix, Behind: tt.behind, Listen: "127.0.0.1:0", Admin: `""`})
 			for range 2 { // a second time in the same repositories
 				out, err := exec.Command(binary, "check", "-c", config, "--online", "--probe-writes").CombinedOutput()
 				text := string(out)
@@ -43,19 +44,27 @@ func testProbe(t *testing.T, program string) {
 				}
 			}
 			if tt.behind == "" {
-				nothingLeft(t, reg.url()+strings.TrimSuffix(tt.prefix, "/"))
+				nothingLeft(t, reg.url()+strings.TrimSuffix(tt.prefix, "/"), rec.sights())
 			}
 		})
 	}
 }
 
-// nothingLeft wants the scratch repositories without content: the blob that all
-// but its owner had of their own is gone.
-func nothingLeft(t *testing.T, url string) {
+// nothingLeft wants the scratch repositories without the manifest and without each
+// blob that the registry was seen to take.
+func nothingLeft(t *testing.T, url string, seen []sight) {
 	t.Helper()
-	const empty = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" // of "{}"
+	paths := []string{"/manifests/probe"}
+	for _, s := range seen {
+		if s.method == http.MethodPut && s.status == http.StatusCreated && s.query.Has("digest") {
+			paths = append(paths, "/blobs/"+s.query.Get("digest"))
+		}
+	}
+	if len(paths) != 1+2*3 { // twice: the blob of its owner, and one that each of the others has
+		t.Errorf("the registry took %q", paths[1:])
+	}
 	for _, repository := range []string{"owner", "other", "empty"} {
-		for _, path := range []string{"/blobs/" + empty, "/manifests/probe"} {
+		for _, path := range paths {
 			resp, err := http.Head(url + "/v2/gatehouse-probe/" + repository + path)
 			if err != nil {
 				t.Fatal(err)

@@ -124,7 +124,7 @@ type probe struct {
 	*registryClient
 	blob   []byte
 	digest string
-	config []byte // what the other repositories have of their own
+	config []byte // what the other repositories have of their own; nobody else's, for it is deleted in the end, on some registries everywhere
 	left   bool   // something could not be removed
 }
 
@@ -135,7 +135,7 @@ func (c *checker) probeWrites(ctx context.Context) {
 		c.say(false, "probe", "%v", err)
 		return
 	}
-	p := &probe{registryClient: r, blob: []byte("gatehouse probe " + rand.Text()), config: []byte("{}")}
+	p := &probe{registryClient: r, blob: []byte("gatehouse probe " + rand.Text()), config: fmt.Appendf(nil, `{"author":"gatehouse probe %s"}`, rand.Text())}
 	p.digest = digestOf(p.blob)
 	defer p.clean(context.WithoutCancel(ctx), c.out)
 	if err := p.prepare(ctx); err != nil {

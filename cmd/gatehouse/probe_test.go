@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+
+	"gatehouse/proxy"
 )
 
 // TestProbe runs the probe against registries that share blobs in several ways,
@@ -30,9 +33,14 @@ func TestProbe(t *testing.T) {
 			shared.ServeHTTP(w, r)
 		})
 	}
+	var own sync.Map // the paths of the blobs that other was given
 	apart := func(r *http.Request, foreign bool) int {
+		if digest := r.URL.Query().Get("digest"); r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/gatehouse-probe/other/") {
+			own.Store("/v2/gatehouse-probe/other/blobs/"+digest, true)
+		}
+		_, given := own.Load(r.URL.Path)
 		switch {
-		case foreign && !strings.HasSuffix(r.URL.Path, digestOf([]byte("{}"))):
+		case foreign && !given:
 			return http.StatusNotFound
 		case r.URL.Query().Has("mount"):
 			return http.StatusNotFound
@@ -107,5 +115,32 @@ func TestProbe(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestProbeTakesNothing: where blobs are shared a DELETE may take one from
+// everybody, so the probe deletes none that anybody else can have. Each OCI
+// artifact without a config names the blob "{}".
+func TestProbeTakesNothing(t *testing.T) {
+	upstream := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer upstream.Close()
+	r, err := newRegistry(proxy.UpstreamConfig{URL: upstream.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&probe{registryClient: r}).push(t.Context(), "team/artifact", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "gatehouse.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "upstream: {url: %q}\n", upstream.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if status := run(t.Context(), []string{"check", "-c", path, "--probe-writes"}, strings.NewReader(""), &out, &out); status != exitOK || !strings.Contains(out.String(), "does not keep blobs apart") {
+		t.Fatalf("status %d: %s", status, out.String())
+	}
+	resp, err := r.do(t.Context(), http.MethodHead, "/v2/team/artifact/blobs/"+digestOf([]byte("{}")), "", nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("team/artifact lost its blob: %v %v", resp, err)
 	}
 }
