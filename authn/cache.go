@@ -67,7 +67,7 @@ type Cache struct {
 	era       int         // counts Expire
 	people    *simplelru.LRU[personKey, *person]
 	logins    *simplelru.LRU[string, loginEntry] // by folded login
-	negatives *simplelru.LRU[negativeKey, time.Time]
+	negatives *simplelru.LRU[negativeKey, negative]
 	good      *simplelru.LRU[personKey, goodPassword]
 	wrong     *simplelru.LRU[digest, time.Time]
 	flights   map[flightKey]*flight
@@ -103,6 +103,12 @@ type person struct {
 type loginEntry struct {
 	who   personKey
 	until time.Time
+}
+
+// negative is a remembered "unknown".
+type negative struct {
+	until time.Time
+	held  bool // it was an errHeld
 }
 
 // goodPassword is the last password that a bind accepted for somebody. Until is
@@ -152,7 +158,7 @@ func NewCache(src source, cfg CacheConfig) (*Cache, error) {
 		canary:    canary{turn: make(chan struct{}, 1)},
 		people:    newLRU[personKey, *person](cachedPeople),
 		logins:    newLRU[string, loginEntry](cachedPeople),
-		negatives: newLRU[negativeKey, time.Time](cachedNegatives),
+		negatives: newLRU[negativeKey, negative](cachedNegatives),
 		good:      newLRU[personKey, goodPassword](cachedPeople),
 		wrong:     newLRU[digest, time.Time](cachedNegatives),
 	}
@@ -220,9 +226,9 @@ func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	key := personKey{ref.Username, ref.ID}
 	c.mu.Lock()
 	now := time.Now()
-	if c.denied(negativeKey{personKey: key}, now) {
+	if err := c.denied(negativeKey{personKey: key}, now); err != nil {
 		c.mu.Unlock()
-		return Identity{}, c.unknown()
+		return Identity{}, err
 	}
 	p, known := c.people.Get(key)
 	if known && now.Before(p.until) {
@@ -252,14 +258,14 @@ func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
 	case !c.src.Available():
 		return Identity{}, c.down()
 	case len(login) > maxLogin:
-		return Identity{}, c.unknown()
+		return Identity{}, c.unknown(ErrUnknownUser)
 	}
 	key := foldASCII(login)
 	c.mu.Lock()
 	now := time.Now()
-	if c.denied(negativeKey{login: key}, now) {
+	if err := c.denied(negativeKey{login: key}, now); err != nil {
 		c.mu.Unlock()
-		return Identity{}, c.unknown()
+		return Identity{}, err
 	}
 	if l, ok := c.logins.Get(key); ok && now.Before(l.until) {
 		// A lock may be lifted any moment, so that one is asked about each time.
@@ -361,17 +367,20 @@ func (c *Cache) stale(key personKey, fault error) (Identity, error) {
 	return p.id, nil
 }
 
-// denied says that "unknown" is remembered.
-func (c *Cache) denied(key negativeKey, now time.Time) bool {
-	until, ok := c.negatives.Get(key)
-	if !ok || !now.Before(until) {
-		return false
+// denied is the "unknown" that is remembered; nil: none is.
+func (c *Cache) denied(key negativeKey, now time.Time) error {
+	n, ok := c.negatives.Get(key)
+	if !ok || !now.Before(n.until) {
+		return nil
 	}
 	c.count("negative", "hit")
-	return true
+	if n.held {
+		return c.unknown(errHeld)
+	}
+	return c.unknown(ErrUnknownUser)
 }
 
-func (c *Cache) unknown() error { return fmt.Errorf("%w in directory %s", ErrUnknownUser, c.Name()) }
+func (c *Cache) unknown(kind error) error { return fmt.Errorf("%w in directory %s", kind, c.Name()) }
 
 func (c *Cache) down() error {
 	return fmt.Errorf("%w: directory %s is known to be at fault", ErrUnavailable, c.Name())
@@ -499,7 +508,7 @@ func (c *Cache) lookup(key personKey, wait bool) *flight {
 			c.remember(f.id, f.asked, era)
 		case refused(f.err):
 			c.forget(key, f)
-			c.deny(negativeKey{personKey: key}, f.asked, era)
+			c.deny(negativeKey{personKey: key}, f, era)
 		default:
 			c.fault(key)
 		}
@@ -536,7 +545,7 @@ func (c *Cache) find(folded, login string) *flight {
 				c.logins.Remove(folded)
 				c.forget(l.who, f)
 			}
-			c.deny(key, f.asked, era)
+			c.deny(key, f, era)
 		}
 	})
 }
@@ -659,12 +668,12 @@ func (c *Cache) forget(key personKey, f *flight) {
 }
 
 // deny remembers "unknown".
-func (c *Cache) deny(key negativeKey, asked time.Time, era int) {
-	if p, ok := c.people.Peek(key.personKey); ok && p.asked.After(asked) {
+func (c *Cache) deny(key negativeKey, f *flight, era int) {
+	if p, ok := c.people.Peek(key.personKey); ok && p.asked.After(f.asked) {
 		return
 	}
 	if era == c.era && c.cfg.NegativeFor > 0 {
-		c.negatives.Add(key, asked.Add(c.cfg.NegativeFor))
+		c.negatives.Add(key, negative{f.asked.Add(c.cfg.NegativeFor), errors.Is(f.err, errHeld)})
 	}
 }
 

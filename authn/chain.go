@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// errHeld is the ErrUnknownUser of a name that the directory does know, and lets
+// nobody in by (a disabled account, several entries): no later directory is asked.
+var errHeld = fmt.Errorf("%w, for a login", ErrUnknownUser)
+
 // ChainConfig says what a Chain is made of.
 type ChainConfig struct {
 	// Directories are asked in this order. Their names are unique.
@@ -121,7 +125,7 @@ func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identit
 	for _, d := range c.directories {
 		began := time.Now()
 		id, err := d.Find(ctx, login)
-		if errors.Is(err, ErrUnknownUser) {
+		if errors.Is(err, ErrUnknownUser) && !errors.Is(err, errHeld) {
 			continue
 		}
 		return d, id, began, classified(err)

@@ -144,7 +144,7 @@ func (d *LDAP) entry(ctx context.Context, filter string) (*ldap.Entry, error) {
 	case (err == nil || truncated) && len(result.Entries) > 1:
 		d.cfg.Metrics.LDAPEvent(d.cfg.Name, metrics.LDAPAmbiguous)
 		d.cfg.Logger.Warn("ambiguous user", "directory", d.cfg.Name, "first", result.Entries[0].DN, "second", result.Entries[1].DN)
-		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", ErrUnknownUser)
+		return nil, fmt.Errorf("%w: ambiguous, several entries match users.filter", errHeld)
 	}
 	return nil, unavailable(err)
 }
@@ -204,7 +204,7 @@ func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
 		return Identity{}, unavailable(err)
 	}
 	if s.gone != "" {
-		return Identity{}, fmt.Errorf("%w: %s: %s", ErrUnknownUser, username, s.gone)
+		return Identity{}, fmt.Errorf("%w: %s: %s", errHeld, username, s.gone)
 	}
 	return Identity{
 		Directory: d.cfg.Name, Username: username, ID: d.lastingID(entry), DN: entry.DN,

@@ -203,6 +203,32 @@ func TestLDAPGone(t *testing.T) {
 	}
 }
 
+// TestHeldNames: a namesake in a later directory does not take the place of who is
+// disabled, nor of several with one name, whether the answer is remembered or not.
+func TestHeldNames(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	s.AddUser("salieri", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"10000"}, "mail": {"two@example.com"}})
+	s.AddUser("clementi", map[string][]string{"mail": {"two@example.com"}})
+	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{
+		{Username: "salieri", Password: "later"}, {Username: "two@example.com", Password: "later"}, {Username: "haydn", Password: "later"}}})
+	if static == nil {
+		t.Fatal(err)
+	}
+	cache, err := authn.NewCache(open(t, config(s)), authn.CacheConfig{FreshFor: time.Minute, NegativeFor: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache, static}})
+	for range 2 {
+		for name, want := range map[string]error{"salieri": authn.ErrInvalidCredentials, "two@example.com": authn.ErrInvalidCredentials, "haydn": nil} {
+			if id, err := chain.Authenticate(t.Context(), authn.Attempt{Login: name, Password: "later"}); !errors.Is(err, want) {
+				t.Errorf("%s is %+v, %v; want %v", name, id, err, want)
+			}
+		}
+	}
+}
+
 // TestLDAPPasswordStamp: a password change changes the stamp.
 func TestLDAPPasswordStamp(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
