@@ -74,12 +74,33 @@ func (x *exchange) auditEvent(status int) (event, result string) {
 		return "token", "refused"
 	case e.decision == "denied":
 		return "denied", "refused"
-	case done && x.route.kind != routeRealm && x.route.need().action == authz.Delete:
-		return "delete", "ok"
-	case x.stored(status):
-		return "push", "ok"
-	case login && done:
+	}
+	if event, result = x.change(); event == "" && login && done {
 		return "login", "ok"
+	}
+	return event, result
+}
+
+// change is the event of a request that stored or deleted something, by what the
+// registry said of it: a client who leaves before the answer, or an answer that may
+// not pass, undoes nothing. unknown: the registry was asked and gave no answer.
+func (x *exchange) change() (event, result string) {
+	e := &x.event
+	switch {
+	case !e.sent:
+		return "", ""
+	case x.route.need().action == authz.Delete:
+		event = "delete"
+	case x.stores():
+		event = "push"
+	default:
+		return "", ""
+	}
+	switch {
+	case e.upstreamStatus == 0:
+		return event, "unknown"
+	case e.upstreamStatus == http.StatusCreated, event == "delete" && e.upstreamStatus >= 200 && e.upstreamStatus < 300:
+		return event, "ok"
 	}
 	return "", ""
 }
@@ -92,13 +113,14 @@ func (e *event) cause() error {
 	return e.err
 }
 
-// stored says that the request put a manifest or a whole blob into a repository.
-func (x *exchange) stored(status int) bool {
+// stores says that the request is one that puts a manifest or a whole blob into a
+// repository, where the registry takes it.
+func (x *exchange) stores() bool {
 	switch x.route.kind {
 	case routeManifest, routeSession:
-		return x.route.method == http.MethodPut && status == http.StatusCreated
+		return x.route.method == http.MethodPut
 	case routeUpload:
-		return status == http.StatusCreated // in one request, or mounted
+		return x.route.digest != "" || x.route.mount != "" // in one request, or mounted
 	}
 	return false
 }

@@ -2,14 +2,17 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +101,71 @@ func TestAudit(t *testing.T) {
 		}
 		b.gateway.load.leave(holder{kind: "uploads_per_user", directory: "local", username: "alice"})
 	})
+}
+
+// TestAuditOfUnseenChanges: what the registry may have stored or deleted is recorded
+// though its answer never reached the client, who may have left early to be in no
+// record; what cannot have reached the registry whole is not.
+func TestAuditOfUnseenChanges(t *testing.T) {
+	var out bytes.Buffer
+	h := newHouse(t, func(c *Config) {
+		c.Audit, c.Upstream.Timeout = slog.New(slog.NewJSONHandler(&out, nil)), 50*time.Millisecond
+	})
+	token := h.token("root", "repository:a:pull,push,delete")
+	var leave context.CancelFunc
+	gone := func(_ http.ResponseWriter, r *http.Request) { leave(); <-r.Context().Done() }
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	elsewhere := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://evil.example/?canary")
+		w.WriteHeader(http.StatusCreated)
+	}
+	push, session := "push unknown status=499", "/v2/a/blobs/uploads/u?digest="+digestA
+	for _, c := range []struct {
+		name, method, path string
+		body               io.Reader
+		answer             http.HandlerFunc
+		want               string
+	}{
+		{"the client leaves a manifest", "PUT", "/v2/a/manifests/v1", strings.NewReader("{}"), gone, push},
+		{"the client leaves a blob", "PUT", session, strings.NewReader("x"), gone, push},
+		{"the client leaves a blob in one", "POST", "/v2/a/blobs/uploads/?digest=" + digestA, strings.NewReader("x"), gone, push},
+		{"the client leaves a mount", "POST", "/v2/a/blobs/uploads/?from=b&mount=" + digestA, nil, gone, push},
+		{"the client leaves a delete", "DELETE", "/v2/a/manifests/v1", nil, gone, "delete unknown status=499"},
+		{"a silent registry", "DELETE", "/v2/a/manifests/v1", nil, silent, "delete unknown status=504"},
+		{"an answer that may not pass", "PUT", "/v2/a/manifests/v1", strings.NewReader("{}"), elsewhere, "push ok status=502"},
+		{"the client leaves the start of an upload", "POST", "/v2/a/blobs/uploads/", nil, gone, ""},
+		{"the client leaves a part", "PATCH", "/v2/a/blobs/uploads/u", strings.NewReader("x"), gone, ""},
+		{"the client leaves a pull", "GET", "/v2/a/manifests/v1", nil, gone, ""},
+		{"a broken blob", "PUT", session, io.MultiReader(strings.NewReader("x"), iotest.ErrReader(io.ErrUnexpectedEOF)), silent, ""},
+		{"nothing there", "DELETE", "/v2/a/manifests/v1", nil, nil, ""},
+	} {
+		out.Reset()
+		h.upstream.answers(c.answer)
+		if c.answer == nil {
+			h.upstream.Close()
+		}
+		r := httptest.NewRequest(c.method, h.URL+c.path, c.body)
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header.Set("Authorization", "Bearer "+token)
+		var ctx context.Context
+		ctx, leave = context.WithCancel(t.Context())
+		h.gateway.ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
+		leave()
+		var got struct {
+			Msg, Result string
+			Status      int
+		}
+		text := ""
+		if out.Len() > 0 {
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			text = fmt.Sprintf("%s %s status=%d", got.Msg, got.Result, got.Status)
+		}
+		if text != c.want || strings.Contains(out.String(), "canary") {
+			t.Errorf("%s: %s, want %q", c.name, out.String(), c.want)
+		}
+	}
 }
 
 func formOf(r *http.Request, values url.Values) {

@@ -21,6 +21,7 @@ type event struct {
 	rule           string
 	bytesIn        int64
 	upstreamStatus int
+	sent           bool   // all of it may have reached the upstream
 	login          bool   // a password was presented under /v2/
 	grant          string // realm only: basic, password, refresh, anonymous
 	note           string // what the operator should know of a good answer

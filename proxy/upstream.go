@@ -130,6 +130,7 @@ func (g *Gateway) forward(x *exchange) error {
 		defer body.finish()
 		x.event.bytesIn = body.count.Load()
 	}
+	x.event.sent = !neverSent(body, err)
 	if err != nil {
 		return failedRoundTrip(ctx, body, err)
 	}
@@ -245,6 +246,13 @@ func (u *upstream) roundTrip(out *http.Request) (*http.Response, error) {
 	}
 	u.metrics.UpstreamRequest(code, time.Since(start))
 	return resp, err
+}
+
+// neverSent says that the upstream cannot have got all of a request: nothing was
+// there to take it, or its body never came to its end.
+func neverSent(body *requestBody, err error) bool {
+	var op *net.OpError
+	return err != nil && (errors.As(err, &op) && op.Op == "dial" || body != nil && body.failed() != nil)
 }
 
 // failedRoundTrip says whose fault it was: the client's, who left or sent
