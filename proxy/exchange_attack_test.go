@@ -320,3 +320,22 @@ func FuzzLocation(f *testing.F) {
 		}
 	})
 }
+
+// TestFaultsNameNoQuery (G8): what the log says of an answer that may not pass has
+// nothing of its query, which is where signed URLs and upload states are.
+func TestFaultsNameNoQuery(t *testing.T) {
+	a := newArena(t, nil)
+	rt := route{kind: routeBlob, repository: "team/app"}
+	for _, c := range []struct {
+		status   int
+		location string
+	}{
+		{307, "https://evil.example/x?sig=canary"}, {307, "https://store.example/x%zz?sig=canary"}, {307, "https://[::1/x?sig=canary"},
+		{301, "/v2/team/app/blobs/uploads/u?_state=canary"}, {202, "/v2/secret/x/blobs/uploads/u?_state=canary"}, {202, "x:canary?sig=canary"},
+	} {
+		resp := &http.Response{StatusCode: c.status, Status: http.StatusText(c.status), Header: http.Header{"Location": {c.location}}}
+		if err := a.gateway.upstream.checkResponse(&rt, resp); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", c.location, err)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 		return fmt.Errorf("a redirect to %s, which upstream.redirect_hosts does not list", target.Host)
 	}
 	if resp.StatusCode == http.StatusMovedPermanently || resp.StatusCode == http.StatusPermanentRedirect {
-		return fmt.Errorf("%s to %s", resp.Status, values[0])
+		return fmt.Errorf("%s to %s", resp.Status, target.Path)
 	}
 	local, err := u.localTarget(rt, target)
 	if err != nil {
@@ -81,8 +81,8 @@ func (u *upstream) mayRedirect(target *url.URL) bool {
 // beside the request's own (RFC 3986 section 5.2).
 func resolve(resp *http.Response, raw string) (*url.URL, error) {
 	target, err := url.Parse(raw)
-	if err != nil {
-		return nil, err
+	if err != nil { // without the URL, which may be a signed one
+		return nil, errors.Join(errors.New("a malformed URL"), errors.Unwrap(err))
 	}
 	if target.Host == "" && target.Opaque == "" && target.Scheme == "" && !strings.HasPrefix(target.Path, "/") && resp.Request != nil {
 		target = resp.Request.URL.ResolveReference(target)
