@@ -48,11 +48,13 @@ func quiet() streams {
 
 const minimal = "upstream: {url: \"http://127.0.0.1:1\"}\n"
 
-// TestReloadUnderLoad swaps snapshots below running requests: each is answered,
-// and every snapshot is let go once its last request is done.
+// TestReloadUnderLoad swaps snapshots below running requests: each is answered by
+// one config as a whole, and every snapshot is let go once its last request is done.
 func TestReloadUnderLoad(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	s, write := newTestServer(t, minimal+"tokens: {service: even}\n")
+	configs := []string{minimal + "tokens: {service: odd}\nlisten: {public_urls: [\"http://127.0.0.1\"]}\n",
+		minimal + "tokens: {service: even}\nlisten: {public_urls: [\"https://127.0.0.1\"]}\n"}
+	s, write := newTestServer(t, configs[1])
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	for range 4 {
@@ -64,9 +66,13 @@ func TestReloadUnderLoad(t *testing.T) {
 				default:
 				}
 				w := httptest.NewRecorder()
-				s.serveHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil))
-				if w.Code != http.StatusForbidden && w.Code != http.StatusUnauthorized {
-					t.Errorf("status %d", w.Code)
+				r := httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil)
+				r.RemoteAddr = "127.0.0.1:1"
+				s.serveHTTP(w, r)
+				switch got := w.Header().Get("WWW-Authenticate"); got {
+				case `Bearer realm="http://127.0.0.1/auth",service="odd"`, `Bearer realm="https://127.0.0.1/auth",service="even"`:
+				default:
+					t.Errorf("%d of two configs: %s", w.Code, got)
 				}
 			}
 		})
@@ -74,7 +80,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	var old []*snapshot
 	for i := range 50 {
 		old = append(old, s.current.Load())
-		write(minimal + "tokens: {service: " + []string{"odd", "even"}[i%2] + "}\n")
+		write(configs[i%2])
 		s.reload()
 	}
 	close(stop)
