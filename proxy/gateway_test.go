@@ -644,3 +644,44 @@ func TestUploadGrace(t *testing.T) {
 		}
 	}
 }
+
+// TestUploadGraceAsksAnew: a token that lives on the upload grace alone is a
+// ceiling like any other. Its person and the policy are asked at each chunk.
+func TestUploadGraceAsksAnew(t *testing.T) {
+	p := &person{}
+	h := newHouse(t, func(c *Config) { c.Chain = authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{p}}) })
+	past, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, Keys: []tokens.Key{h.key},
+		Now: func() time.Time { return time.Now().Add(-2 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope, err := authz.ParseScope([]string{"repository:team/app:pull,push"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, _, err := past.Issue(tokens.Token{Kind: tokens.Access, Subject: authn.Ref{Directory: "corp", Username: "carol", ID: "u-1"}, PasswordStamp: "p1", Scope: scope})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*person)
+		status int
+	}{
+		{"as she was", func(*person) {}, 200},
+		{"gone", func(p *person) { p.lookup = authn.ErrUnknownUser }, 401},
+		{"re-created", func(p *person) { p.id.ID = "u-2" }, 401},
+		{"another password", func(p *person) { p.id.PasswordStamp = "p2" }, 401},
+		{"out of the group", func(p *person) { p.id.Groups = nil }, 403},
+		{"directory down", func(p *person) { p.lookup = authn.ErrUnavailable }, 503},
+	} {
+		p.set(func(p *person) { p.id.Groups = []authn.Group{{Name: "team"}}; c.change(p) })
+		for _, request := range []string{"PATCH /v2/team/app/blobs/uploads/u", "PUT /v2/team/app/blobs/uploads/u?digest=" + digestA, "GET /v2/team/app/blobs/uploads/u", "DELETE /v2/team/app/blobs/uploads/u"} {
+			method, path, _ := strings.Cut(request, " ")
+			resp, body := h.do(h.request(method, path, late, nil))
+			if seen := h.upstream.take(); resp.StatusCode != c.status || (len(seen) == 1) != (c.status == 200) {
+				t.Errorf("%s, %s: %d %s, and %d requests reached the upstream; want %d", c.name, method, resp.StatusCode, body, len(seen), c.status)
+			}
+		}
+	}
+}
