@@ -123,6 +123,21 @@ func TestCanaryIsAskedAfterwards(t *testing.T) {
 	})
 }
 
+// TestCanaryAfterExpire: a reload does not make a login of somebody hidden a wrong one.
+func TestCanaryAfterExpire(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		_, err := c.Find(t.Context(), "bach")
+		wantErr(t, err, nil)
+		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })
+		c.Expire()
+		_, err = c.Find(t.Context(), "bach")
+		wantErr(t, err, ErrUnavailable)
+		if errors.Is(err, ErrUnknownUser) {
+			t.Errorf("refused as unknown: %v", err)
+		}
+	})
+}
+
 // TestCanaryOfAToken: who has a token was known, though a cache that is new does
 // not hold him.
 func TestCanaryOfAToken(t *testing.T) {

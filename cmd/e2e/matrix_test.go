@@ -171,7 +171,7 @@ func (s *session) run(commands string) (string, error) {
 }
 
 // columns are the steps of the matrix in their order.
-var columns = []string{"login", "bad login", "push", "pull", "mount", "foreign mount", "tags", "delete", "denied push", "public pull", "anonymous push"}
+var columns = []string{"login", "bad login", "push", "pull", "mount", "foreign mount", "tags", "delete", "denied push", "denied pull", "public pull", "anonymous pull", "anonymous push"}
 
 // row is one program over one transport; its cells are "ok", "-" for what the
 // program does not have, and what went wrong.
@@ -260,6 +260,8 @@ func (s *site) judge(t *testing.T, p program, r *row) {
 		t.Errorf("%s: test logs in: %v\n%s", r.name, err, out)
 	}
 	r.refuse(t, "denied push", reader, p.push, denied)
+	outsider := s.open(t, p, "mozart", musicians, strings.Replace(base, "anyuser/", "hidden/", 1), forged)
+	r.refuse(t, "denied pull", outsider, join(p.login, p.pull), denied)
 	r.expect(t, "delete", member, p.deletion)
 	owner := s.open(t, p, "admin", adminPassword, shop, public)
 	if out, err := owner.run(join(p.login, p.push)); err != nil {
@@ -268,6 +270,8 @@ func (s *site) judge(t *testing.T, p program, r *row) {
 	stranger := s.open(t, p, "", "", shop, spoilt)
 	r.expect(t, "public pull", stranger, p.pull)
 	r.refuse(t, "anonymous push", stranger, p.push, unknown)
+	nobody := s.open(t, p, "", "", base, private)
+	r.refuse(t, "anonymous pull", nobody, p.pull, unknown)
 }
 
 func either(commands, others string) string {
