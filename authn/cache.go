@@ -191,7 +191,10 @@ func (c *Cache) Expire() {
 	for _, p := range c.people.Values() {
 		p.refresh, p.until, p.fault = time.Time{}, time.Time{}, time.Time{}
 	}
-	c.logins.Purge()
+	for _, name := range c.logins.Keys() { // whom they meant shows who was known
+		l, _ := c.logins.Peek(name)
+		c.logins.Add(name, loginEntry{who: l.who})
+	}
 	c.negatives.Purge()
 	c.good.Purge()
 	c.wrong.Purge()
