@@ -14,7 +14,7 @@ import (
 // Limits bound what clients can take from everybody else. DefaultLimits is safe
 // for a gateway in the open; what is 0 in a cap is off.
 type Limits struct {
-	HeaderTimeout time.Duration // from accept to the end of a request's header, TLS handshake included
+	HeaderTimeout time.Duration // from accept to the end of a request's header, TLS handshake included; and for a realm form
 	HeaderFields  int           // of one request; above: 431
 	HeaderBytes   int           // of all its fields; above: 431
 	HTTP2Streams  int           // open at once on a connection; 0: no HTTP/2

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -146,11 +147,16 @@ func (g *Gateway) readForm(x *exchange) (url.Values, error) {
 	if x.r.ContentLength > most {
 		return nil, errFormSize
 	}
+	// Anybody may send a form, and what has come of it is held: all of it has to
+	// come in the time of a header, lest many slow ones take the memory.
 	body := newRequestBody(x.w, x.r.Body)
-	body.needed = g.limits.progressNeeded()
+	body.needed, body.left = math.MaxInt, g.limits.HeaderTimeout
 	defer body.finish()
 	text, err := io.ReadAll(io.LimitReader(body, most+1))
 	x.event.bytesIn = body.count.Load()
+	if timedOut(err) {
+		return nil, errFormTime
+	}
 	if err != nil {
 		return nil, brokenBody(err)
 	}
@@ -158,6 +164,8 @@ func (g *Gateway) readForm(x *exchange) (url.Values, error) {
 }
 
 var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "the realm form is too large", limit: "form_bytes"}
+
+var errFormTime = &apiError{status: http.StatusRequestTimeout, code: "UNSUPPORTED", message: "the realm form came too slowly", limit: "header_timeout"}
 
 // parseForm reads fields of which only scope may repeat.
 func (l *Limits) parseForm(raw string) (url.Values, error) {
