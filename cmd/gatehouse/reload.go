@@ -44,5 +44,7 @@ func (l *loaded) refuseMoves(old *config) {
 		l.fault("limits.header_timeout", "cannot change while the gateway runs; restart it")
 	} else if now.HTTP2Streams != before.HTTP2Streams {
 		l.fault("limits.http2_streams", "cannot change while the gateway runs; restart it")
+	} else if now.HeaderBytes != before.HeaderBytes {
+		l.fault("limits.header_bytes", "cannot change while the gateway runs; restart it")
 	}
 }

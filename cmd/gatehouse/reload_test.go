@@ -106,7 +106,7 @@ func TestReloadKeeps(t *testing.T) {
 		return w.Header().Get("WWW-Authenticate")
 	}
 	for _, bad := range []string{"", "x: 1\n" + minimal, minimal + "listen: {address: \":1\"}\n", minimal + "tokens: {key_files: [none]}\n",
-		minimal + "limits: {header_timeout: 5s}\n", minimal + "limits: {http2_streams: 50}\n", minimal + "audit: {file: none/x}\n", minimal + "audit: {file: .}\n"} {
+		minimal + "limits: {header_timeout: 5s}\n", minimal + "limits: {http2_streams: 50}\n", minimal + "limits: {header_bytes: 65536}\n", minimal + "audit: {file: none/x}\n", minimal + "audit: {file: .}\n"} {
 		write(bad)
 		if s.reload(); s.current.Load() != first {
 			t.Fatalf("%q was taken", bad)
