@@ -200,6 +200,22 @@ func (c *Cache) Expire() {
 	c.wrong.Purge()
 }
 
+// Inherit takes over whom old knew, as Expire leaves them: a reload that changes a
+// directory's section makes a new Cache, and a fault of the directory just then
+// must not end everybody's tokens. C is not in use yet.
+func (c *Cache) Inherit(old *Cache) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for _, key := range old.people.Keys() {
+		p, _ := old.people.Peek(key)
+		c.people.Add(key, &person{id: p.id, asked: p.asked})
+	}
+	for _, name := range old.logins.Keys() {
+		l, _ := old.logins.Peek(name)
+		c.logins.Add(name, loginEntry{who: l.who})
+	}
+}
+
 // Close stops refreshes in the background and closes the source. Calls that
 // still run end normally.
 func (c *Cache) Close() {

@@ -553,6 +553,29 @@ func TestCacheExpire(t *testing.T) {
 	})
 }
 
+// TestCacheInherit: whom the cache of an earlier config knew is asked for again,
+// and is good as stale only until his last good lookup is too old.
+func TestCacheInherit(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		lookupBach(t, c)
+		next, err := NewCache(src, cacheConfig)
+		wantErr(t, err, nil)
+		next.Inherit(c)
+		lookupBach(t, next)
+		src.wantAsked(t, "lookups", &src.lookups, 2)
+		src.set(func() { src.fault = errors.New("busy") })
+		last, err := NewCache(src, cacheConfig)
+		wantErr(t, err, nil)
+		last.Inherit(next)
+		lookupBach(t, last) // stale
+		time.Sleep(cacheConfig.StaleFor)
+		_, err = last.Lookup(t.Context(), bachRef)
+		wantErr(t, err, ErrUnavailable)
+		next.Close()
+		last.Close()
+	})
+}
+
 // TestCacheExpireDuringLookup: an answer that was on its way before a reload is not
 // taken for one from after it.
 func TestCacheExpireDuringLookup(t *testing.T) {

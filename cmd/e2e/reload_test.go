@@ -39,6 +39,30 @@ func TestReload(t *testing.T) {
 	eventually(t, 5*time.Second, "the old policy rules again", func() bool { return g.get(tagsPath, token).status == http.StatusOK })
 }
 
+// TestReloadInAnOutage: a directory's section changes while the directory is away,
+// as it does when somebody mends it, and whom it showed before goes on.
+func TestReloadInAnOutage(t *testing.T) {
+	ldap := startDirectory(t)
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: ldap, Timeout: "2s"})
+	g.push(t, "anyuser/busybox:latest", "mozart", musicians)
+	token := g.token(t, "mozart", musicians, pullBusybox)
+	g.get(tagsPath, token).want(t, "a pull before", http.StatusOK)
+	ldap.Stop()
+	config, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, g.config, strings.Replace(string(config), "timeout: 2s", "timeout: 3s", 1))
+	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.log.String(), "config reloaded") })
+	g.get(tagsPath, token).want(t, "a pull after", http.StatusOK)
+	g.realm("mozart", musicians, pullBusybox).want(t, "a login", http.StatusServiceUnavailable)
+	ldap.Start()
+	eventually(t, 10*time.Second, "logins work again", func() bool { return g.realm("mozart", musicians, pullBusybox).status == http.StatusOK })
+}
+
 // TestRevoked: a token on the list is refused from the reload on, a refresh token
 // of the person too, and nobody else notices.
 func TestRevoked(t *testing.T) {

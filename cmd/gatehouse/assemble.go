@@ -225,6 +225,9 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 		ldap.Close()
 		return nil
 	}
+	if before := old.named(c.Name); before != nil {
+		cache.Inherit(before.cache)
+	}
 	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: ldap, cache: cache}
 }
 
@@ -241,11 +244,19 @@ func ldapOptions(c *directoryConfig) authn.LDAPConfig {
 
 // find is the directory of that name if it was made of the same config and files.
 func (s *snapshot) find(name string, print [sha256.Size]byte) *directory {
+	if d := s.named(name); d != nil && d.fingerprint == print {
+		return d
+	}
+	return nil
+}
+
+// named returns the LDAP directory of that name, or nil.
+func (s *snapshot) named(name string) *directory {
 	if s == nil {
 		return nil
 	}
 	for _, d := range s.directories {
-		if d.cache != nil && d.name == name && d.fingerprint == print {
+		if d.cache != nil && d.name == name {
 			return d
 		}
 	}
