@@ -177,6 +177,8 @@ func TestUpstreamConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		io.WriteString(conn, a.fill("PATCH /v2/team/app/blobs/uploads/u HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\nContent-Length: 1000\r\n\r\nGET /v2/secret/x/"))
+		conn.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, conn) // until the gateway is done with it
 		conn.Close()
 		if connection() == before {
 			t.Error("the connection of an aborted upload was used again")
