@@ -356,7 +356,7 @@ func (a *arena) fill(s string) string {
 func (a *arena) serveTLS() (string, *tls.Config) {
 	a.t.Helper()
 	dir := a.t.TempDir()
-	writePair(a.t, dir, "gw.test")
+	writePair(a.t, dir, "gw.test", time.Now().Add(time.Hour))
 	cert, err := NewCertificate(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), "", nil)
 	if err != nil {
 		a.t.Fatal(err)
