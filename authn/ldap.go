@@ -95,6 +95,10 @@ func same(id Identity, ref Ref) error {
 	return fmt.Errorf("%w: %s is another entry than before (re-created)", ErrUnknownUser, ref.Username)
 }
 
+// noEquality is a part of a filter that compares a login otherwise than by
+// equality (RFC 4515: extensible, approximate, ordering): there * is no wildcard.
+var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
+
 // lookupFilter looks for username by its own attribute, because the login may
 // have been another one (a mail address), and for the operator's conditions.
 func (d *LDAP) lookupFilter(username string) string {
@@ -102,7 +106,7 @@ func (d *LDAP) lookupFilter(username string) string {
 	if strings.Contains(strings.ToLower(filter), "("+strings.ToLower(attribute)+"={login})") {
 		filter = expand(filter, "{login}", username)
 	} else {
-		filter = strings.ReplaceAll(filter, "{login}", "*")
+		filter = strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
 	}
 	return "(&(" + attribute + "=" + ldap.EscapeFilter(username) + ")" + filter + ")"
 }

@@ -91,6 +91,8 @@ func TestLookupFilter(t *testing.T) {
 		{"(&(uid={login})(x=y))", `(&(uid=a\2ab)(&(uid=a\2ab)(x=y)))`},
 		{"(|(UID={login})(mail={login}))", `(&(uid=a\2ab)(|(UID=a\2ab)(mail=a\2ab)))`},
 		{"(&(mail={login})(x=y))", `(&(uid=a\2ab)(&(mail=*)(x=y)))`},
+		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
+		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
 	} {
 		d := &LDAP{cfg: LDAPConfig{UsernameAttribute: "uid", UsersFilter: test.filter}}
 		if got := d.lookupFilter("a*b"); got != test.want {
