@@ -25,36 +25,18 @@ func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
 	if event == "" {
 		return
 	}
-	e := &x.event
-	attrs := make([]slog.Attr, 0, 20)
-	text := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, clip(value)))
-		}
-	}
-	text("result", result)
-	text("request_id", e.requestID)
-	text("client_ip", x.peer.client.String())
-	text("user", e.identity.Username)
-	text("directory", e.identity.Directory)
-	text("grant", e.grant)
-	text("token_id", e.tokenID)
-	text("refresh_token_id", e.refreshID)
-	text("actions", x.route.actions())
-	text("repository", x.route.repository)
-	if x.route.kind != routeSession {
-		text("reference", x.route.reference)
-	}
+	l := make(line, 0, 20)
+	l.text("result", result)
+	l.request(x)
 	if event == "push" {
-		text("digest", x.w.Header().Get("Docker-Content-Digest"))
+		l.text("digest", x.w.Header().Get("Docker-Content-Digest"))
 	}
-	text("rule", e.rule)
-	if e.err != nil {
-		text("limit", e.err.limit)
-		text("reason", e.err.Error())
+	if err := x.event.err; err != nil {
+		l.text("limit", err.limit)
+		l.text("reason", err.Error())
 	}
-	attrs = append(attrs, slog.Int("status", status))
-	g.audit.LogAttrs(ctx, slog.LevelInfo, event, attrs...)
+	l = append(l, slog.Int("status", status))
+	g.audit.LogAttrs(ctx, slog.LevelInfo, event, l...)
 }
 
 // auditEvent says what of a request belongs into the audit stream: nothing for

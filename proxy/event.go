@@ -44,40 +44,51 @@ func (g *Gateway) emit(x *exchange) {
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	attrs := make([]slog.Attr, 0, 24)
-	text := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, clip(value)))
-		}
-	}
-	text("request_id", e.requestID)
-	text("client_ip", x.peer.client.String())
-	text("user", e.identity.Username)
-	text("directory", e.identity.Directory)
-	text("token_id", e.tokenID)
-	text("refresh_token_id", e.refreshID)
-	text("method", x.r.Method)
-	text("host", x.r.Host)
-	text("path", x.r.URL.Path)
-	text("route", x.route.kind.label())
-	text("repository", x.route.repository)
-	if x.route.kind != routeSession {
-		text("reference", x.route.reference)
-	}
-	text("actions", x.route.actions())
-	text("decision", e.decision)
-	text("rule", e.rule)
-	text("grant", e.grant)
-	attrs = append(attrs, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
+	l := make(line, 0, 24)
+	l.request(x)
+	l.text("method", x.r.Method)
+	l.text("host", x.r.Host)
+	l.text("path", x.r.URL.Path)
+	l.text("route", x.route.kind.label())
+	l.text("decision", e.decision)
+	l = append(l, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	if e.upstreamStatus != 0 {
-		attrs = append(attrs, slog.Int("upstream_status", e.upstreamStatus))
+		l = append(l, slog.Int("upstream_status", e.upstreamStatus))
 	}
-	text("note", e.note)
+	l.text("note", e.note)
 	if e.err != nil {
-		text("error", e.err.Error())
+		l.text("error", e.err.Error())
 	}
-	g.access.LogAttrs(context.WithoutCancel(x.r.Context()), level, "request", attrs...)
+	g.access.LogAttrs(context.WithoutCancel(x.r.Context()), level, "request", l...)
+}
+
+// line is the fields of one record; those that do not apply are left out.
+type line []slog.Attr
+
+func (l *line) text(key, value string) {
+	if value != "" {
+		*l = append(*l, slog.String(key, clip(value)))
+	}
+}
+
+// request adds who asked for what, and which rule decided: the log and the audit
+// stream say it in the same words.
+func (l *line) request(x *exchange) {
+	e := &x.event
+	l.text("request_id", e.requestID)
+	l.text("client_ip", x.peer.client.String())
+	l.text("user", e.identity.Username)
+	l.text("directory", e.identity.Directory)
+	l.text("grant", e.grant)
+	l.text("token_id", e.tokenID)
+	l.text("refresh_token_id", e.refreshID)
+	l.text("actions", x.route.actions())
+	l.text("repository", x.route.repository)
+	if x.route.kind != routeSession {
+		l.text("reference", x.route.reference)
+	}
+	l.text("rule", e.rule)
 }
 
 // clip keeps a field that a client wrote from filling the log.
