@@ -7,10 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,7 +72,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 		Policy: "throttle: {failures: 0, users_per_source: 0}",
 	})
 	l := newFaultLoad(t, g)
-	before := g.footprint(t)
+	before := g.figures(t)
 	for _, p := range []phase{
 		{"well", func() {}, true},
 		{"killed", ldap.Stop, false},
@@ -95,12 +92,12 @@ func TestFaultsUnderLoad(t *testing.T) {
 	g.client.CloseIdleConnections()
 	// Bind connections are let go after a minute; search connections, at most four
 	// a server, are kept.
-	after := footprint{}
+	after := figures{}
 	eventually(t, 90*time.Second, "nothing is left", func() bool {
-		after = g.footprint(t)
-		return after.files <= before.files+3 && after.goroutines <= before.goroutines+3*3
+		after = g.figures(t)
+		return after.descriptors <= before.descriptors+3 && after.goroutines <= before.goroutines+3*3
 	})
-	t.Logf("before %+v, after %+v", before, after)
+	t.Logf("before %s, after %s", before, after)
 }
 
 func faultPerson(i int) string { return fmt.Sprintf("player%02d", i) }
@@ -214,27 +211,4 @@ func (l *faultLoad) judge(t *testing.T, p phase) {
 
 func (k *tally) percentile(p int) time.Duration {
 	return k.times[len(k.times)*p/100].Round(100 * time.Microsecond)
-}
-
-// footprint is what a gateway holds.
-type footprint struct{ goroutines, files int }
-
-var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
-
-// footprint asks the gateway for its goroutines and the kernel for its descriptors.
-func (g *gateway) footprint(t *testing.T) footprint {
-	t.Helper()
-	found := goroutines.FindStringSubmatch(curl(t, "http://"+g.admin+"/metrics"))
-	if found == nil {
-		t.Fatal("no go_goroutines")
-	}
-	n, err := strconv.Atoi(found[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return footprint{n, len(files)}
 }

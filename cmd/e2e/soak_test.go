@@ -380,26 +380,23 @@ func (s *soak) measure() figures {
 			s.Fatalf("no profile: %d", status)
 		}
 	}
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.g.cmd.Process.Pid))
+	return s.g.figures(s.T)
+}
+
+// figures asks the gateway for its goroutines and heap, and the kernel for its descriptors.
+func (g *gateway) figures(t *testing.T) figures {
+	t.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
 	if err != nil {
-		s.Fatal(err)
+		t.Fatal(err)
 	}
-	return figures{int(s.g.metric(s.T, "go_goroutines")), len(fds), int64(s.g.metric(s.T, "go_memstats_heap_alloc_bytes"))}
+	return figures{int(g.metric(t, "go_goroutines")), len(fds), int64(g.metric(t, "go_memstats_heap_alloc_bytes"))}
 }
 
 // metric reads one value.
 func (g *gateway) metric(t *testing.T, series string) float64 {
 	t.Helper()
-	res, err := http.Get("http://" + g.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(g.admins(t, "/metrics")) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil {
