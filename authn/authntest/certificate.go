@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// writeCertificates makes a CA and a server certificate for 127.0.0.1 and
-// localhost in dir (ca.crt, server.crt, server.key) and returns the CA's pool.
-func writeCertificates(t testing.TB, dir string) *x509.CertPool {
+// WriteCertificates makes a CA and a certificate for 127.0.0.1 and localhost, for
+// servers and clients, in dir (ca.crt, server.crt, server.key) and returns the CA's pool.
+func WriteCertificates(t testing.TB, dir string) *x509.CertPool {
 	t.Helper()
 	caKey, key := newKey(t), newKey(t)
 	ca := template("authntest CA")

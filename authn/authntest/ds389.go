@@ -3,7 +3,6 @@ package authntest
 import (
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -128,10 +127,7 @@ func (s *DS389) Replace(dn, attribute string, values ...string) {
 // Do runs f on a connection that is bound as the superuser.
 func (s *DS389) Do(f func(*ldap.Conn) error) {
 	s.t.Helper()
-	conn, err := s.dial(ds389Manager)
-	must(s.t, err)
-	defer conn.Close()
-	must(s.t, f(conn))
+	doBound(s.t, s.dial, f)
 }
 
 // create makes the instance with the package's own tool, for which the folder
@@ -210,7 +206,7 @@ func (s *DS389) start() {
 	s.t.Helper()
 	log := s.path("log")
 	s.process = startProcess(s.t, log, exec.Command(program("ns-slapd"), "-D", s.path("etc/dirsrv/slapd-test"), "-i", s.path("pid"), "-d", "0"))
-	if !s.process.await(30*time.Second, s.answers) {
+	if !s.process.await(30*time.Second, func() bool { return answers(s.dial) }) {
 		text, _ := os.ReadFile(log)
 		s.t.Fatalf("ns-slapd does not answer: %s", text)
 	}
@@ -287,25 +283,8 @@ func (s *DS389) add(dn string, attributes map[string][]string) {
 	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(dn, attributes)) })
 }
 
-func (s *DS389) answers() bool {
-	conn, err := s.dial(ds389Manager)
-	if err == nil {
-		conn.Close()
-	}
-	return err == nil
-}
-
-func (s *DS389) dial(dn string) (*ldap.Conn, error) {
-	conn, err := ldap.DialURL(s.URL(), ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}))
-	if err != nil {
-		return nil, err
-	}
-	conn.SetTimeout(10 * time.Second)
-	if err := conn.Bind(dn, Password); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+func (s *DS389) dial() (*ldap.Conn, error) {
+	return dialBound(s.URL(), ds389Manager, Password, 10*time.Second)
 }
 
 func (s *DS389) path(name string) string { return filepath.Join(s.dir, name) }

@@ -12,30 +12,37 @@ import (
 // process is a server's program. It dies with the test's process, however that ends.
 type process struct {
 	cmd    *exec.Cmd
-	exited chan struct{}
+	exited <-chan struct{}
 }
 
-// startProcess runs cmd with its output in the file log. It is started on a
-// thread that lives as long as it does: the kernel sends the parent-death signal
-// when the starting thread ends.
-func startProcess(t testing.TB, log string, cmd *exec.Cmd) *process {
-	t.Helper()
-	file, err := os.Create(log)
-	must(t, err)
-	defer file.Close()
-	cmd.Stdout, cmd.Stderr = file, file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, exited := make(chan error), make(chan struct{})
+// StartTied starts cmd so that it gets death when this process ends, however that
+// happens, and no test leaves a server behind. Ended is closed once it ended: then
+// cmd.ProcessState is set. It is started on a thread that lives as long as it does,
+// because the kernel sends the parent-death signal when the starting thread ends.
+func StartTied(cmd *exec.Cmd, death syscall.Signal) (ended <-chan struct{}, err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: death}
+	started, done := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
-		defer close(exited)
+		defer close(done)
 		err := cmd.Start()
 		started <- err
 		if err == nil {
 			cmd.Wait()
 		}
 	}()
-	must(t, <-started)
+	return done, <-started
+}
+
+// startProcess runs cmd with its output in the file log.
+func startProcess(t testing.TB, log string, cmd *exec.Cmd) *process {
+	t.Helper()
+	file, err := os.Create(log)
+	must(t, err)
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
+	exited, err := StartTied(cmd, syscall.SIGKILL)
+	must(t, err)
 	return &process{cmd, exited}
 }
 

@@ -65,12 +65,12 @@ func StartSamba(t testing.TB) *Samba {
 	dir, err := os.MkdirTemp("", "samba")
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Samba{t: t, dir: dir, roots: writeCertificates(t, dir)}
+	s := &Samba{t: t, dir: dir, roots: WriteCertificates(t, dir)}
 	s.provision()
 	log := s.path("log")
 	s.process = startProcess(t, log, exec.Command(program("samba"), "-i", "-M", "single", "--no-process-group", "-s", s.path("etc/smb.conf")))
 	t.Cleanup(s.process.kill)
-	if !s.process.await(30*time.Second, s.answers) {
+	if !s.process.await(30*time.Second, func() bool { return answers(s.dial) }) {
 		text, _ := os.ReadFile(log)
 		t.Fatalf("samba does not answer: %s", text)
 	}
@@ -141,10 +141,7 @@ func (s *Samba) SetPassword(name, password string) {
 // Do runs f on a connection that is bound as the domain's administrator.
 func (s *Samba) Do(f func(*ldap.Conn) error) {
 	s.t.Helper()
-	conn, err := s.dial("Administrator@ad.test", sambaAdminPassword)
-	must(s.t, err)
-	defer conn.Close()
-	must(s.t, f(conn))
+	doBound(s.t, s.dial, f)
 }
 
 // provision makes the domain's files and completes its smb.conf: nothing but
@@ -195,7 +192,7 @@ func (s *Samba) populate() {
 	s.AddGroup("Musicians", "mozart")
 	s.makePrimary("mozart", "Musicians")
 	for range sambaLockout + 1 {
-		if conn, err := s.dial(s.DN("locked"), "wrong"); err == nil {
+		if conn, err := s.dialAs(s.DN("locked"), "wrong"); err == nil {
 			conn.Close()
 			s.t.Fatal("a wrong password is good")
 		}
@@ -220,26 +217,12 @@ func (s *Samba) makePrimary(name, group string) {
 	})
 }
 
-func (s *Samba) answers() bool {
-	conn, err := s.dial("Administrator@ad.test", sambaAdminPassword)
-	if err == nil {
-		conn.Close()
-	}
-	return err == nil
+func (s *Samba) dial() (*ldap.Conn, error) {
+	return s.dialAs("Administrator@ad.test", sambaAdminPassword)
 }
 
-func (s *Samba) dial(name, password string) (*ldap.Conn, error) {
-	conn, err := ldap.DialURL(s.TLSURL(), ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}),
-		ldap.DialWithTLSConfig(clientTLS(s.roots)))
-	if err != nil {
-		return nil, err
-	}
-	conn.SetTimeout(10 * time.Second)
-	if err := conn.Bind(name, password); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+func (s *Samba) dialAs(name, password string) (*ldap.Conn, error) {
+	return dialBound(s.TLSURL(), name, password, 10*time.Second, ldap.DialWithTLSConfig(clientTLS(s.roots)))
 }
 
 func (s *Samba) path(name string) string { return filepath.Join(s.dir, name) }

@@ -86,7 +86,7 @@ func StartSlapd(t testing.TB, opts Options) *Slapd {
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &Slapd{t: t, opts: opts, dir: dir, port: freePort(t), tlsPort: freePort(t)}
-	s.roots = writeCertificates(t, dir)
+	s.roots = WriteCertificates(t, dir)
 	must(t, os.Mkdir(s.path("db"), 0o700))
 	s.write("slapd.conf", s.config())
 	policy := fmt.Sprintf(policyLDIF, ldapBool(opts.MustChange), ldapBool(opts.Lockout > 0), opts.Lockout)
@@ -129,7 +129,7 @@ func (s *Slapd) Start() {
 	s.t.Helper()
 	for attempt := 1; ; attempt++ {
 		s.run()
-		if s.process.await(10*time.Second, s.answers) {
+		if s.process.await(10*time.Second, func() bool { return answers(s.dial) }) {
 			return
 		}
 		s.Stop()
@@ -188,10 +188,7 @@ func (s *Slapd) SetACL(acl string) {
 // Do runs f on a connection that is bound as AdminDN.
 func (s *Slapd) Do(f func(*ldap.Conn) error) {
 	s.t.Helper()
-	conn, err := s.dial()
-	must(s.t, err)
-	defer conn.Close()
-	must(s.t, f(conn))
+	doBound(s.t, s.dial, f)
 }
 
 // Add adds an entry.
@@ -253,26 +250,40 @@ func (s *Slapd) run() {
 	s.process = p
 }
 
-// answers says whether the server takes a bind.
-func (s *Slapd) answers() bool {
-	conn, err := s.dial()
+func (s *Slapd) dial() (*ldap.Conn, error) {
+	return dialBound(s.URL(), AdminDN, Password, 5*time.Second)
+}
+
+// dialBound returns a connection that is bound as name; limit is an operation's.
+func dialBound(url, name, password string, limit time.Duration, options ...ldap.DialOpt) (*ldap.Conn, error) {
+	conn, err := ldap.DialURL(url, append(options, ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}))...)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetTimeout(limit)
+	if err := conn.Bind(name, password); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// answers says whether a server takes the bind of dial.
+func answers(dial func() (*ldap.Conn, error)) bool {
+	conn, err := dial()
 	if err == nil {
 		conn.Close()
 	}
 	return err == nil
 }
 
-func (s *Slapd) dial() (*ldap.Conn, error) {
-	conn, err := ldap.DialURL(s.URL(), ldap.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}))
-	if err != nil {
-		return nil, err
-	}
-	conn.SetTimeout(5 * time.Second)
-	if err := conn.Bind(AdminDN, Password); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+// doBound runs f on a connection of dial.
+func doBound(t testing.TB, dial func() (*ldap.Conn, error), f func(*ldap.Conn) error) {
+	t.Helper()
+	conn, err := dial()
+	must(t, err)
+	defer conn.Close()
+	must(t, f(conn))
 }
 
 func (s *Slapd) signal(sig syscall.Signal) {

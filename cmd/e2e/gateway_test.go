@@ -148,7 +148,7 @@ func (g *gateway) serve(t *testing.T) {
 	g.process = start(t, binary, "serve", "-c", g.config)
 	eventually(t, 20*time.Second, "gateway ready", func() bool {
 		if !g.running() {
-			t.Fatalf("gateway ended at its start: %v\n%s", g.err, g.log)
+			t.Fatalf("gateway ended at its start: %v\n%s", g.cmd.ProcessState, g.log)
 		}
 		return g.status(g.up) == http.StatusOK
 	})

@@ -19,12 +19,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // What TestMain made for all tests: the gatehouse binary, and the hashes of the
@@ -103,29 +104,17 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	log  *logBuffer
-	done chan struct{} // closed when it ended
-	err  error         // of Wait, once done is closed
+	done <-chan struct{} // closed when it ended; then cmd.ProcessState is set
 }
 
 // start runs a server until it ends or the test does, even where the test's process
-// is killed: the kernel ties that to the thread which started it, so this thread
-// stays until the server ends.
+// is killed.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(name), cmd: exec.Command(name, args...), log: &logBuffer{}, done: make(chan struct{})}
+	p := &process{name: filepath.Base(name), cmd: exec.Command(name, args...), log: &logBuffer{}}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-			close(p.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if p.done, err = authntest.StartTied(p.cmd, syscall.SIGKILL); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
 	t.Cleanup(func() {

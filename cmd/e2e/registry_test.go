@@ -76,7 +76,7 @@ func (r *registry) resume(t *testing.T) {
 	r.process = start(t, "env", "OTEL_TRACES_EXPORTER=none", r.program, "serve", r.config)
 	eventually(t, 20*time.Second, "registry answers", func() bool {
 		if !r.running() {
-			t.Fatalf("registry ended at its start: %v\n%s", r.err, r.log)
+			t.Fatalf("registry ended at its start: %v\n%s", r.cmd.ProcessState, r.log)
 		}
 		if r.scheme == "https" {
 			conn, err := net.Dial("tcp", r.address)

@@ -18,11 +18,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // startLimit is how long a dockerd may take until it answers: seconds as a rule,
@@ -43,7 +44,7 @@ type Engine struct {
 	Log string
 
 	process *exec.Cmd
-	exited  chan struct{}
+	exited  <-chan struct{}
 }
 
 // Start starts a dockerd with the further arguments args (for example
@@ -123,7 +124,6 @@ func start(dir string, args []string) (*Engine, error) {
 		Host:      "unix://" + filepath.Join(dir, "docker.sock"),
 		ConfigDir: filepath.Join(dir, "client"),
 		Log:       filepath.Join(dir, "dockerd.log"),
-		exited:    make(chan struct{}),
 	}
 	if err := os.Mkdir(e.ConfigDir, 0o700); err != nil {
 		return nil, err
@@ -144,20 +144,8 @@ func start(dir string, args []string) (*Engine, error) {
 		"--bridge=" + bridge(), "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, args...)...)
 	e.process.Stdout, e.process.Stderr = log, log
-	// A test's process that is killed takes dockerd with it. The kernel ties that to
-	// the thread that started it, so this thread stays until dockerd ends.
-	e.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := e.process.Start()
-		started <- err
-		if err == nil {
-			e.process.Wait()
-			close(e.exited)
-		}
-	}()
-	if err := <-started; err != nil {
+	// TERM, so that a test's process that is killed takes dockerd's own children too.
+	if e.exited, err = authntest.StartTied(e.process, syscall.SIGTERM); err != nil {
 		return nil, err
 	}
 	return e, nil
