@@ -260,7 +260,7 @@ func checkGone(t *testing.T, s Subject) {
 	}
 }
 
-// patiently waits for what a directory may notice late.
+// patiently waits for what a directory may notice late; it tells nobody when it does.
 func patiently(t *testing.T, s Subject, what string, held func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(s.Patience); !held(); time.Sleep(10 * time.Millisecond) {

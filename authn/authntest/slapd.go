@@ -150,7 +150,8 @@ func (s *Slapd) Stop() {
 	}
 }
 
-// Pause stops the server's process: connections stay open, nothing is answered.
+// Pause stops the server's process: connections stay open, nothing is answered. That it
+// has stopped is no event for anybody but its parent, so /proc is looked at.
 func (s *Slapd) Pause() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)
