@@ -422,7 +422,8 @@ func (l *loaded) certificate(p *parts, old *snapshot) *proxy.Certificate {
 		return nil
 	}
 	if old != nil && old.certificate != nil && *old.cfg.Listen.TLS == *t {
-		if _, err := old.certificate.Reload(); err != nil {
+		// Only looked at here: what is new is taken when all of the config is.
+		if _, err := proxy.NewCertificate(l.path(t.CertFile), l.path(t.KeyFile), string(t.MinVersion), nil); err != nil {
 			l.content("listen.tls.cert_file", "%v", err)
 		}
 		return old.certificate

@@ -24,6 +24,7 @@ func (s *server) reload() {
 	s.take(l, stream)
 	s.current.Store(next)
 	old.release()
+	s.lookAtCertificate()
 	s.ready.forget()
 	s.parts.metrics.ConfigReload("ok")
 	s.parts.audit.Info("reload", "result", "ok", "file", l.file)

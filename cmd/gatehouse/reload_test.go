@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gatehouse/authn"
+	"gatehouse/authn/authntest"
 	"gatehouse/tokens"
 )
 
@@ -47,6 +48,33 @@ func quiet() streams {
 }
 
 const minimal = "upstream: {url: \"http://127.0.0.1:1\"}\n"
+
+// TestReloadTakesTheCertificateLast: new files of the pair are taken by a good
+// reload, and by no other.
+func TestReloadTakesTheCertificateLast(t *testing.T) {
+	dir := t.TempDir()
+	text := minimal + "listen: {tls: {cert_file: " + dir + "/server.crt, key_file: " + dir + "/server.key}}\n"
+	authntest.WriteCertificates(t, dir)
+	s, write := newTestServer(t, text)
+	defer func() { s.current.Load().release() }()
+	served := func() string {
+		pair, err := s.current.Load().tls.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair.Leaf.SerialNumber.String()
+	}
+	first := served()
+	authntest.WriteCertificates(t, dir)
+	write(text + "nonsense: 1\n")
+	if s.reload(); served() != first {
+		t.Error("a reload that was refused took the new pair")
+	}
+	write(text)
+	if s.reload(); served() == first {
+		t.Error("a good reload kept the old pair")
+	}
+}
 
 // TestReloadUnderLoad swaps snapshots below running requests: each is answered by
 // one config as a whole, and every snapshot is let go once its last request is done.
