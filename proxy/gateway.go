@@ -151,13 +151,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c := connOf(r); c != nil {
 		defer c.enter(g)()
 	}
-	if refused := g.answer(w, r); refused && unreadBody(r) {
+	if refused := g.answer(w, r, g.serve); refused && unreadBody(r) {
 		linger(w, r)
 	}
 }
 
-// answer says whether it was a refusal.
-func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) (refused bool) {
+// answer goes the way of a request, and says whether its end was a refusal.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, way func(*exchange) error) (refused bool) {
 	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1},
 		event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
@@ -165,7 +165,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request) (refused bool) 
 	defer g.release(x)
 	x.peer = g.edge.peer(r)
 	x.event.requestID = requestID(x)
-	err := g.serve(x)
+	err := way(x)
 	if err != nil {
 		g.refuse(x, err)
 	}

@@ -96,12 +96,9 @@ func unreadable(p []byte) int {
 // where it came from.
 func (g *Gateway) refuseUnread(w http.ResponseWriter, status int, from string) {
 	r := &http.Request{URL: &url.URL{}, Header: http.Header{}, RemoteAddr: from, ProtoMajor: 1, ProtoMinor: 1}
-	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1}, event: event{start: time.Now()}}
-	g.metrics.RequestStarted()
-	defer g.emit(x)
-	x.peer = g.edge.peer(r)
-	x.event.requestID = requestID(x)
-	g.refuse(x, &apiError{status: status, code: "UNSUPPORTED", message: "the request is malformed"})
+	g.answer(w, r, func(*exchange) error {
+		return &apiError{status: status, code: "UNSUPPORTED", message: "the request is malformed"}
+	})
 }
 
 // unsent is an answer that is written to nobody yet.
