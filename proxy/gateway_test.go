@@ -105,7 +105,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 		t.Fatal(err)
 	}
 	h := &house{Server: httptest.NewUnstartedServer(g), gateway: g, upstream: up, keyring: keyring, key: key, t: t}
-	h.Config = NewServer(g, nil)
+	h.Config = DefaultLimits().Server(g, nil)
 	h.Start()
 	t.Cleanup(h.Close)
 	return h

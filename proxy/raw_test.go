@@ -365,7 +365,7 @@ func (a *arena) serveTLS() (string, *tls.Config) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	server := NewServer(a.Config.Handler, log.New(io.Discard, "", 0))
+	server := DefaultLimits().Server(a.Config.Handler, log.New(io.Discard, "", 0))
 	go server.Serve(l)
 	a.t.Cleanup(func() { server.Close() })
 	roots := x509.NewCertPool()

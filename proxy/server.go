@@ -14,11 +14,6 @@ const (
 	headerSlack = 6
 )
 
-// NewServer is the public listener's server with DefaultLimits.
-func NewServer(h http.Handler, errorLog *log.Logger) *http.Server {
-	return DefaultLimits().Server(h, errorLog)
-}
-
 // Server is the public listener's server: it speaks HTTP/1.1, and HTTP/2 over TLS
 // alone, never in clear text (h2c). There is no limit on whole bodies: a layer
 // takes as long as it takes, and the gateway watches that it moves.
