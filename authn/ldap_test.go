@@ -40,7 +40,7 @@ func open(t testing.TB, cfg authn.LDAPConfig) *authn.LDAP {
 	}
 	t.Cleanup(func() {
 		d.Close()
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.startProcess.func1"))
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.StartTied.func1"))
 	})
 	return d
 }
