@@ -98,7 +98,7 @@ func modelSpeaks(r Rule, actions []string, id authn.Identity, q Request) bool {
 	return (slices.Contains(actions, string(q.Action)) || slices.Contains(actions, "*")) &&
 		modelMatches(r.Repositories, q.Repository, id) &&
 		slices.ContainsFunc(r.To, means) && !slices.ContainsFunc(r.Except, means) &&
-		(len(r.Networks) == 0 || slices.ContainsFunc(r.Networks, func(n string) bool { return modelContains(n, q.Source) }))
+		(len(r.Networks) == 0 || !q.Source.IsValid() && len(r.Deny) > 0 || slices.ContainsFunc(r.Networks, func(n string) bool { return modelContains(n, q.Source) }))
 }
 
 // modelMeans says whether an entry of `to` or `except` means the caller.

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"gatehouse/authn"
@@ -49,7 +50,8 @@ type Request struct {
 	// Tags are the tags that the request names: of the path and of `tag=`.
 	// Every one of them must be allowed, and none denied.
 	Tags []string
-	// Source is the client's address; invalid: rules with networks do not match.
+	// Source is the client's address. Invalid, it is not known: an allow with
+	// networks does not match then, and a deny with networks does.
 	Source netip.Addr
 }
 
@@ -128,9 +130,14 @@ func (r *rule) speaksTo(id *authn.Identity) bool {
 	return anySubject(r.to, id) && !anySubject(r.except, id)
 }
 
+// inNetwork reports whether the rule is of clients at source. Of one whose address
+// is not known each deny may be, and no allow.
 func (r *rule) inNetwork(source netip.Addr) bool {
 	if len(r.networks) == 0 {
 		return true
+	}
+	if !source.IsValid() {
+		return r.deny
 	}
 	source = source.Unmap().WithZone("")
 	for _, network := range r.networks {
@@ -218,9 +225,14 @@ type Explanation struct {
 	Conditions []string
 }
 
-// Explain decides and lists the conditions.
+// Explain decides and lists the conditions. An invalid Source leaves the address
+// open: rules with networks do not match, and are conditions.
 func (p *Policy) Explain(id authn.Identity, r Request) Explanation {
-	e := Explanation{Decision: p.Decide(id, r)}
+	decides := p
+	if !r.Source.IsValid() {
+		decides = p.anywhere()
+	}
+	e := Explanation{Decision: decides.Decide(id, r)}
 	action := bit(r.Action)
 	for i := range p.rules {
 		rule := &p.rules[i]
@@ -232,6 +244,12 @@ func (p *Policy) Explain(id authn.Identity, r Request) Explanation {
 		}
 	}
 	return e
+}
+
+// anywhere is the policy without the rules that hang on a network.
+func (p *Policy) anywhere() *Policy {
+	hangs := func(r rule) bool { return len(r.networks) > 0 }
+	return &Policy{slices.DeleteFunc(slices.Clone(p.rules), hangs)}
 }
 
 // condition says what the rule hangs on that the request leaves open; nothing

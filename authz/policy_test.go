@@ -106,15 +106,21 @@ func TestDecide(t *testing.T) {
 		}},
 		{"own tags", []Rule{allow("push", "a", "authenticated", tags("{user}-*"))}, map[string]string{"bach push a:bach-1": "+p:1", "bach push a:mozart-1": "-"}},
 		{"networks", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8 2001:db8::/32 192.0.2.1 ::ffff:172.16.0.0/108")), deny("pull", "a", "everyone", networks("10.6.6.0/24"))}, map[string]string{
-			"- pull a @10.1.1.1": "+p:1", "- pull a @11.1.1.1": "-", "- pull a": "-", "- pull a @2001:db8::1": "+p:1", "- pull a @2001:db9::1": "-", "- pull a @192.0.2.1": "+p:1",
+			"- pull a @10.1.1.1": "+p:1", "- pull a @11.1.1.1": "-", "- pull a": "-p:2", "- pull a @2001:db8::1": "+p:1", "- pull a @2001:db9::1": "-", "- pull a @192.0.2.1": "+p:1",
 			"- pull a @192.0.2.2": "-", "- pull a @::ffff:10.1.1.1": "+p:1", "- pull a @2001:db8::1%eth0": "+p:1", "- pull a @10.6.6.6": "-p:2", "- pull a @172.16.1.1": "+p:1",
 		}},
 		{"networks as IPv6", []Rule{allow("pull", "a", "everyone", networks("::ffff:0:0/96")), allow("pull", "b", "everyone", networks("::ffff:0:0/90")), allow("pull", "c", "everyone", networks("2001:db8::1:0/112"))}, map[string]string{
 			"- pull a @10.1.1.1": "+p:1", "- pull a @2001:db8::1": "-", "- pull b @::ffe0:0:1": "+p:2", "- pull b @10.1.1.1": "-", "- pull c @2001:db8::1:9": "+p:3", "- pull c @2001:db8::2:9": "-",
 		}},
 		{"a name that looks like a DN is none, and the other way round", []Rule{allow("pull", "**", "group:cn=x"), allow("push", "**", "group:odd")}, map[string]string{"odd pull a": "-", "odd push a": "-"}},
-		{"a deny by network does not match without an address", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("0.0.0.0/0"))}, map[string]string{
-			"- pull a": "+p:1", "- pull a @192.0.2.1": "-p:2", "- pull a @2001:db8::1": "+p:1",
+		// Row A2: who has no address is outside of every allow's networks and inside every deny's.
+		{"a client without an address", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("10.0.0.0/8")), allow("pull", "b", "everyone", networks("0.0.0.0/0 ::/0")),
+			allow("push", "c", "everyone"), deny("push", "c", "everyone", tags("v*"), networks("192.0.2.1"))}, map[string]string{
+			"- pull a": "-p:2", "- pull a @10.1.2.3": "-p:2", "- pull a @192.0.2.1": "+p:1", "- pull b": "-", "- pull b @10.1.2.3": "+p:3",
+			"- push c:v1": "-p:5", "- push c:dev": "+p:4", "- push c:v1 @192.0.2.2": "+p:4",
+		}},
+		{"all of IPv4 is not all", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("0.0.0.0/0"))}, map[string]string{
+			"- pull a @192.0.2.1": "-p:2", "- pull a @::ffff:192.0.2.1": "-p:2", "- pull a @2001:db8::1": "+p:1",
 		}},
 		{"names outside the grammar", []Rule{allow("*", "**", "everyone")}, map[string]string{"- pull A": "-", "- pull a/../b": "-", "- pull a//b": "-", "- pull a/b": "+p:1"}},
 	} {
@@ -154,6 +160,7 @@ func TestGrant(t *testing.T) {
 		{"within the network", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "10.1.1.1", "repository:a:pull", "repository:a:pull"},
 		{"outside of it", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "11.1.1.1", "repository:a:pull", ""},
 		{"no address", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "", "repository:a:pull", ""},
+		{"no address, and a deny", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("10.0.0.0/8"))}, "-", "", "repository:a:pull", ""},
 		{"the catalog, signed in", nil, "bach", "", "registry:catalog:*", "registry:catalog:*"},
 		{"the catalog, anonymous", []Rule{allow("pull", "public/**", "everyone")}, "-", "", "registry:catalog:*", "registry:catalog:*"},
 		{"anonymous push only", []Rule{allow("push", "drop/**", "everyone")}, "-", "", "registry:catalog:*", ""},
