@@ -294,11 +294,11 @@ func FuzzLocation(f *testing.F) {
 		f.Add(307, s)
 	}
 	f.Fuzz(func(t *testing.T, status int, location string) {
-		rt, err := parseTarget("POST", "/v2/team/app/blobs/uploads/")
+		rt, err := parseTarget("GET", "/v2/team/app/blobs/"+digestA)
 		if err != nil {
 			t.Fatal(err)
 		}
-		at, _ := url.Parse("http://inner.example:5000/prefix/v2/team/app/blobs/uploads/")
+		at, _ := url.Parse("http://inner.example:5000/prefix/v2/team/app/blobs/" + digestA)
 		resp := &http.Response{StatusCode: status, Header: http.Header{"Location": {location}}, Request: &http.Request{URL: at}}
 		if u.rewriteLocation(&rt, resp) != nil {
 			return

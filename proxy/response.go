@@ -32,8 +32,7 @@ func (u *upstream) checkResponse(rt *route, resp *http.Response) error {
 }
 
 // rewriteLocation makes Location a path of ours, whatever host the upstream
-// thinks it has: a client that followed it would get around us. A redirect to
-// another host passes if that host is listed.
+// thinks it has: a client that followed it would bypass us.
 func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 	redirect := resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified
 	values := resp.Header["Location"]
@@ -47,21 +46,61 @@ func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 	if err != nil {
 		return err
 	}
-	if redirect && target.Host != "" && !strings.EqualFold(target.Host, u.base.Host) {
-		if (target.Scheme == "https" || target.Scheme == "http" || target.Scheme == "") && target.User == nil && u.mayRedirect(target) {
-			return nil
+	if redirect {
+		if stays, err := u.checkRedirect(rt, resp, target); err != nil || !stays {
+			return err
 		}
-		return fmt.Errorf("a redirect to %s, which upstream.redirect_hosts does not list", target.Host)
-	}
-	if resp.StatusCode == http.StatusMovedPermanently || resp.StatusCode == http.StatusPermanentRedirect {
-		return fmt.Errorf("%s to %s", resp.Status, target.Path)
 	}
 	local, err := u.localTarget(rt, target)
 	if err != nil {
 		return err
 	}
+	if redirect && local == rt.target() {
+		return u.badRedirect(rt, resp.Status, target, "it leads to itself")
+	}
 	resp.Header["Location"] = []string{local}
 	return nil
+}
+
+// checkRedirect refuses a redirect that must not pass, and reports whether the
+// other stays on the upstream. 301 and 308 are kept by clients, so that they would
+// bypass us for good; one to a store is for reading content and nothing else.
+func (u *upstream) checkRedirect(rt *route, resp *http.Response, target *url.URL) (stays bool, err error) {
+	switch resp.StatusCode {
+	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
+	default:
+		return false, u.badRedirect(rt, resp.Status, target, "only 302, 303 and 307 may pass")
+	}
+	reads := rt.kind.content() && (rt.method == http.MethodGet || rt.method == http.MethodHead)
+	switch {
+	case target.Host == "" || strings.EqualFold(target.Host, u.base.Host):
+		return true, nil
+	case target.Scheme != "https" && target.Scheme != "http" && target.Scheme != "" || target.User != nil || !u.mayRedirect(target):
+		return false, u.badRedirect(rt, resp.Status, target, "upstream.redirect_hosts does not list that host")
+	case !reads:
+		return false, u.badRedirect(rt, resp.Status, target, "upstream.redirect_hosts is for GET and HEAD of blobs and manifests")
+	}
+	return false, nil
+}
+
+// badRedirect is the error of a redirect that does not pass. Where its path is the
+// request's own, the registry itself has moved, and no entry of redirect_hosts helps.
+// The query is left out: signed URLs have their secret there.
+func (u *upstream) badRedirect(rt *route, status string, target *url.URL, why string) error {
+	moved := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}
+	if prefix, ok := strings.CutSuffix(target.Path, rt.path()); ok {
+		base := url.URL{Scheme: target.Scheme, Host: target.Host, Path: prefix}
+		if base.Host == "" {
+			base.Host = u.base.Host
+		}
+		if base.Scheme == "" {
+			base.Scheme = u.base.Scheme
+		}
+		if base != u.base && (base.Scheme == "http" || base.Scheme == "https") {
+			return fmt.Errorf("%s to %s: set upstream.url to %s", status, moved.String(), base.String())
+		}
+	}
+	return fmt.Errorf("%s to %s: %s", status, moved.String(), why)
 }
 
 // mayRedirect holds a redirect's host against the list. An entry without a port

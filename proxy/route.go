@@ -488,6 +488,14 @@ func (r *route) path() string {
 	return "/v2/"
 }
 
+// target is the request's path and query at a registry.
+func (r *route) target() string {
+	if len(r.query) == 0 {
+		return r.path()
+	}
+	return r.path() + "?" + encodeQuery(r.query)
+}
+
 // encodeQuery writes the parameters in the client's order.
 func encodeQuery(pairs []pair) string {
 	var b strings.Builder
