@@ -279,7 +279,7 @@ func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
 	case len(login) > maxLogin:
 		return Identity{}, c.unknown(ErrUnknownUser)
 	}
-	key := foldASCII(login)
+	key := lowerASCII(login) // what else is alike is for the directory to say
 	c.mu.Lock()
 	now := time.Now()
 	if err := c.denied(negativeKey{login: key}, now); err != nil {
@@ -415,17 +415,6 @@ func (c *Cache) countAnswer(err error, f *flight) {
 	}
 	c.count("identity", "miss")
 	c.count("negative", "miss")
-}
-
-// foldASCII lowers A to Z alone: what else is alike is for the directory to say.
-func foldASCII(s string) string {
-	b := []byte(s)
-	for i, ch := range b {
-		if 'A' <= ch && ch <= 'Z' {
-			b[i] = ch + 'a' - 'A'
-		}
-	}
-	return string(b)
 }
 
 // flight is one question that runs, for all who wait for its answer. It runs on

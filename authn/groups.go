@@ -20,45 +20,6 @@ const (
 	groupsChunk = 100
 )
 
-// NormalizeDN returns the one spelling of a distinguished name that Gatehouse
-// compares: types and values in lower case, no spaces around separators, escapes
-// only where RFC 4514 wants them, parts of a multi-valued RDN sorted. false:
-// dn is none and comes back as it is, to be compared byte by byte.
-func NormalizeDN(dn string) (string, bool) {
-	parsed, err := ldap.ParseDN(dn)
-	if err != nil {
-		return dn, false
-	}
-	rdns := make([]string, len(parsed.RDNs))
-	for i, rdn := range parsed.RDNs {
-		parts := make([]string, len(rdn.Attributes))
-		for j, part := range rdn.Attributes {
-			parts[j] = strings.ToLower(part.Type) + "=" + escapeRDN(strings.ToLower(part.Value))
-		}
-		slices.Sort(parts)
-		rdns[i] = strings.Join(parts, "+")
-	}
-	return strings.Join(rdns, ","), true
-}
-
-// escapeRDN escapes a value as RFC 4514 2.4 says, leaving UTF-8 readable.
-func escapeRDN(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		c := value[i]
-		outer := c == ' ' && (i == 0 || i == len(value)-1) || c == '#' && i == 0
-		switch {
-		case c < ' ' || c == 0x7f:
-			fmt.Fprintf(&b, `\%02x`, c)
-			continue
-		case outer, strings.IndexByte(`"+,;<>\`, c) >= 0:
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
-}
-
 // groupOf makes the Group of an entry's DN; name is that of its name attribute,
 // "" takes the DN's first RDN.
 func groupOf(dn, name string) Group {
@@ -69,7 +30,7 @@ func groupOf(dn, name string) Group {
 			name = parsed.RDNs[0].Attributes[0].Value
 		}
 	}
-	return Group{Name: strings.ToLower(name), DN: normal}
+	return Group{Name: NormalizeName(name), DN: normal}
 }
 
 // groups are those of the person of entry, each once, sorted by name. Any

@@ -199,7 +199,7 @@ func guid(b []byte) string {
 
 // identity is what the entry says of the person, without groups.
 func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
-	username := strings.ToLower(entry.GetEqualFoldAttributeValue(d.cfg.UsernameAttribute))
+	username := NormalizeName(entry.GetEqualFoldAttributeValue(d.cfg.UsernameAttribute))
 	if username == "" {
 		return Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", ErrUnavailable, entry.DN, d.cfg.UsernameAttribute)
 	}

@@ -653,3 +653,27 @@ func TestOnePerson(t *testing.T) {
 		}
 	}
 }
+
+// TestLDAPNames: blanks and forms of Unicode that the directory passes over are
+// passed over in the names of people and groups. // row D3
+func TestLDAPNames(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	s.Add(`cn=Franz,`+authntest.UsersDN, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"Franz"}, "sn": {"Liszt"},
+		"uid": {" Franz  Liszt"}, "mail": {"liszt@example.com"}, "userPassword": {authntest.Password}})
+	liszt := "cn=Franz," + authntest.UsersDN
+	s.AddGroup("interns ", liszt)
+	s.AddGroup("Bu\u0308ro  Nord", liszt)
+	for _, base := range []string{"", authntest.GroupsDN} {
+		cfg := config(s)
+		cfg.GroupsBase = base
+		d := open(t, cfg)
+		id, err := login(d, "liszt@example.com", authntest.Password)
+		want := []authn.Group{{Name: "b\u00fcro nord", DN: "cn=b\u00fcro nord," + authntest.GroupsDN}, {Name: "interns", DN: "cn=interns," + authntest.GroupsDN}}
+		if err != nil || id.Username != "franz liszt" || !slices.Equal(id.Groups, want) {
+			t.Errorf("groups.base %q: %+v, %v; want franz liszt in %v", base, id, err, want)
+		}
+		if again, err := d.Lookup(t.Context(), authn.Ref{Directory: "example", Username: id.Username, ID: id.ID}); err != nil || again.ID != id.ID {
+			t.Errorf("Lookup = %+v, %v", again, err)
+		}
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"gatehouse/metrics"
 )
 
@@ -68,7 +70,7 @@ func NewStatic(cfg StaticConfig) (*Static, error) {
 	}
 	for i, u := range cfg.Users {
 		key := fmt.Sprintf("static[%d]", i)
-		name := strings.ToLower(u.Username)
+		name := NormalizeName(u.Username)
 		faults.add(key+".username", s.checkName(u.Username))
 		groups := staticGroups(&faults, key, u.Groups)
 		hash, stamp := staticHash(&faults, key, cfg.Name, name, u)
@@ -104,15 +106,15 @@ func (f *faultList) warn(key string, err error) {
 }
 
 func (s *Static) checkName(typed string) error {
-	name := strings.ToLower(typed) // which hides what is no UTF-8
-	bad := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '/' || r == ':' }
+	name := NormalizeName(typed) // which hides what no name may have
+	bad := func(r rune) bool { return unicode.IsSpace(r) || ignored(r) || r == '/' || r == ':' }
 	_, taken := s.users[name]
 	switch {
 	case name == "":
 		return errors.New("required")
 	case len(name) > 128:
 		return errors.New("longer than 128 bytes")
-	case !utf8.ValidString(typed) || strings.ContainsFunc(name, bad):
+	case !utf8.ValidString(typed) || strings.ContainsFunc(typed, bad):
 		return fmt.Errorf("%q holds a space, a control character, '/' or ':', or is no UTF-8", typed)
 	case taken:
 		return fmt.Errorf("%q stands twice in this directory (upper and lower case are the same)", name)
@@ -123,10 +125,10 @@ func (s *Static) checkName(typed string) error {
 func staticGroups(faults *faultList, key string, names []string) []Group {
 	var groups []Group
 	for i, name := range names {
-		if strings.TrimSpace(name) == "" {
+		if NormalizeName(name) == "" {
 			faults.add(fmt.Sprintf("%s.groups[%d]", key, i), errors.New("an empty group name"))
 		}
-		groups = append(groups, Group{Name: strings.ToLower(name)})
+		groups = append(groups, Group{Name: NormalizeName(name)})
 	}
 	slices.SortFunc(groups, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
 	return slices.Compact(groups)
@@ -161,7 +163,7 @@ func (s *Static) Name() string { return s.name }
 // Find resolves a name, upper and lower case alike.
 func (s *Static) Find(_ context.Context, login string) (_ Identity, err error) {
 	defer s.count("lookup", time.Now(), &err)
-	u, ok := s.users[strings.ToLower(login)]
+	u, ok := s.users[norm.NFKC.String(strings.ToLower(login))]
 	if !ok {
 		return Identity{}, fmt.Errorf("%w in directory %s", ErrUnknownUser, s.name)
 	}
