@@ -157,5 +157,6 @@ type Directory interface {
 type Attempt struct {
 	Login    string
 	Password Secret
-	Source   netip.Addr
+	Source   netip.Addr // the client's address; zero: not known
+	Via      netip.Addr // where Source is not known, the proxy that did not say it
 }

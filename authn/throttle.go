@@ -110,7 +110,7 @@ func (t *Throttle) gate(a Attempt) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
-	p := pair{typed, network(a.Source)}
+	p := pair{typed, a.network()}
 	store := t.unknown
 	if who, ok := t.names.Get(typed); ok {
 		p.who, store = who, t.people
@@ -135,7 +135,7 @@ func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
-	y := &try{t: t, pair: pair{typed, network(a.Source)}, known: !id.Anonymous()}
+	y := &try{t: t, pair: pair{typed, a.network()}, known: !id.Anonymous()}
 	store := t.unknown
 	if y.known {
 		y.pair.who, store = t.seal.digest("person", id.Directory, id.Username), t.people
@@ -330,6 +330,16 @@ func network(addr netip.Addr) netip.Prefix {
 	}
 	p, _ := addr.Prefix(bits) // an invalid address gives the zero Prefix: one network of all such
 	return p
+}
+
+// network is where an attempt counts. Clients whose address a proxy did not say
+// count under that proxy's, by a Prefix that no known address has.
+func (a Attempt) network() netip.Prefix {
+	if a.Source.IsValid() || !a.Via.IsValid() {
+		return network(a.Source)
+	}
+	via := a.Via.Unmap().WithZone("")
+	return netip.PrefixFrom(via, via.BitLen())
 }
 
 // sealer makes digests under a random key of the process' own, so that what is

@@ -55,33 +55,57 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// peer is who stands at the other end, and for whom he speaks.
+// peer is who stands at the other end, and for whom they speak.
 type peer struct {
-	client  netip.Addr // whose request it is
+	client  netip.Addr // whose request it is; zero: a trusted proxy did not say so that it can be read
 	trusted bool       // the connection comes from a trusted proxy
-	direct  netip.Addr
+	direct  netip.Addr // of the connection
+}
+
+// via is the proxy that a client without an address came through, else zero: the
+// caps and the throttle count all such clients of a proxy together.
+func (p peer) via() netip.Addr {
+	if p.client.IsValid() {
+		return netip.Addr{}
+	}
+	return p.direct
 }
 
 // peer reads the client's address: the connection's, or, from a trusted proxy,
 // the right-most forwarded one that is not a trusted proxy itself. What stands
-// further left was written by anybody.
+// further left was written by anybody. Where that one cannot be read the client
+// has no address: the proxy's own, or one further left, might open a rule.
 func (e *edge) peer(r *http.Request) peer {
 	direct := remoteAddr(r)
 	p := peer{client: direct, direct: direct, trusted: e.isTrusted(direct)}
-	if !p.trusted {
+	fields := r.Header["X-Forwarded-For"]
+	if !p.trusted || len(fields) == 0 {
 		return p
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.Split(strings.Join(fields, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		if p.client = addr.Unmap(); !e.isTrusted(p.client) {
+		if p.client = forwardedAddr(strings.Trim(hops[i], " \t")); !p.client.IsValid() || !e.isTrusted(p.client) {
 			break
 		}
 	}
 	return p
+}
+
+// forwardedAddr reads one hop: an address, with a port, brackets or a zone, as
+// proxies of several makers write it. All else (nothing, `unknown`, RFC 7239's
+// `_hidden`, a port that is no number) is the zero address.
+func forwardedAddr(hop string) netip.Addr {
+	if inner, ok := strings.CutPrefix(hop, "["); ok && strings.HasSuffix(inner, "]") {
+		addr, _ := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if !addr.Is6() {
+			return netip.Addr{}
+		}
+		hop = addr.String()
+	}
+	if addr, err := netip.ParseAddr(hop); err == nil {
+		return addr.Unmap().WithZone("")
+	}
+	return addressOf(hop)
 }
 
 func remoteAddr(r *http.Request) netip.Addr { return addressOf(r.RemoteAddr) }
@@ -113,8 +137,10 @@ func (e *edge) admit(r *http.Request, p peer) (origin, error) {
 	if o.scheme == "http" && !e.allowPlaintext && !p.trusted && !p.direct.IsLoopback() {
 		return o, errPlain
 	}
+	bare := o
 	if p.trusted {
-		o = forwarded(r, o)
+		bare = forwarded(r.Header, o)
+		o = bare.withPort(lastValue(r.Header, "X-Forwarded-Port"))
 	}
 	if !validHost(o.host) || r.URL.Host != "" && r.URL.Host != r.Host { // HTTP/2 allows an authority in :path
 		return o, errHost
@@ -122,7 +148,10 @@ func (e *edge) admit(r *http.Request, p peer) (origin, error) {
 	if len(e.public) == 0 {
 		return o, nil
 	}
-	return e.publicOrigin(o)
+	if known, err := e.publicOrigin(o); err == nil {
+		return known, nil
+	}
+	return e.publicOrigin(bare) // the port may be one that only the proxy knows, behind another mapping
 }
 
 // publicOrigin is the public URL that the request's Host names. Where one host has
@@ -146,12 +175,25 @@ func (e *edge) publicOrigin(o origin) (origin, error) {
 
 // forwarded applies what a trusted proxy says of the request it received: the
 // right-most value, which is its own.
-func forwarded(r *http.Request, o origin) origin {
-	if s := strings.ToLower(lastValue(r.Header, "X-Forwarded-Proto")); s == "https" || s == "http" {
+func forwarded(h http.Header, o origin) origin {
+	if s := strings.ToLower(lastValue(h, "X-Forwarded-Proto")); s == "https" || s == "http" {
 		o.scheme = s
 	}
-	if h := lastValue(r.Header, "X-Forwarded-Host"); h != "" {
-		o.host = h
+	if host := lastValue(h, "X-Forwarded-Host"); host != "" {
+		o.host = host
+	}
+	return o
+}
+
+// withPort adds the port that a trusted proxy says it was asked at, where the host
+// has none and the scheme's own port is another.
+func (o origin) withPort(port string) origin {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || hasPort(o.host) {
+		return o
+	}
+	if host := o.host + ":" + strconv.FormatUint(n, 10); hasPort(canonicalHost(o.scheme, host)) {
+		o.host = host
 	}
 	return o
 }

@@ -77,7 +77,9 @@ func (l *line) text(key, value string) {
 func (l *line) request(x *exchange) {
 	e := &x.event
 	l.text("request_id", e.requestID)
-	l.text("client_ip", x.peer.client.String())
+	if x.peer.client.IsValid() {
+		l.text("client_ip", x.peer.client.String())
+	}
 	l.text("user", e.identity.Username)
 	l.text("directory", e.identity.Directory)
 	l.text("grant", e.grant)

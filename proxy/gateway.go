@@ -164,12 +164,21 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, way func(*excha
 	defer g.emit(x)
 	defer g.release(x)
 	x.peer = g.edge.peer(r)
+	g.tellUnreadable(x.peer)
 	x.event.requestID = requestID(x)
 	err := way(x)
 	if err != nil {
 		g.refuse(x, err)
 	}
 	return err != nil
+}
+
+// tellUnreadable names a trusted proxy whose clients have no address, now and then.
+func (g *Gateway) tellUnreadable(p peer) {
+	if p.via().IsValid() && g.load.unreadable.Allow() {
+		g.logger.Warn("a trusted proxy sends X-Forwarded-For without an address that can be read, so its client has none: rules with networks do not allow it, and those that deny do",
+			"proxy", p.direct.String())
+	}
 }
 
 // requestID is the one a trusted proxy gave, or a new one of 130 random bits.
@@ -326,7 +335,7 @@ func liveness(err error) string {
 
 // identifyBasic takes a password under /v2/, throttled as at the realm.
 func (g *Gateway) identifyBasic(x *exchange) error {
-	attempt, err := basicCredentials(x.r.Header.Get("Authorization"), x.peer.client)
+	attempt, err := basicCredentials(x.r.Header.Get("Authorization"), x.peer)
 	if err != nil {
 		return err
 	}

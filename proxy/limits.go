@@ -50,18 +50,21 @@ type Load struct {
 	addresses map[netip.Addr]int
 	people    map[holder]int
 	tell      *rate.Limiter // of the log's lines about refused connections
+
+	unreadable *rate.Limiter // of the log's lines about clients without an address
 }
 
 // holder is one person with one kind of request.
 type holder struct {
 	kind                string // uploads_per_user or requests_per_user
 	directory, username string
-	network             netip.Addr // of the anonymous caller
+	network, via        netip.Addr // of the anonymous caller, or the proxy that did not say
 }
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}, tell: rate.NewLimiter(0.2, 5)}
+	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}, tell: rate.NewLimiter(0.2, 5),
+		unreadable: rate.NewLimiter(rate.Every(time.Minute), 1)}
 }
 
 // connect counts a connection, or names the limit that it is over. The zero
@@ -145,7 +148,7 @@ func (x *exchange) holder(kind string) holder {
 	id := &x.caller.identity
 	h := holder{kind: kind, directory: id.Directory, username: id.Username}
 	if id.Anonymous() {
-		h.network = networkOf(x.peer.client)
+		h.network, h.via = networkOf(x.peer.client), x.peer.via()
 	}
 	return h
 }

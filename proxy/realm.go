@@ -8,7 +8,6 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -91,7 +90,7 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 		return tokens.GrantRequest{}, err
 	}
 	request := newGrantRequest(x, query)
-	if request.Attempt, err = basicCredentials(x.r.Header.Get("Authorization"), x.peer.client); err != nil || request.Attempt != nil {
+	if request.Attempt, err = basicCredentials(x.r.Header.Get("Authorization"), x.peer); err != nil || request.Attempt != nil {
 		x.event.grant = "basic"
 	}
 	return request, err
@@ -131,9 +130,9 @@ func (g *Gateway) formRequest(x *exchange) (tokens.GrantRequest, error) {
 func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
 	username, password := form.Get("username"), form.Get("password")
 	if username == "" && password == "" {
-		return basicCredentials(x.r.Header.Get("Authorization"), x.peer.client)
+		return basicCredentials(x.r.Header.Get("Authorization"), x.peer)
 	}
-	return newAttempt(username, password, x.peer.client)
+	return newAttempt(username, password, x.peer)
 }
 
 // readForm reads a POST's fields (application/x-www-form-urlencoded only: a
@@ -194,7 +193,7 @@ func (l *Limits) parseForm(raw string) (url.Values, error) {
 // basicCredentials reads an Authorization field (RFC 7617). None at all, or empty
 // ones (`Basic Og==`, which conformance tools send), is the anonymous caller: nil.
 // Anything else that is no Basic credentials is refused, and never anonymous.
-func basicCredentials(field string, source netip.Addr) (*authn.Attempt, error) {
+func basicCredentials(field string, from peer) (*authn.Attempt, error) {
 	if field == "" {
 		return nil, nil
 	}
@@ -207,13 +206,13 @@ func basicCredentials(field string, source netip.Addr) (*authn.Attempt, error) {
 	if username == "" && password == "" {
 		return nil, nil
 	}
-	return newAttempt(username, password, source)
+	return newAttempt(username, password, from)
 }
 
 // newAttempt refuses what no directory need be asked about.
-func newAttempt(username, password string, source netip.Addr) (*authn.Attempt, error) {
+func newAttempt(username, password string, from peer) (*authn.Attempt, error) {
 	if username == "" || password == "" || len(username) > 256 || len(password) > 4096 || !utf8.ValidString(username) {
 		return nil, &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true}
 	}
-	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: source}, nil
+	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.client, Via: from.via()}, nil
 }

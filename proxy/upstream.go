@@ -221,7 +221,9 @@ func requestHeader(x *exchange) http.Header {
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = []string{""} // else the library would put in its own
 	}
-	h["X-Forwarded-For"] = []string{x.peer.client.String()}
+	if x.peer.client.IsValid() {
+		h["X-Forwarded-For"] = []string{x.peer.client.String()}
+	}
 	h["X-Forwarded-Proto"] = []string{x.origin.scheme}
 	h["X-Forwarded-Host"] = []string{x.origin.host}
 	h["X-Request-Id"] = []string{x.event.requestID}
