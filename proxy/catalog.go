@@ -209,8 +209,9 @@ func catalogCursor(fields, names []string) (string, error) {
 	return "", nil
 }
 
-// Ready asks the upstream whether it is there: anything but a fault of its own
-// or a demand for credentials that it does not take will do.
+// Ready asks the upstream for the API's base. It wants 200, or 401 where the config
+// has no credentials to answer it with (a registry that asks for some, and still
+// serves the public). Anything else is an error that says what to do.
 func (g *Gateway) Ready(ctx context.Context) error {
 	target := g.upstream.base
 	target.Path += "/v2/"
@@ -221,8 +222,11 @@ func (g *Gateway) Ready(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || resp.StatusCode >= 500 {
-		return fmt.Errorf("the upstream answers %s", resp.Status)
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized && g.upstream.username == "" {
+		return nil
 	}
-	return nil
+	if location, err := resp.Location(); err == nil {
+		return fmt.Errorf("the upstream answers /v2/ with %w", g.upstream.badRedirect(&route{kind: routeBase}, resp.Status, location, "that is no registry's answer"))
+	}
+	return fmt.Errorf("the upstream answers /v2/ with %s", resp.Status)
 }

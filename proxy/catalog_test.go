@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gatehouse/authn"
 )
 
 // registryCatalog is a registry that lists names in pages of n, or of 100 where
@@ -222,5 +225,61 @@ func TestCatalogTime(t *testing.T) {
 	})
 	if names, link := h.list(h.token("alice", "registry:catalog:*"), "", 504); names != nil || link != "" || pages.Load() < 2 {
 		t.Errorf("%v %q after %d pages", names, link, pages.Load())
+	}
+}
+
+// TestReady (row H7): only a registry's own answer is ready.
+func TestReady(t *testing.T) {
+	for _, c := range []struct {
+		username, location string
+		status             int
+		want               string // of the error; empty: ready
+	}{
+		{"", "", 200, ""},
+		{"gateway", "", 200, ""},
+		{"", "", 401, ""},
+		{"gateway", "", 401, "401 Unauthorized"},
+		{"", "https://registry.example/v2/", 301, "set upstream.url to https://registry.example"},
+		{"", "https://registry.example/inner/v2/", 308, "set upstream.url to https://registry.example/inner"},
+		{"", "/login", 302, "302 Found to "},
+		{"", "", 204, "204"},
+		{"", "", 403, "403"},
+		{"", "", 404, "404"},
+		{"", "", 500, "500"},
+	} {
+		h := newHouse(t, func(cfg *Config) { cfg.Upstream.Username = c.username })
+		h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+			if c.location != "" {
+				w.Header().Set("Location", c.location)
+			}
+			w.WriteHeader(c.status)
+		})
+		if err := h.gateway.Ready(t.Context()); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if seen := h.upstream.take(); len(seen) != 1 || seen[0].URL.Path != "/v2/" {
+			t.Errorf("%+v: %v", c, seen)
+		}
+	}
+}
+
+// TestUpstreamURL (row H6): a URL that ends in /v2 would make pushes land in v2/team/x.
+func TestUpstreamURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"http://registry/":           "",
+		"http://registry/prefix/":    "",
+		"http://registry/v2x":        "",
+		"http://registry/v2":         "write http://registry",
+		"http://registry/v2/":        "write http://registry",
+		"http://registry:5000/v2//":  "write http://registry:5000",
+		"https://registry/prefix/v2": "write https://registry/prefix",
+		"https://registry/a/v2/":     "write https://registry/a",
+		"registry:5000":              "such as http://127.0.0.1:5001",
+	} {
+		_, err := New(Config{Upstream: UpstreamConfig{URL: text}})
+		var fault *authn.KeyError
+		if (err == nil) != (want == "") || err != nil && (!errors.As(err, &fault) || fault.Key != "upstream.url" || !strings.HasSuffix(strings.TrimSuffix(fault.Error(), ")"), want) && want[0] == 'w') {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
 	}
 }

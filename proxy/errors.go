@@ -49,6 +49,7 @@ var (
 	errNoToken  = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required", challenge: true}
 	errNarrow   = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token does not carry this access", challenge: true, reason: "insufficient_scope"}
 	errLogin    = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required: log in for this access", challenge: true, reason: "insufficient_scope"}
+	errBody     = badRequest("this request has no body in the protocol")
 	errTooLarge = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "a manifest may have 4 MiB at most"}
 )
 

@@ -19,7 +19,18 @@ func put(name, lines, body, want, seen string) attack {
 	return attack{name, "PUT /v2/team/app/manifests/dev HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n" + lines + "\r\n" + body, want, seen}
 }
 
+// bodyless is a request by alice whose endpoint has no body, with one in chunks.
+func bodyless(name, line, chunks, want, seen string) attack {
+	first, rest, found := strings.Cut(line, " HTTP/1.1\r\n")
+	if found {
+		rest += "\r\n"
+	}
+	return attack{name, first + " HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\n" + rest + chunked + "\r\n" + chunks, want, seen}
+}
+
 const (
+	lastChunk = "0\r\n\r\n"
+
 	chunked = "Transfer-Encoding: chunked\r\n"
 	patched = "PATCH /v2/team/app/blobs/uploads/u"
 	hidden  = "GET /v2/secret/x/manifests/v1 HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\n\r\n"
@@ -74,7 +85,23 @@ var framingAttacks = []attack{
 	{"C12/preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "421 UNSUPPORTED", ""},
 	{"C12/preface as a request", "PRI * HTTP/1.1\r\nHost: gw.test\r\n\r\n", "400 UNSUPPORTED", ""},
 	{"C15/GET", "GET /v2/team/app/manifests/dev HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\nContent-Length: 4\r\n\r\nabcd", "400 UNSUPPORTED", ""},
-	{"C15/GET in chunks", "GET /v2/team/app/manifests/dev HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\n" + chunked + "\r\n0\r\n\r\n", "400 UNSUPPORTED", ""},
+	bodyless("C15/GET in chunks", "GET "+dev, "1\r\nx\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
+	bodyless("C15/DELETE in chunks", "DELETE /v2/team/app/blobs/uploads/u", "1\r\nx\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
+	bodyless("C15/POST in chunks", "POST "+uploads, "1\r\nx\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
+	bodyless("C15/broken chunk", "GET "+dev, "x\r\n\r\n", "400 SIZE_INVALID", ""),
+	// H3: no content is no body, however it is framed.
+	bodyless("H3/GET", "GET "+dev, lastChunk, "200", manifest),
+	bodyless("H3/HEAD", "HEAD "+dev, lastChunk, "200", "HEAD "+dev),
+	bodyless("H3/DELETE of a session", "DELETE /v2/team/app/blobs/uploads/u", lastChunk, "200", "DELETE /v2/team/app/blobs/uploads/u"),
+	bodyless("H3/POST", "POST "+uploads, lastChunk, "200", "POST "+uploads),
+	bodyless("H3/POST as a form", "POST "+uploads+" HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded", lastChunk, "200", "POST "+uploads),
+	bodyless("H3/GET of tags", "GET /v2/team/app/tags/list", lastChunk, "200", "GET /v2/team/app/tags/list"),
+	bodyless("H3/GET of the base", "GET /v2/", lastChunk, "200", ""),
+	bodyless("H3/GET of a session", "GET /v2/team/app/blobs/uploads/u", lastChunk, "200", "GET /v2/team/app/blobs/uploads/u"),
+	{"H3/GET of the realm", "GET /auth HTTP/1.1\r\nHost: gw.test\r\n" + chunked + "\r\n" + lastChunk, "200", ""},
+	bodyless("H3/trailers", "GET "+dev, "0\r\nX-From: secret/x\r\n\r\n", "200", manifest),
+	bodyless("H3/then a request", "GET "+dev, lastChunk+hidden, "200, 403 DENIED", manifest),
+	{"H3/refused, and on", "GET " + dev + " HTTP/1.1\r\nHost: gw.test\r\n" + chunked + "\r\n" + lastChunk + hidden, "401 UNAUTHORIZED, 403 DENIED", ""},
 	{"C15/HEAD", "HEAD /v2/team/app/manifests/dev HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\nContent-Length: 4\r\n\r\nabcd", "400", ""},
 	{"C15/DELETE", "DELETE /v2/team/app/blobs/uploads/u HTTP/1.1\r\nHost: gw.test\r\n$ALICE\r\nContent-Length: 4\r\n\r\nabcd", "400 UNSUPPORTED", ""},
 	{"C15/GET of the realm", "GET /auth HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 4\r\n\r\nabcd", "400 UNSUPPORTED", ""},

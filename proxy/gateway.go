@@ -14,7 +14,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -209,7 +211,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if x.route.kind == routeRealm {
 		return g.realm(x)
 	}
-	if err = checkBody(x); err != nil {
+	if err = g.checkBody(x); err != nil {
 		return err
 	}
 	if err = g.identify(x); err != nil {
@@ -230,11 +232,27 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	return g.forward(x)
 }
 
-// checkBody refuses a body where the protocol has none.
-func checkBody(x *exchange) error {
-	if !x.route.carriesBody() && x.r.ContentLength != 0 {
-		return badRequest("this request has no body in the protocol")
+// checkBody refuses a body where the protocol has none. No content is no body,
+// however it is framed: proxies and HTTP/2 clients end a request with a lone last
+// chunk or an empty DATA frame. It must come in the time of a header.
+func (g *Gateway) checkBody(x *exchange) error {
+	if x.route.carriesBody() || x.r.ContentLength == 0 {
+		return nil
 	}
+	if x.r.ContentLength > 0 {
+		return errBody
+	}
+	body := newRequestBody(x.w, x.r.Body)
+	body.needed, body.left = math.MaxInt, g.limits.HeaderTimeout
+	defer body.finish()
+	n, err := io.ReadFull(body, make([]byte, 1))
+	switch {
+	case n > 0:
+		return errBody
+	case err != io.EOF:
+		return brokenBody(err)
+	}
+	x.r.ContentLength, x.r.Body = 0, http.NoBody
 	return nil
 }
 

@@ -49,10 +49,15 @@ func (c *h2) fields(pairs ...string) []byte {
 	return block.Bytes()
 }
 
+// emptyData as data is a DATA frame without a byte.
+const emptyData = "\x00empty"
+
 // request sends headers, data where it is not empty, and trailers where there are any.
 func (c *h2) request(headers []string, data string, trailers ...string) {
 	c.WriteHeaders(http2.HeadersFrameParam{StreamID: c.stream, BlockFragment: c.fields(headers...), EndHeaders: true, EndStream: data == "" && trailers == nil})
-	if data != "" {
+	if data == emptyData {
+		c.WriteData(c.stream, trailers == nil, nil)
+	} else if data != "" {
 		c.WriteData(c.stream, trailers == nil, []byte(data))
 	}
 	if trailers != nil {
@@ -164,6 +169,14 @@ var h2Attacks = []h2Attack{
 	{"C15/GET with data", pseudo("GET", dev, "authorization", "$BEARER"), "x", nil, "400 UNSUPPORTED", ""},
 	{"C15/GET with a length", pseudo("GET", dev, "authorization", "$BEARER", "content-length", "1"), "x", nil, "400 UNSUPPORTED", ""},
 	{"C15/DELETE with data", pseudo("DELETE", "/v2/team/app/blobs/uploads/u", "authorization", "$BEARER"), "x", nil, "400 UNSUPPORTED", ""},
+	{"C15/POST with data", pseudo("POST", uploads, "authorization", "$BEARER"), "x", nil, "400 UNSUPPORTED", ""},
+	// H3: no content is no body, however it is framed.
+	{"H3/GET", pseudo("GET", dev, "authorization", "$BEARER"), emptyData, nil, "200", manifest},
+	{"H3/HEAD", pseudo("HEAD", dev, "authorization", "$BEARER"), emptyData, nil, "200", "HEAD " + dev},
+	{"H3/DELETE of a session", pseudo("DELETE", "/v2/team/app/blobs/uploads/u", "authorization", "$BEARER"), emptyData, nil, "200", "DELETE /v2/team/app/blobs/uploads/u"},
+	{"H3/POST", pseudo("POST", uploads, "authorization", "$BEARER"), emptyData, nil, "200", "POST " + uploads},
+	{"H3/POST and trailers", pseudo("POST", uploads, "authorization", "$BEARER"), "", []string{"x-from", "secret/x"}, "200", "POST " + uploads},
+	{"H3/GET of the realm", pseudo("GET", "/auth"), emptyData, nil, "200", ""},
 	{"D1/form on an upload start", pseudo("POST", uploads, "authorization", "$BEARER", "content-type", "application/x-www-form-urlencoded"), "from=secret/x", nil, "400 UNSUPPORTED", ""},
 	{"D8/DELETE by who may push", pseudo("DELETE", dev, "authorization", "$BEARER"), "", nil, "403 DENIED", ""},
 	{"H3/many fields", pseudo("GET", dev, strings.Split(strings.Repeat("x-a b ", 120)+"authorization $BEARER", " ")...), "", nil, "431 UNSUPPORTED", ""},

@@ -82,8 +82,8 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 	if x.r.Method == http.MethodPost {
 		return g.formRequest(x)
 	}
-	if x.r.ContentLength != 0 {
-		return tokens.GrantRequest{}, badRequest("a GET has no body")
+	if err := g.checkBody(x); err != nil {
+		return tokens.GrantRequest{}, err
 	}
 	query, err := g.limits.parseForm(x.r.URL.RawQuery)
 	if err != nil {

@@ -52,6 +52,10 @@ func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
 		return nil, []error{&authn.KeyError{Key: "upstream.url", Err: errors.New("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)")}}
 	}
+	if path := strings.TrimRight(base.Path, "/"); strings.HasSuffix(path, "/v2") {
+		better := url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimSuffix(path, "/v2")}
+		faults = append(faults, &authn.KeyError{Key: "upstream.url", Err: fmt.Errorf("must not end in /v2, which the gateway adds itself: write %s", better.String())})
+	}
 	for i, host := range cfg.RedirectHosts {
 		if name := strings.TrimPrefix(host, "*."); !validHost(name) {
 			faults = append(faults, keyError("upstream.redirect_hosts", i, "is no host, host:port or *.suffix"))
