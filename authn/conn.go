@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -45,6 +46,8 @@ type wire struct {
 	limit time.Duration
 	once  sync.Once
 	ended func()
+	first atomic.Int32 // the first byte that came, plus one; 0: none did
+	over  atomic.Bool  // the other side ended it
 }
 
 func (w *wire) Write(b []byte) (int, error) {
@@ -56,7 +59,11 @@ func (w *wire) Write(b []byte) (int, error) {
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
+	if n > 0 {
+		w.first.CompareAndSwap(0, int32(b[0])+1)
+	}
 	if err != nil {
+		w.over.Store(ended(err))
 		w.once.Do(w.ended)
 	}
 	return n, err
@@ -95,9 +102,7 @@ func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err 
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	err = p.secure(ctx, c)
 	if err == nil && service && p.bindDN != "" {
-		if err = c.ldap.Bind(p.bindDN, string(p.bindPassword)); err != nil {
-			err = &serviceError{err}
-		}
+		err = p.bindService(c)
 	}
 	if !stop() && err != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -126,7 +131,7 @@ func (p *pool) secure(ctx context.Context, c *conn) error {
 	if c.server.tls {
 		secured := tls.Client(c.wire, config)
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("TLS: %w", err)
+			return fmt.Errorf("TLS: %w", explainHandshake(err, true))
 		}
 		link = secured
 	}
@@ -135,7 +140,7 @@ func (p *pool) secure(ctx context.Context, c *conn) error {
 	c.ldap.Start()
 	if p.startTLS {
 		if err := c.ldap.StartTLS(config); err != nil {
-			return fmt.Errorf("StartTLS: %w", err)
+			return fmt.Errorf("StartTLS: %w", explainHandshake(c.explainPlain(err), false))
 		}
 	}
 	return nil
@@ -149,13 +154,49 @@ func (c *conn) close() {
 	}
 }
 
+// bindService binds as the service account. Where the server refuses it, the
+// password is read again: it may have been changed, in the directory and in its
+// file, since the config was read. The same password is never sent twice, since
+// each refusal counts towards a lockout.
+func (p *pool) bindService(c *conn) error {
+	p.mu.Lock()
+	password := p.bindPassword
+	p.mu.Unlock()
+	err := c.bindService(p.bindDN, password)
+	if !refusedService(err) || p.readPassword == nil {
+		return err
+	}
+	fresh, unread := p.readPassword()
+	switch {
+	case unread != nil:
+		return fmt.Errorf("%w; bind_password_file cannot be read again: %w", err, unread)
+	case fresh == password:
+		return fmt.Errorf("%w; bind_password_file still holds the refused password", err)
+	}
+	if err := c.bindService(p.bindDN, fresh); err != nil {
+		return fmt.Errorf("%w; bind_password_file was read again and holds another password, which is refused too", err)
+	}
+	p.mu.Lock()
+	p.bindPassword = fresh
+	p.mu.Unlock()
+	p.logger.Info("the service account's password was read again from bind_password_file", "directory", p.directory)
+	return nil
+}
+
+func (c *conn) bindService(dn string, password Secret) error {
+	if err := c.ldap.Bind(dn, string(password)); err != nil {
+		return &serviceError{c.explainPlain(err)}
+	}
+	return nil
+}
+
 // serviceError is a bind of the service account that failed.
 type serviceError struct{ err error }
 
 func (e *serviceError) Error() string { return "binding as bind_dn: " + e.err.Error() }
 func (e *serviceError) Unwrap() error { return e.err }
 
-// refusedService says that the server does not want the service account, as
+// refusedService reports whether the server does not want the service account, as
 // opposed to not answering.
 func refusedService(err error) bool {
 	var service *serviceError

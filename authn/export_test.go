@@ -36,3 +36,22 @@ func (d *LDAP) Settle() {
 
 // People is how many identities c remembers.
 func (c *Cache) People() int { return c.state().Entries["identity"] }
+
+// Quiet makes as if nobody had asked anything for long.
+func (d *LDAP) Quiet() {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	for _, s := range d.pool.servers {
+		s.used = s.used.Add(-quietAfter)
+	}
+}
+
+// Connections is how many search connections there are.
+func (d *LDAP) Connections() int { return d.pool.state()[0].Searches }
+
+// Dialing reports whether one is being opened.
+func (d *LDAP) Dialing() bool {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	return d.pool.servers[0].dialing != nil
+}

@@ -174,7 +174,7 @@ func (d *LDAP) inspectSearch(c *conn, subject string) Finding {
 	return fine(subject, fmt.Sprintf("users.filter: searched in %s", took))
 }
 
-// inspectCanary looks for the canary user: without him every absence would be a fault.
+// inspectCanary looks for the canary user: without it every absence would be a fault.
 func (d *LDAP) inspectCanary(c *conn, subject string) Finding {
 	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)))
 	switch {
@@ -260,7 +260,7 @@ func readEntry(c *conn, dn string, attributes []string) (*ldap.Entry, error) {
 	result, err := c.ldap.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 3, false,
 		"(objectClass=*)", attributes, nil))
 	if err != nil {
-		return nil, err
+		return nil, c.explainPlain(err)
 	}
 	if len(result.Entries) != 1 {
 		return nil, fmt.Errorf("%q is not readable", dn)

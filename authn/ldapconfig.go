@@ -36,8 +36,11 @@ type LDAPConfig struct {
 	ServerName     string           // the name in the servers' certificates; "": each URL's host
 	BindDN         string
 	BindPassword   Secret
-	Timeout        time.Duration
-	CanaryUser     string // a login that always finds somebody; see LDAP.Canary
+	// ReadBindPassword reads BindPassword again where a server refuses it; nil:
+	// nothing can be read.
+	ReadBindPassword func() (Secret, error)
+	Timeout          time.Duration
+	CanaryUser       string // a login that always finds somebody; see LDAP.Canary
 
 	UsersBase         string
 	UsersFilter       string

@@ -43,14 +43,25 @@ const (
 	// settled is how long a server that came back is up before it is preferred again.
 	settled = 31 * time.Second
 	// A server's last search connection that ends is replaced at once, so that a
-	// stopped server is noticed before anybody asks; but only so often.
-	replaceEvery = time.Second
+	// stopped server is noticed before anybody asks; but only so often, and after
+	// quietAfter without traffic more seldom: a server that ends idle connections
+	// would be given new ones for ever.
+	replaceEvery      = time.Second
+	quietAfter        = 2 * time.Minute
+	replaceWhileQuiet = time.Minute
+
+	// outdoneMost is how many questions that trouble a server another one may
+	// answer well, within one slowWindow, before it does the work alone.
+	outdoneMost = 3
 )
 
 var (
 	errAllDown = errors.New("no server is up")
 	errDown    = errors.New("the server is down")
 	errBusy    = errors.New("too many requests in flight")
+	// errOutdone is why a server is down that answers, but cannot do what another
+	// one can. Where no other is up it is asked all the same.
+	errOutdone = errors.New("another server answers what it cannot")
 )
 
 // pool is the connections to the servers of one directory, and which of the
@@ -60,10 +71,10 @@ type pool struct {
 	startTLS     bool
 	tls          *tls.Config // ServerName is empty where each server has its own
 	bindDN       string
-	bindPassword Secret
-	baseDN       string        // read by probes
-	attempt      time.Duration // limit of one operation, and of one dial with its bind
-	keepEvery    time.Duration // how long a search connection rests unasked
+	readPassword func() (Secret, error) // nil: there is no file to read it from
+	baseDN       string                 // read by probes
+	attempt      time.Duration          // limit of one operation, and of one dial with its bind
+	keepEvery    time.Duration          // how long a search connection rests unasked
 	logger       *slog.Logger
 	directory    string
 	metrics      *metrics.Metrics
@@ -74,10 +85,11 @@ type pool struct {
 	stop    context.CancelFunc
 	unwatch func() // ends what the metrics show
 
-	mu      sync.Mutex
-	closed  bool
-	active  *server       // preferred at the last question
-	changed chan struct{} // closed and replaced when a server goes down or up
+	mu           sync.Mutex
+	bindPassword Secret
+	closed       bool
+	active       *server       // preferred at the last question
+	changed      chan struct{} // closed and replaced when a server goes down or up
 }
 
 // turns bounds how many operations run and how many wait for that.
@@ -107,7 +119,7 @@ func (t turns) take(ctx context.Context) error {
 
 func (t turns) give() { <-t.running }
 
-// full says that the next one would have to wait.
+// full reports whether the next one would have to wait.
 func (t turns) full() bool { return len(t.running) == cap(t.running) }
 
 // server is one of the directory's servers.
@@ -125,6 +137,7 @@ type server struct {
 	search   []*conn
 	idle     []*conn // bind connections, the last used one at the end
 	dialing  *dialing
+	used     time.Time // when a request of somebody last began
 	ungrown  time.Time // when a further search connection could last not be opened
 	replaced time.Time // when an ended search connection was last replaced unasked
 }
@@ -141,7 +154,8 @@ func newPool(cfg LDAPConfig, servers []*server) *pool {
 		s.searches, s.binds = newTurns(searchesMax), newTurns(bindConns)
 	}
 	p := &pool{
-		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN, bindPassword: cfg.BindPassword,
+		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN,
+		bindPassword: cfg.BindPassword, readPassword: cfg.ReadBindPassword,
 		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
 		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
 		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),
@@ -173,8 +187,10 @@ func (p *pool) allDown() bool {
 	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.dead() })
 }
 
-// dead says that the server cannot be asked at all.
-func (s *server) dead() bool { return s.down && !errors.Is(s.why, errSlow) }
+// dead reports whether the server cannot be asked at all.
+func (s *server) dead() bool {
+	return s.down && !errors.Is(s.why, errSlow) && !errors.Is(s.why, errOutdone)
+}
 
 // close ends idle connections and background work; what runs ends normally,
 // and later calls open a connection of their own each.
@@ -190,20 +206,24 @@ func (p *pool) close() {
 }
 
 // search runs a search on a shared connection. Where that fails for a reason
-// that another connection may not have, it is tried once more.
+// that another connection may not have, it is tried once more; where the server
+// answers that it cannot do it, it is tried at another one.
 func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	var failed *server
 	last := errAllDown
 	for range 2 {
 		s := p.pick(failed)
-		if s == nil {
+		if s == nil || s == failed && misplaced(last) {
 			break
 		}
 		if failed != nil {
 			p.metrics.LDAPEvent(p.directory, metrics.LDAPRetry)
 		}
 		result, err := p.searchOn(ctx, s, request)
-		if err == nil || !retryable(err) || ctx.Err() != nil {
+		if err == nil {
+			p.outdone(failed, s, last)
+		}
+		if err == nil || !retryable(err) && !misplaced(err) || ctx.Err() != nil {
 			return result, err
 		}
 		if s == failed && broken(err) {
@@ -253,6 +273,22 @@ func (p *pool) best(rank func(*server) int) (best *server) {
 	return best
 }
 
+// outdone takes in that other has answered what failed could not. A server of
+// which that is so by its state (it is empty, it refers elsewhere, it lacks a
+// right) is taken out of use at once: a bind there would call good passwords
+// wrong. One that is only busy may be so a few times.
+func (p *pool) outdone(failed, other *server, err error) {
+	if failed == nil || failed == other || !answered(err) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failed.pace.outdone++
+	if !failed.down && (misplaced(err) || failed.pace.outdone >= outdoneMost) {
+		p.goDown(failed, fmt.Errorf("%w: %w", errOutdone, err))
+	}
+}
+
 // prefer notes which server is asked by and by.
 func (p *pool) prefer(s *server) {
 	if s == nil || s == p.active {
@@ -297,6 +333,7 @@ func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequ
 		began := time.Now()
 		result, err := c.ldap.Search(request)
 		p.measured(s, "search", began, err)
+		err = c.explainPlain(err)
 		p.release(c, err)
 		s.searches.give()
 		return result, err
@@ -403,6 +440,7 @@ func (p *pool) startDial(s *server) *dialing {
 			p.goDown(s, err)
 		default:
 			s.ungrown = time.Now()
+			p.logger.Warn("LDAP server takes no further connection", "server", s.url, "error", err)
 		}
 	}()
 	return d
@@ -427,6 +465,7 @@ func (p *pool) adopt(c *conn) error {
 func (c *conn) begin() {
 	c.timer.Stop()
 	c.used = time.Now()
+	c.server.used = c.used
 	c.inFlight++
 }
 
@@ -502,11 +541,19 @@ func (p *pool) ended(c *conn) {
 	if remove(&s.search, c) {
 		c.retired = true
 		c.timer.Stop()
-		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > replaceEvery {
+		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > s.replaceEvery() {
 			s.replaced = time.Now()
 			p.startDial(s)
 		}
 	}
+}
+
+// replaceEvery is how often the last search connection is replaced unasked.
+func (s *server) replaceEvery() time.Duration {
+	if time.Since(s.used) > quietAfter {
+		return replaceWhileQuiet
+	}
+	return replaceEvery
 }
 
 // bind checks a password on a connection that serves nothing else.
@@ -515,12 +562,12 @@ func (p *pool) bind(ctx context.Context, dn string, password Secret) (*ldap.Simp
 	last := errAllDown
 	for range 2 {
 		s := p.pick(failed)
-		if s == nil {
+		if s == nil || s == failed && unjudged(last) {
 			break
 		}
 		result, err := p.bindOn(ctx, s, dn, password)
 		var unsent *unsentError
-		if !errors.As(err, &unsent) || ctx.Err() != nil {
+		if !errors.As(err, &unsent) && !unjudged(err) || ctx.Err() != nil {
 			return result, err
 		}
 		failed, last = s, err
@@ -528,8 +575,8 @@ func (p *pool) bind(ctx context.Context, dn string, password Secret) (*ldap.Simp
 	return nil, last
 }
 
-// unsentError is a bind that did not reach a server. Only such a one is tried
-// again: a bind that may have been judged counts towards a lockout.
+// unsentError is a bind that did not reach a server. It may be tried again, and so
+// may one that is unjudged; any other may count towards a lockout.
 type unsentError struct{ err error }
 
 func (e *unsentError) Error() string { return e.err.Error() }
@@ -560,6 +607,7 @@ func (p *pool) bindOn(ctx context.Context, s *server, dn string, password Secret
 
 func (p *pool) takeBind(ctx context.Context, s *server) (*conn, error) {
 	p.mu.Lock()
+	s.used = time.Now()
 	if last := len(s.idle) - 1; last >= 0 {
 		c := s.idle[last]
 		s.idle = s.idle[:last]
@@ -640,31 +688,47 @@ func (p *pool) announce() {
 	p.changed = make(chan struct{})
 }
 
-// answered says that err is a result code that the server sent (RFC 4511 4.1.9),
+// answered reports whether err is a result code that the server sent (RFC 4511 4.1.9),
 // not one of go-ldap's own, which begin at 200.
 func answered(err error) bool {
 	var result *ldap.Error
 	return errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork
 }
 
-// broken says that an operation left its connection in an unknown condition.
+// broken reports whether an operation left its connection in an unknown condition.
 func broken(err error) bool { return err != nil && !answered(err) }
 
-// closedBefore says that go-ldap found the connection closed when it was to be used.
+// closedBefore reports whether go-ldap found the connection closed when it was to be used.
 func closedBefore(err error) bool {
 	return ldap.IsErrorWithCode(err, ldap.ErrorNetwork) && err.Error() == closedText
 }
 
 var closedText = ldap.NewError(ldap.ErrorNetwork, errors.New("ldap: connection closed")).Error()
 
-// retryable says that a read may do better on another connection or server:
-// there was no answer, or one that speaks of the server's own trouble.
+// retryable reports whether a read may do better on another connection or server:
+// there was no answer, or one that speaks of the server's trouble at the moment.
 func retryable(err error) bool {
-	if errors.Is(err, errBusy) {
-		return false
-	}
-	return !answered(err) || ldap.IsErrorAnyOf(err, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded,
+	return !answered(err) && !errors.Is(err, errBusy) || momentary(err)
+}
+
+func momentary(err error) bool {
+	return ldap.IsErrorAnyOf(err, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded,
 		ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultOther)
+}
+
+// misplaced reports whether a read may do better at another server, and only
+// there: this one has answered, and neither with entries nor with a cut list. It
+// may be empty or being filled (32, 10, 53), or know other rights (50, 8, 13).
+func misplaced(err error) bool {
+	return err != nil && answered(err) && !momentary(err) && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)
+}
+
+// unjudged reports whether a server answered a bind without a look at the
+// password, so that it may be sent to another one: it refers elsewhere, is busy,
+// going down, or wants another kind of connection.
+func unjudged(err error) bool {
+	return err != nil && ldap.IsErrorAnyOf(err, ldap.LDAPResultReferral, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable,
+		ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired)
 }
 
 // seconds is d for a search's time limit, at least one.

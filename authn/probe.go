@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ var errSlow = errors.New("the server answers too slowly")
 type pace struct {
 	since       time.Time
 	total, slow int
+	outdone     int // answers of trouble where another server did better
 }
 
 // paced notes how long a search took. A server whose answers were slow for
@@ -74,7 +76,7 @@ func (p *pool) probe(s *server) (*conn, error) {
 	defer p.mu.Unlock()
 	switch {
 	case err != nil:
-		err = fmt.Errorf("reading %s: %w", p.baseDN, err)
+		err = fmt.Errorf("reading %s: %w", p.baseDN, c.explainPlain(err))
 	case errors.Is(s.why, errSlow) && time.Since(began) > slowAfter:
 		err = errSlow
 	}
@@ -91,11 +93,16 @@ func (p *pool) readBase() *ldap.SearchRequest {
 		"(objectClass=*)", []string{"1.1"}, nil)
 }
 
-// probed takes in what a probe found and says whether the watch is over.
+// probed takes in what a probe found and reports whether the watch is over. A
+// reason that is another one than before is logged: a server that was down first
+// and refuses the service account now needs somebody to act.
 func (p *pool) probed(s *server, c *conn, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
+		if essence(err) != essence(s.why) && !p.closed {
+			p.logger.Warn("LDAP server is still down", "server", s.url, "error", err)
+		}
 		s.why = err
 		return p.closed
 	}
@@ -104,6 +111,15 @@ func (p *pool) probed(s *server, c *conn, err error) bool {
 	p.logger.Info("LDAP server is up", "server", s.url)
 	p.announce()
 	return true
+}
+
+// essence is an error's text without the addresses, which differ each time.
+func essence(err error) string {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network.Op + ": " + network.Err.Error()
+	}
+	return fmt.Sprint(err)
 }
 
 // wait blocks until the next probe of s is due; false: the pool is closed. How

@@ -200,6 +200,7 @@ func (l *loaded) ldapDirectory(key string, c *directoryConfig, p *parts, old *sn
 	before := len(l.faults())
 	if c.LDAP.BindPasswordFile != "" {
 		cfg.BindPassword = authn.Secret(l.secret(key+".bind_password_file", c.LDAP.BindPasswordFile))
+		cfg.ReadBindPassword = l.secretAgain(key+".bind_password_file", c.LDAP.BindPasswordFile)
 	}
 	roots, pems := l.roots(key, c.LDAP.CAFile, c.LDAP.CADir)
 	cfg.Roots = roots

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/authn"
 )
 
 // customSuffix names the file that is loaded instead of the config it stands beside.
@@ -119,6 +121,20 @@ func (l *loaded) secret(key, name string) []byte {
 		return nil
 	}
 	return text
+}
+
+// secretAgain returns a function that reads a secret's file once more, for a
+// directory whose server refuses what the file held. It is held to the same rules.
+func (l *loaded) secretAgain(key, name string) func() (authn.Secret, error) {
+	folder := l.folder
+	return func() (authn.Secret, error) {
+		again := loaded{folder: folder}
+		text := again.secret(key, name)
+		for _, f := range again.faults() {
+			return "", errors.New(f.text)
+		}
+		return authn.Secret(text), nil
+	}
 }
 
 func (l *loaded) checkMode(key, name string) {
