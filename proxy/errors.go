@@ -100,7 +100,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 		g.metrics.LimitReached(e.limit)
 	}
 	if x.w.wrote {
-		panic(http.ErrAbortHandler) // the answer has begun: a short one must not look whole
+		x.abort() // the answer has begun: a short one must not look whole
 	}
 	h := x.w.Header()
 	clear(h)
@@ -118,9 +118,6 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	}
 	if e.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
-	}
-	if unreadBody(x.r) {
-		h.Set("Connection", "close") // else the server would read the body first, and wait for it without limit
 	}
 	body := errorBody(e, x.event.requestID)
 	h.Set("Content-Length", strconv.Itoa(len(body)))

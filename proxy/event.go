@@ -106,6 +106,7 @@ func clip(s string) string {
 // ResponseWriter but those that http.ResponseController finds by Unwrap.
 type recorder struct {
 	http.ResponseWriter
+	body   *source
 	status int
 	bytes  int64
 	wrote  bool
@@ -118,6 +119,9 @@ func (w *recorder) WriteHeader(status int) {
 	}
 	w.status, w.wrote = status, true
 	w.deadline(progressWindow)
+	if w.body.pending() {
+		w.Header().Set("Connection", "close") // else the server would read the body first, and wait for it without limit
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 

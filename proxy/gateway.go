@@ -153,26 +153,35 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c := connOf(r); c != nil {
 		defer c.enter(g)()
 	}
-	if refused := g.answer(w, r, g.serve); refused && unreadBody(r) {
-		linger(w, r)
+	r, body := watch(r)
+	g.answer(&recorder{ResponseWriter: w, body: body}, r)
+	if body.pending() {
+		body.linger(w)
 	}
 }
 
-// answer goes the way of a request, and says whether its end was a refusal.
-func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, way func(*exchange) error) (refused bool) {
-	x := &exchange{w: &recorder{ResponseWriter: w}, r: r, route: route{kind: routeOther, page: -1},
-		event: event{start: time.Now()}}
+// answer goes the way of a request, whatever its end.
+func (g *Gateway) answer(w *recorder, r *http.Request) {
+	x := &exchange{w: w, r: r, route: route{kind: routeOther, page: -1}, event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
 	defer g.emit(x)
 	defer g.release(x)
 	x.peer = g.edge.peer(r)
 	g.tellUnreadable(x.peer)
 	x.event.requestID = requestID(x)
-	err := way(x)
-	if err != nil {
+	if err := g.serve(x); err != nil {
 		g.refuse(x, err)
 	}
-	return err != nil
+}
+
+// abort ends an exchange whose answer is cut, so that the client cannot take it for
+// the whole. To an HTTP/1.0 client the end of the connection is the end of the
+// answer, and only a reset is another.
+func (x *exchange) abort() {
+	if c := connOf(x.r); c != nil && !x.r.ProtoAtLeast(1, 1) {
+		c.reset()
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // tellUnreadable names a trusted proxy whose clients have no address, now and then.

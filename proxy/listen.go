@@ -1,17 +1,13 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +28,6 @@ type conn struct {
 	late    sync.Once
 	closed  sync.Once
 	streams atomic.Int32 // requests that run on it
-
-	first atomic.Pointer[Gateway] // answers where the first request cannot be read; nil once it has begun
 }
 
 // Accepted takes a connection of the public listener under the limits, or closes
@@ -53,7 +47,6 @@ func (g *Gateway) Accepted(raw net.Conn) net.Conn {
 		raw.Close()
 		return nil
 	}
-	c.first.Store(g)
 	c.SetReadDeadline(c.until)
 	return c
 }
@@ -67,55 +60,18 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write puts a refusal of ours in the place of the server's own, which it sends
-// where it cannot read the first request (a target like /v2/%zz, a malformed
-// field). Once a request has begun, what is written may be anybody's content.
-func (c *conn) Write(p []byte) (int, error) {
-	status, g := unreadable(p), c.first.Load()
-	if status == 0 || g == nil {
-		return c.Conn.Write(p)
-	}
-	w := &unsent{header: http.Header{}}
-	g.refuseUnread(w, status, c.RemoteAddr().String())
-	answer := http.Response{StatusCode: w.status, ProtoMajor: 1, ProtoMinor: 1, Header: w.header,
-		ContentLength: int64(w.body.Len()), Body: io.NopCloser(&w.body), Close: true}
-	return len(p), answer.Write(c.Conn)
-}
-
-// unreadable is the status of the server's own refusal; 0: p is none.
-func unreadable(p []byte) int {
-	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
-	if !ok || len(rest) < 3 || !bytes.Contains(rest, []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")) {
-		return 0
-	}
-	status, _ := strconv.Atoi(string(rest[:3])) // 0 where it is no number
-	return status
-}
-
-// refuseUnread answers, and records, a request of which nothing is known but
-// where it came from.
-func (g *Gateway) refuseUnread(w http.ResponseWriter, status int, from string) {
-	r := &http.Request{URL: &url.URL{}, Header: http.Header{}, RemoteAddr: from, ProtoMajor: 1, ProtoMinor: 1}
-	g.answer(w, r, func(*exchange) error {
-		return &apiError{status: status, code: "UNSUPPORTED", message: "the request is malformed"}
-	})
-}
-
-// unsent is an answer that is written to nobody yet.
-type unsent struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (u *unsent) Header() http.Header         { return u.header }
-func (u *unsent) WriteHeader(status int)      { u.status = status }
-func (u *unsent) Write(p []byte) (int, error) { return u.body.Write(p) }
-
 // Close gives the connection's place back.
 func (c *conn) Close() error {
 	c.closed.Do(func() { c.load.disconnect(c.from) })
 	return c.Conn.Close()
+}
+
+// reset ends the connection by a reset (RST), with whatever the server does later.
+func (c *conn) reset() {
+	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0) // what is closed already cannot look whole either
+	}
+	c.Close()
 }
 
 // SetReadDeadline keeps the moment until which the first request must have begun.
@@ -137,7 +93,6 @@ func (c *conn) clamp(t time.Time) time.Time {
 // deadlines count.
 func (c *conn) begin() {
 	if c.begun.CompareAndSwap(false, true) {
-		c.first.Store(nil)
 		c.Conn.SetReadDeadline(time.Time{})
 	}
 }

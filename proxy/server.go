@@ -7,8 +7,12 @@ import (
 )
 
 const (
-	idleLimit   = 180 * time.Second
-	http2Window = 4<<20 - 1<<10 // a stream's; the default makes a push over a long line crawl
+	idleLimit = 180 * time.Second
+	// What a client may send ahead, in bytes: on one HTTP/2 stream (less makes a push
+	// over a long line crawl), and on all of a connection. A stream that the registry
+	// does not take must leave the others room, and clients push a handful at once.
+	http2StreamWindow     = 2 << 20
+	http2ConnectionWindow = 16 * http2StreamWindow
 	// The gateway refuses a header over its limit with an answer in the registry's
 	// form; the server itself, which has no such form, so many times above it.
 	headerSlack = 6
@@ -28,8 +32,8 @@ func (l Limits) Server(h http.Handler, errorLog *log.Logger) *http.Server {
 		MaxHeaderBytes:               headerSlack * l.HeaderBytes,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.HTTP2Streams, MaxReceiveBufferPerStream: http2Window,
-			MaxReceiveBufferPerConnection: http2Window, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.HTTP2Streams, MaxReceiveBufferPerStream: http2StreamWindow,
+			MaxReceiveBufferPerConnection: http2ConnectionWindow, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
 			WriteByteTimeout: progressWindow},
 		ConnContext: withConn,
 		ErrorLog:    errorLog,

@@ -139,32 +139,69 @@ func (b *requestBody) failed() error {
 	return b.err
 }
 
-// A refused client may go on sending for this long and this much.
+// A client that was answered early may go on sending for this long and this much.
 const (
 	lingerTime  = 5 * time.Second
 	lingerBytes = 64 << 20
 )
 
-// unreadBody says that the client of a refused request may still be sending.
-// HTTP/2 has a frame to stop it (RFC 9113 section 8.1), and who expects a 100
-// waits for it.
-func unreadBody(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.ContentLength != 0 && r.Header.Get("Expect") == ""
+// source is a request's body as it comes from the client: it knows how far it was read.
+type source struct {
+	io.Reader
+	r            *http.Request // whose body it was
+	begun, ended atomic.Bool
 }
 
-// linger reads on for a while after a refusal. Closing with bytes unread resets the
-// connection (RFC 9112 section 9.6), and a client that sends its whole body before
-// it reads would see that instead of the answer.
-func linger(w http.ResponseWriter, r *http.Request) {
+// watch puts a source in the place of the request's body.
+func watch(r *http.Request) (*http.Request, *source) {
+	s := &source{Reader: r.Body, r: r}
+	own := *r
+	if r.Body != nil {
+		own.Body = s
+	}
+	return &own, s
+}
+
+// Read notes the beginning and the end.
+func (s *source) Read(p []byte) (int, error) {
+	s.begun.Store(true)
+	n, err := s.Reader.Read(p)
+	if err == io.EOF {
+		s.ended.Store(true)
+	}
+	return n, err
+}
+
+// Close leaves the body to the server, which closes it after the request: the
+// transport closes it as soon as an early answer is in, and nobody could linger.
+func (s *source) Close() error { return nil }
+
+// pending reports whether the client may still be sending its body. HTTP/2 has a
+// frame to stop it (RFC 9113 section 8.1), and who expects a 100 waits for the first
+// read.
+func (s *source) pending() bool {
+	return s.r.ProtoMajor == 1 && s.r.ContentLength != 0 && !s.ended.Load() && (s.begun.Load() || s.r.Header.Get("Expect") == "")
+}
+
+// linger reads on for a while after an answer that came before the body's end.
+// Closing with bytes unread resets the connection (RFC 9112 section 9.6), and a
+// client that sends its whole body before it reads would see that instead of the
+// answer.
+func (s *source) linger(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		io.CopyN(io.Discard, r.Body, lingerBytes)
+		io.CopyN(io.Discard, s.Reader, lingerBytes)
 	}
 }
 
-// stream copies an answer. Each side has to make progress: a client that takes
+// firstRead is how much of an answer is read before it gets a buffer of its own.
+const firstRead = 4 << 10
+
+// stream copies an answer. It takes a buffer once the answer has begun and is no
+// small one: an upstream that is slow to begin holds none. Each side has to make progress: a client that takes
 // nothing is cut by a write deadline, an upstream that gives nothing by stalled.
-func stream(w http.ResponseWriter, body io.Reader, buffer []byte, needed int, stalled func()) error {
+func stream(w http.ResponseWriter, body io.Reader, buffers *sync.Pool, needed int, stalled func()) error {
+	buffer := make([]byte, firstRead)
 	control := http.NewResponseController(w)
 	idle := time.AfterFunc(progressWindow, stalled)
 	defer idle.Stop()
@@ -184,6 +221,11 @@ func stream(w http.ResponseWriter, body io.Reader, buffer []byte, needed int, st
 		}
 		if rerr != nil {
 			return rerr
+		}
+		if len(buffer) == firstRead {
+			large := buffers.Get().(*[]byte)
+			defer buffers.Put(large)
+			buffer = *large
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +102,7 @@ func TestStreamStalls(t *testing.T) {
 		r, w := io.Pipe()
 		go io.WriteString(w, "begin")
 		rec := httptest.NewRecorder()
-		err := stream(rec, r, make([]byte, 16), progressBytes, func() { w.CloseWithError(errStalled) })
+		err := stream(rec, r, &sync.Pool{New: func() any { b := make([]byte, 16); return &b }}, progressBytes, func() { w.CloseWithError(errStalled) })
 		if !errors.Is(err, errStalled) || rec.Body.String() != "begin" {
 			t.Errorf("%v after %q", err, rec.Body)
 		}

@@ -24,7 +24,7 @@ const (
 	// whole layer to its place.
 	commitLimit = 15 * time.Minute
 	maxManifest = 4 << 20
-	copyBuffer  = 256 << 10
+	copyBuffer  = 64 << 10 // clients decide how many are in use at once
 )
 
 var (
@@ -299,9 +299,7 @@ func (g *Gateway) relay(x *exchange, resp *http.Response, cancel context.CancelC
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	buffer := g.upstream.buffers.Get().(*[]byte)
-	defer g.upstream.buffers.Put(buffer)
-	if err := stream(x.w, resp.Body, *buffer, g.limits.progressNeeded(), func() { cancel(errStalled) }); err != nil {
+	if err := stream(x.w, resp.Body, &g.upstream.buffers, g.limits.progressNeeded(), func() { cancel(errStalled) }); err != nil {
 		x.event.err = &apiError{message: "the answer was cut", cause: err}
 		if timedOut(err) {
 			g.metrics.LimitReached("min_rate")
@@ -309,7 +307,7 @@ func (g *Gateway) relay(x *exchange, resp *http.Response, cancel context.CancelC
 		if x.r.Context().Err() != nil {
 			x.event.err.status = statusClientGone
 		}
-		panic(http.ErrAbortHandler)
+		x.abort()
 	}
 	return nil
 }
