@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
 
@@ -71,7 +72,7 @@ func (x *exchange) change() (event, result string) {
 	switch {
 	case !e.sent:
 		return "", ""
-	case x.route.need().action == authz.Delete:
+	case x.route.Need.Action == authz.Delete:
 		event = "delete"
 	case x.stores():
 		event = "push"
@@ -98,11 +99,11 @@ func (e *event) cause() error {
 // stores says that the request is one that puts a manifest or a whole blob into a
 // repository, where the registry takes it.
 func (x *exchange) stores() bool {
-	switch x.route.kind {
-	case routeManifest, routeSession:
-		return x.route.method == http.MethodPut
-	case routeUpload:
-		return x.route.digest != "" || x.route.mount != "" // in one request, or mounted
+	switch x.route.Kind {
+	case route.Manifest, route.Session:
+		return x.route.Method == http.MethodPut
+	case route.Upload:
+		return x.route.Digest != "" || x.route.Mount != "" // in one request, or mounted
 	}
 	return false
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/authz"
+	"gatehouse/proxy/route"
 )
 
 const (
@@ -27,9 +28,9 @@ const (
 // the caller's, with only those names that he may pull. The cursor is the last
 // name that he was shown, so no header ever tells a hidden one.
 func (g *Gateway) catalog(x *exchange) error {
-	page := catalogPage{names: []string{}, limit: x.route.page}
+	page := catalogPage{names: []string{}, limit: x.route.Page}
 	if page.limit < 0 {
-		page.limit = maxPage
+		page.limit = route.MaxPage
 	}
 	if page.limit > 0 {
 		ctx, cancel := context.WithTimeout(x.r.Context(), g.catalogLimit)
@@ -47,7 +48,7 @@ func (g *Gateway) catalog(x *exchange) error {
 		return err
 	}
 	if page.more {
-		next := encodeQuery([]pair{{"last", page.names[len(page.names)-1]}, {"n", strconv.Itoa(page.limit)}})
+		next := route.EncodeQuery([]route.Pair{{Key: "last", Value: page.names[len(page.names)-1]}, {Key: "n", Value: strconv.Itoa(page.limit)}})
 		x.w.Header().Set("Link", "</v2/_catalog?"+next+`>; rel="next"`)
 	}
 	g.writeJSON(x, append(body, '\n'))
@@ -85,14 +86,14 @@ func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPag
 		return authz.ValidRepository(name) && g.policy.Decide(x.caller.identity,
 			authz.Request{Repository: name, Action: authz.Pull, Source: x.peer.client}).Allowed
 	}
-	size, last := maxPage, x.route.last
+	size, last := route.MaxPage, x.route.Last
 	for {
 		names, rest, err := g.upstream.catalogNames(ctx, x, size, last)
 		if err == errPageSize {
 			size = 0 // this upstream's pages are smaller: let it choose
 			continue
 		}
-		if own := new(catalogRefusal); errors.As(err, &own) && last != x.route.last {
+		if own := new(catalogRefusal); errors.As(err, &own) && last != x.route.Last {
 			return upstreamError(http.StatusBadGateway, "the registry behind does not list the rest of its catalog", errors.New(own.Error()))
 		}
 		if err != nil {
@@ -151,14 +152,14 @@ func (u *upstream) catalogNames(ctx context.Context, x *exchange, size int, last
 	defer wait.stop()
 	wait.begin()
 	rt := x.route
-	rt.query = nil
+	rt.Query = nil
 	if size > 0 {
-		rt.query = append(rt.query, pair{"n", strconv.Itoa(size)})
+		rt.Query = append(rt.Query, route.Pair{Key: "n", Value: strconv.Itoa(size)})
 	}
 	if last != "" {
-		rt.query = append(rt.query, pair{"last", last})
+		rt.Query = append(rt.Query, route.Pair{Key: "last", Value: last})
 	}
-	rt.method = http.MethodGet
+	rt.Method = http.MethodGet
 	page := *x
 	page.route = rt
 	resp, err := u.roundTrip(u.request(ctx, &page, 0))
@@ -226,7 +227,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 		return nil
 	}
 	if location, err := resp.Location(); err == nil {
-		return fmt.Errorf("the upstream answers /v2/ with %w", g.upstream.badRedirect(&route{kind: routeBase}, resp.Status, location, "that is no registry's answer"))
+		return fmt.Errorf("the upstream answers /v2/ with %w", g.upstream.badRedirect(&route.Route{Kind: route.Base}, resp.Status, location, "that is no registry's answer"))
 	}
 	return fmt.Errorf("the upstream answers /v2/ with %s", resp.Status)
 }

@@ -1,6 +1,10 @@
 package proxy
 
-import "strings"
+import (
+	"strings"
+
+	"gatehouse/proxy/route"
+)
 
 // challenge is the WWW-Authenticate value of a 401 (distribution's token
 // specification; RFC 6750 section 3): exactly one, the attributes in the order
@@ -10,9 +14,9 @@ func (g *Gateway) challenge(x *exchange, reason string) string {
 	var b strings.Builder
 	b.WriteString("Bearer realm=")
 	b.WriteString(quote(x.origin.String() + "/auth"))
-	for _, p := range []pair{{"service", g.service}, {"scope", x.route.scope()}, {"error", reason}} {
-		if p.value != "" {
-			b.WriteString("," + p.key + "=" + quote(p.value))
+	for _, p := range []route.Pair{{Key: "service", Value: g.service}, {Key: "scope", Value: x.route.Scope()}, {Key: "error", Value: reason}} {
+		if p.Value != "" {
+			b.WriteString("," + p.Key + "=" + quote(p.Value))
 		}
 	}
 	return b.String()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/route"
 )
 
 // origin is a scheme and a host as a client names them (RFC 6454).
@@ -38,7 +39,7 @@ func newEdge(cfg Config) (*edge, []error) {
 	}
 	for i, s := range cfg.PublicURLs {
 		u, err := url.Parse(s)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" || !validHost(u.Host) {
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" || !route.ValidHost(u.Host) {
 			faults = append(faults, keyError("listen.public_urls", i, "is no URL of scheme and host alone, such as https://registry.example.com"))
 			continue
 		}
@@ -142,7 +143,7 @@ func (e *edge) admit(r *http.Request, p peer) (origin, error) {
 		bare = forwarded(r.Header, o)
 		o = bare.withPort(lastValue(r.Header, "X-Forwarded-Port"))
 	}
-	if !validHost(o.host) || r.URL.Host != "" && r.URL.Host != r.Host { // HTTP/2 allows an authority in :path
+	if !route.ValidHost(o.host) || r.URL.Host != "" && r.URL.Host != r.Host { // HTTP/2 allows an authority in :path
 		return o, errHost
 	}
 	if len(e.public) == 0 {
@@ -160,7 +161,7 @@ func (e *edge) admit(r *http.Request, p peer) (origin, error) {
 func (e *edge) publicOrigin(o origin) (origin, error) {
 	found, err := o, error(errHost)
 	for _, known := range e.public {
-		if canonicalHost(known.scheme, o.host) != canonicalHost(known.scheme, known.host) {
+		if route.CanonicalHost(known.scheme, o.host) != route.CanonicalHost(known.scheme, known.host) {
 			continue
 		}
 		if known.scheme == o.scheme {
@@ -189,10 +190,10 @@ func forwarded(h http.Header, o origin) origin {
 // has none and the scheme's own port is another.
 func (o origin) withPort(port string) origin {
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || hasPort(o.host) {
+	if err != nil || n == 0 || route.HasPort(o.host) {
 		return o
 	}
-	if host := o.host + ":" + strconv.FormatUint(n, 10); hasPort(canonicalHost(o.scheme, host)) {
+	if host := o.host + ":" + strconv.FormatUint(n, 10); route.HasPort(route.CanonicalHost(o.scheme, host)) {
 		o.host = host
 	}
 	return o
@@ -205,57 +206,6 @@ func lastValue(h http.Header, key string) string {
 	}
 	last := values[len(values)-1]
 	return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
-}
-
-// canonicalHost is the key under which a host is known: lower case, without a
-// trailing dot and the scheme's own port.
-func canonicalHost(scheme, host string) string {
-	host = strings.ToLower(host)
-	name, port := host, ""
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		name, port = host[:i], host[i:]
-	}
-	name = strings.TrimSuffix(name, ".")
-	if scheme == "https" && port == ":443" || scheme == "http" && port == ":80" {
-		port = ""
-	}
-	return name + port
-}
-
-func hasPort(host string) bool {
-	return strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']')
-}
-
-// validHost holds a Host field against a narrow grammar: a name, an IPv4 address
-// or a bracketed IPv6 address, and a port. It ends up in the challenge.
-func validHost(host string) bool {
-	name := host
-	if hasPort(host) {
-		i := strings.LastIndexByte(host, ':')
-		if name = host[:i]; !isDigits(host[i+1:]) {
-			return false
-		}
-	}
-	if inner, ok := strings.CutPrefix(name, "["); ok {
-		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return err == nil && strings.HasSuffix(inner, "]") && addr.Is6()
-	}
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return name != "" && len(host) <= 255
-}
-
-func isDigits(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 5
 }
 
 // checkHeader refuses a header over the limits (RFC 6585 section 5). Host, which the

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
 
@@ -41,7 +42,6 @@ func (e *apiError) Unwrap() error { return e.cause }
 
 // The refusals that need no detail.
 var (
-	errNotFound = &apiError{status: http.StatusNotFound, code: "UNSUPPORTED", message: "there is no such endpoint"}
 	errPlain    = &apiError{status: http.StatusForbidden, code: "DENIED", message: "this gateway speaks to you over HTTPS only"}
 	errHost     = &apiError{status: http.StatusMisdirectedRequest, code: "UNSUPPORTED", message: "this gateway does not serve that host"}
 	errFields   = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields", limit: "header_fields"}
@@ -63,15 +63,34 @@ func upstreamError(status int, message string, cause error) *apiError {
 	return &apiError{status: status, code: "UNAVAILABLE", message: message, cause: cause}
 }
 
+// routeFaults are the statuses and codes of a request that has no route.
+var routeFaults = map[route.Fault]struct {
+	status int
+	code   string
+}{
+	route.Malformed:  {http.StatusBadRequest, "UNSUPPORTED"},
+	route.NoEndpoint: {http.StatusNotFound, "UNSUPPORTED"},
+	route.NoMethod:   {http.StatusMethodNotAllowed, "UNSUPPORTED"},
+	route.NoManifest: {http.StatusNotFound, "MANIFEST_UNKNOWN"},
+	route.BadName:    {http.StatusBadRequest, "NAME_INVALID"},
+	route.BadTag:     {http.StatusBadRequest, "TAG_INVALID"},
+	route.BadDigest:  {http.StatusBadRequest, "DIGEST_INVALID"},
+	route.BadPage:    {http.StatusBadRequest, "PAGINATION_NUMBER_INVALID"},
+}
+
 // asAPIError is the one table from what went wrong to what the client is told.
 // What it does not know is a fault of ours: 500 would invite a retry that cannot
 // help and shows nothing, so it is 503 with the cause in the log.
 func asAPIError(err error) *apiError {
 	var api *apiError
 	var throttled *authn.ThrottledError
+	var misrouted *route.Error
 	switch {
 	case errors.As(err, &api):
 		return api
+	case errors.As(err, &misrouted):
+		f := routeFaults[misrouted.Fault]
+		return &apiError{status: f.status, code: f.code, message: misrouted.Message, allow: misrouted.Allow}
 	case errors.As(err, &throttled):
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/route"
 )
 
 // event is the one record of a request: filled as the request goes its way, and
@@ -35,7 +36,7 @@ func (g *Gateway) emit(x *exchange) {
 	if e.err != nil && e.err.status == statusClientGone || x.r.Context().Err() != nil && !x.w.wrote {
 		status = statusClientGone
 	}
-	g.metrics.RequestDone(x.route.kind.label(), x.r.Method, status, took)
+	g.metrics.RequestDone(x.route.Kind.Label(), x.r.Method, status, took)
 	g.auditRequest(context.WithoutCancel(x.r.Context()), x, status)
 	if g.access == nil {
 		return
@@ -49,7 +50,7 @@ func (g *Gateway) emit(x *exchange) {
 	l.text("method", x.r.Method)
 	l.text("host", x.r.Host)
 	l.text("path", x.r.URL.Path)
-	l.text("route", x.route.kind.label())
+	l.text("route", x.route.Kind.Label())
 	l.text("decision", e.decision)
 	l = append(l, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
@@ -85,10 +86,10 @@ func (l *line) request(x *exchange) {
 	l.text("grant", e.grant)
 	l.text("token_id", e.tokenID)
 	l.text("refresh_token_id", e.refreshID)
-	l.text("actions", x.route.actions())
-	l.text("repository", x.route.repository)
-	if x.route.kind != routeSession {
-		l.text("reference", x.route.reference)
+	l.text("actions", string(x.route.Need.Action))
+	l.text("repository", x.route.Repository)
+	if x.route.Kind != route.Session {
+		l.text("reference", x.route.Reference)
 	}
 	l.text("rule", e.rule)
 }

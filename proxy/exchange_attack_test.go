@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
 
@@ -415,7 +416,7 @@ func FuzzLocation(f *testing.F) {
 		f.Add(307, s)
 	}
 	f.Fuzz(func(t *testing.T, status int, location string) {
-		rt, err := parseTarget("GET", "/v2/team/app/blobs/"+digestA)
+		rt, err := route.Parse("GET", "/v2/team/app/blobs/"+digestA)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,8 +436,7 @@ func FuzzLocation(f *testing.F) {
 			}
 			return
 		}
-		to := route{}
-		if clean, err := cleanPath(target.EscapedPath()); target.Host != "" || target.Scheme != "" || got[0] != '/' || err != nil || to.classify(clean) != nil || to.repository != "team/app" {
+		if to, _, err := route.At(target.EscapedPath()); target.Host != "" || target.Scheme != "" || got[0] != '/' || err != nil || to.Repository != "team/app" {
 			t.Fatalf("%d %q became %q", status, location, got)
 		}
 	})
@@ -446,7 +446,7 @@ func FuzzLocation(f *testing.F) {
 // nothing of its query, which is where signed URLs and upload states are.
 func TestFaultsNameNoQuery(t *testing.T) {
 	a := newArena(t, nil)
-	rt := route{kind: routeBlob, repository: "team/app"}
+	rt := route.Route{Kind: route.Blob, Repository: "team/app"}
 	for _, c := range []struct {
 		status   int
 		location string

@@ -24,6 +24,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
 
@@ -128,7 +129,7 @@ type exchange struct {
 	r      *http.Request
 	peer   peer
 	origin origin
-	route  route
+	route  route.Route
 	caller caller
 	event  event
 
@@ -136,7 +137,7 @@ type exchange struct {
 }
 
 // underAPI says whether the request's target is under /v2/, parsed or not.
-func (x *exchange) underAPI() bool { return x.route.kind != routeRealm }
+func (x *exchange) underAPI() bool { return x.route.Kind != route.Realm }
 
 // caller is who speaks, and what his token lets through; a caller with Basic
 // credentials has no token, and no ceiling but the policy.
@@ -146,7 +147,9 @@ type caller struct {
 	basic    bool
 }
 
-func (c caller) carries(a access) bool { return c.basic || c.scope.Allows(a.repository, a.action) }
+func (c caller) carries(a route.Access) bool {
+	return c.basic || c.scope.Allows(a.Repository, a.Action)
+}
 
 // ServeHTTP answers one request and leaves one record of it.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -162,7 +165,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer goes the way of a request, whatever its end.
 func (g *Gateway) answer(w *recorder, r *http.Request) {
-	x := &exchange{w: w, r: r, route: route{kind: routeOther, page: -1}, event: event{start: time.Now()}}
+	x := &exchange{w: w, r: r, route: route.Unknown(r.Method), event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
 	defer g.emit(x)
 	defer g.release(x)
@@ -214,10 +217,10 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = checkFields(x.r); err != nil {
 		return err
 	}
-	if x.route, err = parseTarget(x.r.Method, x.r.RequestURI); err != nil {
+	if x.route, err = route.Parse(x.r.Method, x.r.RequestURI); err != nil {
 		return err
 	}
-	if x.route.kind == routeRealm {
+	if x.route.Kind == route.Realm {
 		return g.realm(x)
 	}
 	if err = g.checkBody(x); err != nil {
@@ -226,7 +229,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = g.identify(x); err != nil {
 		return err
 	}
-	if x.route.kind == routeBase {
+	if x.route.Kind == route.Base {
 		return g.base(x)
 	}
 	if err = g.decide(x); err != nil {
@@ -235,7 +238,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = g.hold(x); err != nil {
 		return err
 	}
-	if x.route.kind == routeCatalog {
+	if x.route.Kind == route.Catalog {
 		return g.catalog(x)
 	}
 	return g.forward(x)
@@ -245,7 +248,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 // however it is framed: proxies and HTTP/2 clients end a request with a lone last
 // chunk or an empty DATA frame. It must come in the time of a header.
 func (g *Gateway) checkBody(x *exchange) error {
-	if x.route.carriesBody() || x.r.ContentLength == 0 {
+	if x.route.CarriesBody() || x.r.ContentLength == 0 {
 		return nil
 	}
 	if x.r.ContentLength > 0 {
@@ -274,7 +277,7 @@ func (g *Gateway) ownHeaders(x *exchange) {
 		h.Set("Docker-Distribution-Api-Version", "registry/2.0")
 		h.Set("Vary", "Authorization") // for a cache that is not ours and does not heed private
 	}
-	if x.route.kind.content() {
+	if x.route.Kind.Content() {
 		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 		h.Set("Cache-Control", "private")
 	}
@@ -309,7 +312,7 @@ func (g *Gateway) identify(x *exchange) error {
 	case !strings.EqualFold(scheme, "Bearer"):
 		return errNoToken
 	}
-	token, late, err := g.verify(credentials, x.route.kind)
+	token, late, err := g.verify(credentials, x.route.Kind)
 	x.event.tokenID = token.ID
 	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
 	if err != nil {
@@ -323,7 +326,7 @@ func (g *Gateway) identify(x *exchange) error {
 	}
 	x.event.identity = id
 	x.caller = caller{identity: id, scope: token.Scope}
-	if late && !token.Scope.Allows(x.route.repository, authz.Push) {
+	if late && !token.Scope.Allows(x.route.Repository, authz.Push) {
 		return fmt.Errorf("%w: the grace after its end is for uploads it carries push for", tokens.ErrExpired)
 	}
 	return nil
@@ -331,9 +334,9 @@ func (g *Gateway) identify(x *exchange) error {
 
 // verify takes a token that is good, or one on an upload session that is late: it
 // lives on the upload grace alone. The keyring's clock decides both.
-func (g *Gateway) verify(text string, where kind) (token tokens.Token, late bool, err error) {
+func (g *Gateway) verify(text string, where route.Kind) (token tokens.Token, late bool, err error) {
 	token, err = g.keyring.Verify(text, tokens.Access, expiryGrace)
-	if where != routeSession || !errors.Is(err, tokens.ErrExpired) {
+	if where != route.Session || !errors.Is(err, tokens.ErrExpired) {
 		return token, false, err
 	}
 	token, err = g.keyring.Verify(text, tokens.Access, g.uploadGrace)
@@ -382,7 +385,7 @@ func (g *Gateway) identifyBasic(x *exchange) error {
 // decide holds the need against the policy and the token. One rule to remember:
 // 401 says that a better token would help, 403 that none would.
 func (g *Gateway) decide(x *exchange) error {
-	need, d := x.route.need(), g.ask(x)
+	need, d := x.route.Need, g.ask(x)
 	x.event.rule = d.Rule
 	switch {
 	case !d.Allowed && x.caller.identity.Anonymous():
@@ -397,26 +400,26 @@ func (g *Gateway) decide(x *exchange) error {
 }
 
 func (g *Gateway) ask(x *exchange) authz.Decision {
-	need := x.route.need()
-	if need.action == authz.Catalog {
+	need := x.route.Need
+	if need.Action == authz.Catalog {
 		return g.policy.Catalog(x.caller.identity)
 	}
-	return g.policy.Decide(x.caller.identity, authz.Request{Repository: need.repository, Action: need.action,
-		Tags: x.route.tags, Source: x.peer.client})
+	return g.policy.Decide(x.caller.identity, authz.Request{Repository: need.Repository, Action: need.Action,
+		Tags: x.route.Tags, Source: x.peer.client})
 }
 
 func (g *Gateway) decided(x *exchange, result string, err error) error {
 	x.event.decision = result
-	g.metrics.Decision(string(x.route.need().action), result)
+	g.metrics.Decision(string(x.route.Need.Action), result)
 	return err
 }
 
 // denied is the 403 that a signed-in caller gets, with the rule to show his admin.
 func denied(x *exchange, d authz.Decision) *apiError {
-	need := x.route.need()
+	need := x.route.Need
 	e := &apiError{status: http.StatusForbidden, code: "DENIED", rule: d.Rule}
-	what := fmt.Sprintf("%s of %s", need.action, need.repository)
-	if need.action == authz.Catalog {
+	what := fmt.Sprintf("%s of %s", need.Action, need.Repository)
+	if need.Action == authz.Catalog {
 		what = "listing the catalog"
 	}
 	if e.rule == "" {
@@ -433,12 +436,12 @@ func denied(x *exchange, d authz.Decision) *apiError {
 // break containerd.
 func (g *Gateway) settleMount(x *exchange) {
 	rt := &x.route
-	if rt.mount == "" {
+	if rt.Mount == "" {
 		return
 	}
-	source := access{rt.source, authz.Pull}
-	if g.upstream.blobMount && rt.source != "" && x.caller.carries(source) &&
-		g.policy.Decide(x.caller.identity, authz.Request{Repository: rt.source, Action: authz.Pull, Source: x.peer.client}).Allowed {
-		rt.query = append(rt.query, pair{"mount", rt.mount}, pair{"from", rt.source})
+	source := route.Access{Repository: rt.Source, Action: authz.Pull}
+	if g.upstream.blobMount && rt.Source != "" && x.caller.carries(source) &&
+		g.policy.Decide(x.caller.identity, authz.Request{Repository: rt.Source, Action: authz.Pull, Source: x.peer.client}).Allowed {
+		rt.PassMount()
 	}
 }

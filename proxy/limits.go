@@ -117,7 +117,7 @@ func (l *Load) leave(h holder) {
 
 // hold counts the request against its person's caps until release.
 func (g *Gateway) hold(x *exchange) error {
-	writes := x.route.need().action == authz.Push
+	writes := x.route.Need.Action == authz.Push
 	for _, c := range [...]struct {
 		kind  string
 		limit int

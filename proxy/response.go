@@ -6,13 +6,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"gatehouse/proxy/route"
 )
 
 // checkResponse refuses what must not reach a client: the upstream's own
 // challenge (it would ask for credentials that are none of its business), a
 // protocol switch, and a Location or Link that leads elsewhere. What passes has
 // its Location and Link rewritten to paths of ours.
-func (u *upstream) checkResponse(rt *route, resp *http.Response) error {
+func (u *upstream) checkResponse(rt *route.Route, resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
 		return upstreamError(http.StatusBadGateway, "the registry behind asks for credentials", errors.New(resp.Status))
@@ -33,7 +35,7 @@ func (u *upstream) checkResponse(rt *route, resp *http.Response) error {
 
 // rewriteLocation makes Location a path of ours, whatever host the upstream
 // thinks it has: a client that followed it would bypass us.
-func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
+func (u *upstream) rewriteLocation(rt *route.Route, resp *http.Response) error {
 	redirect := resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified
 	values := resp.Header["Location"]
 	if len(values) == 0 && !redirect {
@@ -55,7 +57,7 @@ func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 	if err != nil {
 		return err
 	}
-	if redirect && local == rt.target() {
+	if redirect && local == rt.Target() {
 		return u.badRedirect(rt, resp.Status, target, "it leads to itself")
 	}
 	resp.Header["Location"] = []string{local}
@@ -65,13 +67,13 @@ func (u *upstream) rewriteLocation(rt *route, resp *http.Response) error {
 // checkRedirect refuses a redirect that must not pass, and reports whether the
 // other stays on the upstream. 301 and 308 are kept by clients, so that they would
 // bypass us for good; one to a store is for reading content and nothing else.
-func (u *upstream) checkRedirect(rt *route, resp *http.Response, target *url.URL) (stays bool, err error) {
+func (u *upstream) checkRedirect(rt *route.Route, resp *http.Response, target *url.URL) (stays bool, err error) {
 	switch resp.StatusCode {
 	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
 	default:
 		return false, u.badRedirect(rt, resp.Status, target, "only 302, 303 and 307 may pass")
 	}
-	reads := rt.kind.content() && (rt.method == http.MethodGet || rt.method == http.MethodHead)
+	reads := rt.Kind.Content() && (rt.Method == http.MethodGet || rt.Method == http.MethodHead)
 	switch {
 	case target.Host == "" || strings.EqualFold(target.Host, u.base.Host):
 		return true, nil
@@ -86,9 +88,9 @@ func (u *upstream) checkRedirect(rt *route, resp *http.Response, target *url.URL
 // badRedirect is the error of a redirect that does not pass. Where its path is the
 // request's own, the registry itself has moved, and no entry of redirect_hosts helps.
 // The query is left out: signed URLs have their secret there.
-func (u *upstream) badRedirect(rt *route, status string, target *url.URL, why string) error {
+func (u *upstream) badRedirect(rt *route.Route, status string, target *url.URL, why string) error {
 	moved := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}
-	if prefix, ok := strings.CutSuffix(target.Path, rt.path()); ok {
+	if prefix, ok := strings.CutSuffix(target.Path, rt.Path()); ok {
 		base := url.URL{Scheme: target.Scheme, Host: target.Host, Path: prefix}
 		if base.Host == "" {
 			base.Host = u.base.Host
@@ -106,9 +108,9 @@ func (u *upstream) badRedirect(rt *route, status string, target *url.URL, why st
 // mayRedirect holds a redirect's host against the list. An entry without a port
 // stands for the scheme's own port.
 func (u *upstream) mayRedirect(target *url.URL) bool {
-	host := canonicalHost(target.Scheme, target.Host)
+	host := route.CanonicalHost(target.Scheme, target.Host)
 	for _, entry := range u.redirects {
-		entry = canonicalHost(target.Scheme, entry)
+		entry = route.CanonicalHost(target.Scheme, entry)
 		if suffix, ok := strings.CutPrefix(entry, "*"); ok && strings.HasSuffix(host, suffix) && len(host) > len(suffix) || host == entry {
 			return true
 		}
@@ -131,7 +133,7 @@ func resolve(resp *http.Response, raw string) (*url.URL, error) {
 
 // localTarget is the path and query of a URL of the upstream as the client is to
 // see them. They must lead to the same repository.
-func (u *upstream) localTarget(rt *route, target *url.URL) (string, error) {
+func (u *upstream) localTarget(rt *route.Route, target *url.URL) (string, error) {
 	path := target.EscapedPath()
 	if path == "" || target.Opaque != "" {
 		return "", errors.New("a URL without a path")
@@ -141,13 +143,9 @@ func (u *upstream) localTarget(rt *route, target *url.URL) (string, error) {
 			path = rest
 		}
 	}
-	clean, err := cleanPath(path)
-	if err != nil {
-		return "", err
-	}
-	var to route
-	if err := to.classify(clean); err != nil || to.repository != rt.repository || to.repository == "" {
-		return "", fmt.Errorf("%q is outside %s", path, rt.repository)
+	to, clean, err := route.At(path)
+	if err != nil || to.Repository != rt.Repository || to.Repository == "" {
+		return "", fmt.Errorf("%q is outside %s", path, rt.Repository)
 	}
 	if target.RawQuery != "" {
 		clean += "?" + target.RawQuery
@@ -158,8 +156,8 @@ func (u *upstream) localTarget(rt *route, target *url.URL) (string, error) {
 // rewriteLinks does the same for the next page of a list (RFC 8288). Of a Link
 // only its URL and relation go on. One that leads elsewhere is left out, save in a
 // list: without the next page a part would look like the whole.
-func (u *upstream) rewriteLinks(rt *route, resp *http.Response) error {
-	list := rt.kind == routeTags || rt.kind == routeReferrers
+func (u *upstream) rewriteLinks(rt *route.Route, resp *http.Response) error {
+	list := rt.Kind == route.Tags || rt.Kind == route.Referrers
 	links, err := parseLinks(resp.Header["Link"])
 	if err != nil && list {
 		return err
@@ -180,7 +178,7 @@ func (u *upstream) rewriteLinks(rt *route, resp *http.Response) error {
 // localLink is the URL of a Link as the client is to see it. It has to be one that
 // we would take, and to lead on: of what leads to the same page a client that
 // follows it would never see the end.
-func (u *upstream) localLink(rt *route, resp *http.Response, raw string) (string, error) {
+func (u *upstream) localLink(rt *route.Route, resp *http.Response, raw string) (string, error) {
 	target, err := resolve(resp, raw)
 	if err != nil {
 		return "", err
@@ -189,11 +187,11 @@ func (u *upstream) localLink(rt *route, resp *http.Response, raw string) (string
 	if err != nil {
 		return "", err
 	}
-	next, err := parseTarget(http.MethodGet, local)
+	next, err := route.Parse(http.MethodGet, local)
 	if err != nil {
 		return "", err
 	}
-	if next.path() == rt.path() && encodeQuery(next.query) == encodeQuery(rt.query) {
+	if next.Path() == rt.Path() && route.EncodeQuery(next.Query) == route.EncodeQuery(rt.Query) {
 		return "", fmt.Errorf("the link %q leads to the same page", raw)
 	}
 	return local, nil

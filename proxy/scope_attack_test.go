@@ -45,7 +45,7 @@ var scopeAttacks = []attack{
 	body("D1/multipart on an upload start", "POST", uploads, multipart, parts, "400 UNSUPPORTED", ""),
 	body("D1/form behind an allowed mount", "POST", uploads+"?mount=$D&from=public/x", aForm, form, "400 UNSUPPORTED", ""),
 	send("D1/form in chunks", "POST", uploads, aForm+chunked, "4\r\nfrom\r\n0\r\n\r\n", "400 UNSUPPORTED", ""),
-	send("D1/empty chunks", "POST", uploads, aForm+chunked, "0\r\n\r\n", "200", "POST /v2/team/app/blobs/uploads/"),
+	send("H3/empty chunks of a form", "POST", uploads, aForm+chunked, "0\r\n\r\n", "200", "POST /v2/team/app/blobs/uploads/"),
 	body("D1/form on a monolithic upload", "POST", uploads+"?digest=$D", aForm, form, "200", started+"?digest="+digestA),
 	body("D1/form on a chunk", "PATCH", uploads+"u", aForm, form, "200", "PATCH "+uploads+"u"),
 	body("D1/multipart on an upload's end", "PUT", uploads+"u?digest=$D", multipart, parts, "200", "PUT "+uploads+"u?digest="+digestA),

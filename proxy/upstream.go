@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/metrics"
+	"gatehouse/proxy/route"
 )
 
 const (
@@ -57,7 +58,7 @@ func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
 		faults = append(faults, &authn.KeyError{Key: "upstream.url", Err: fmt.Errorf("must not end in /v2, which the gateway adds itself: write %s", better.String())})
 	}
 	for i, host := range cfg.RedirectHosts {
-		if name := strings.TrimPrefix(host, "*."); !validHost(name) {
+		if name := strings.TrimPrefix(host, "*."); !route.ValidHost(name) {
 			faults = append(faults, keyError("upstream.redirect_hosts", i, "is no host, host:port or *.suffix"))
 		}
 	}
@@ -147,8 +148,8 @@ func (g *Gateway) forward(x *exchange) error {
 }
 
 // limit is how long the response headers may take once the request is sent.
-func (u *upstream) limit(rt *route) time.Duration {
-	commits := rt.kind == routeSession && rt.method == "PUT" || rt.kind == routeUpload && rt.digest != "" || rt.kind == routeManifest && rt.method == "PUT"
+func (u *upstream) limit(rt *route.Route) time.Duration {
+	commits := rt.Kind == route.Session && rt.Method == "PUT" || rt.Kind == route.Upload && rt.Digest != "" || rt.Kind == route.Manifest && rt.Method == "PUT"
 	if commits {
 		return max(commitLimit, u.timeout)
 	}
@@ -158,12 +159,12 @@ func (u *upstream) limit(rt *route) time.Duration {
 // requestBody is what to send on. A manifest is read whole first: whether it is
 // too large must be known before the upstream hears of it.
 func (g *Gateway) requestBody(x *exchange) (*requestBody, int64, error) {
-	if x.r.ContentLength == 0 || !x.route.carriesBody() {
+	if x.r.ContentLength == 0 || !x.route.CarriesBody() {
 		return nil, 0, nil
 	}
 	body := newRequestBody(x.w, x.r.Body)
 	body.needed = g.limits.progressNeeded()
-	if x.route.kind != routeManifest {
+	if x.route.Kind != route.Manifest {
 		return body, x.r.ContentLength, nil
 	}
 	if x.r.ContentLength > maxManifest {
@@ -185,9 +186,9 @@ func (g *Gateway) requestBody(x *exchange) (*requestBody, int64, error) {
 // takes what requestHeader lists.
 func (u *upstream) request(ctx context.Context, x *exchange, length int64) *http.Request {
 	target := u.base
-	target.Path += x.route.path()
-	target.RawQuery = encodeQuery(x.route.query)
-	out := (&http.Request{Method: x.route.method, URL: &target, Host: u.base.Host, ContentLength: length,
+	target.Path += x.route.Path()
+	target.RawQuery = route.EncodeQuery(x.route.Query)
+	out := (&http.Request{Method: x.route.Method, URL: &target, Host: u.base.Host, ContentLength: length,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: requestHeader(x)}).WithContext(ctx)
 	u.authorize(out)
 	return out
@@ -216,7 +217,7 @@ func requestHeader(x *exchange) http.Header {
 			h[key] = values
 		}
 	}
-	if x.route.kind == routeUpload || x.route.kind == routeSession || isForm(x.r.Header.Get("Content-Type")) {
+	if x.route.Kind == route.Upload || x.route.Kind == route.Session || isForm(x.r.Header.Get("Content-Type")) {
 		// A registry parses form bodies and believes the mount, from or tag that it
 		// finds there; nobody has judged those. Clients that name no type of their own
 		// (curl, urllib) send a form's.
@@ -292,7 +293,7 @@ func timedOut(err error) bool {
 func (g *Gateway) relay(x *exchange, resp *http.Response, cancel context.CancelCauseFunc) error {
 	g.upstream.copyHeader(x, resp)
 	g.ownHeaders(x)
-	if !x.route.kind.content() {
+	if !x.route.Kind.Content() {
 		x.w.Header().Set("Cache-Control", "private, no-store")
 	}
 	x.w.WriteHeader(resp.StatusCode)

@@ -1,4 +1,4 @@
-package proxy
+package route
 
 import (
 	"math/rand/v2"
@@ -15,18 +15,18 @@ import (
 )
 
 // registryKinds are distribution's own route names as kinds of ours.
-var registryKinds = map[string]kind{registry.RouteNameBase: routeBase, registry.RouteNameManifest: routeManifest, registry.RouteNameTags: routeTags,
-	registry.RouteNameBlob: routeBlob, registry.RouteNameBlobUpload: routeUpload, registry.RouteNameBlobUploadChunk: routeSession,
-	registry.RouteNameCatalog: routeCatalog}
+var registryKinds = map[string]Kind{registry.RouteNameBase: Base, registry.RouteNameManifest: Manifest, registry.RouteNameTags: Tags,
+	registry.RouteNameBlob: Blob, registry.RouteNameBlobUpload: Upload, registry.RouteNameBlobUploadChunk: Session,
+	registry.RouteNameCatalog: Catalog}
 
 // registryRoute is what distribution makes of a request target, by its own router:
 // the endpoint, repository and reference. ok is false where it would serve
 // nothing: no route, a target that Go's server refuses, or a redirect to a
 // cleaner path.
-func registryRoute(router *mux.Router, target string) (to route, ok bool) {
+func registryRoute(router *mux.Router, target string) (to Route, ok bool) {
 	u, err := url.ParseRequestURI(target)
 	if err != nil {
-		return route{}, false
+		return Route{}, false
 	}
 	clean := path.Clean("/" + u.Path)
 	if strings.HasSuffix(u.Path, "/") && clean != "/" {
@@ -34,15 +34,15 @@ func registryRoute(router *mux.Router, target string) (to route, ok bool) {
 	}
 	var match mux.RouteMatch
 	if clean != u.Path || !router.Match(&http.Request{Method: "GET", URL: u, Host: "registry"}, &match) || match.Handler != nil {
-		return route{}, false // a handler here is the router's redirect to another trailing slash
+		return Route{}, false // a handler here is the router's redirect to another trailing slash
 	}
-	return route{kind: registryKinds[match.Route.GetName()], repository: match.Vars["name"],
-		reference: match.Vars["reference"] + match.Vars["digest"] + match.Vars["uuid"]}, true
+	return Route{Kind: registryKinds[match.Route.GetName()], Repository: match.Vars["name"],
+		Reference: match.Vars["reference"] + match.Vars["digest"] + match.Vars["uuid"]}, true
 }
 
 // sameRoute holds what we made of a target against what the registry would.
-func sameRoute(a, b route) bool {
-	return a.kind == b.kind && a.repository == b.repository && a.reference == b.reference
+func sameRoute(a, b Route) bool {
+	return a.Kind == b.Kind && a.Repository == b.Repository && a.Reference == b.Reference
 }
 
 // differ checks one target with every method. Whatever the registry would serve is
@@ -52,18 +52,18 @@ func differ(t *testing.T, router *mux.Router, target string) (routable, taken bo
 	t.Helper()
 	theirs, routable := registryRoute(router, target)
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		ours, err := parseTarget(method, target)
-		if err != nil || ours.kind == routeRealm {
+		ours, err := Parse(method, target)
+		if err != nil || ours.Kind == Realm {
 			continue
 		}
 		taken = true
 		if routable && !sameRoute(ours, theirs) {
 			t.Fatalf("%s %q: the registry serves %s of %q, %q; we judge %s of %q, %q", method, target,
-				theirs.kind, theirs.repository, theirs.reference, ours.kind, ours.repository, ours.reference)
+				theirs.Kind, theirs.Repository, theirs.Reference, ours.Kind, ours.Repository, ours.Reference)
 		}
-		if sent, ok := registryRoute(router, ours.path()); ok && !sameRoute(ours, sent) {
+		if sent, ok := registryRoute(router, ours.Path()); ok && !sameRoute(ours, sent) {
 			t.Fatalf("%s %q: judged as %s of %q, but sent as %q, which is %s of %q", method, target,
-				ours.kind, ours.repository, ours.path(), sent.kind, sent.repository)
+				ours.Kind, ours.Repository, ours.Path(), sent.Kind, sent.Repository)
 		}
 	}
 	return routable, taken

@@ -1,4 +1,4 @@
-package proxy
+package route
 
 import (
 	"fmt"
@@ -8,35 +8,35 @@ import (
 )
 
 // describe writes all that is known of a route, leaving out what is empty.
-func describe(r route) string {
+func describe(r Route) string {
 	var b strings.Builder
-	b.WriteString(string(r.kind))
+	b.WriteString(string(r.Kind))
 	put := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, " %s=%s", name, strings.ReplaceAll(value, digestA, "D"))
 		}
 	}
-	put("name", r.repository)
-	put("ref", r.reference)
-	if r.tag {
+	put("name", r.Repository)
+	put("ref", r.Reference)
+	if r.Tag {
 		put("is", "tag")
 	}
-	put("tags", strings.Join(r.tags, ","))
-	put("mount", r.mount)
-	put("from", r.source)
-	put("digest", r.digest)
-	if r.page >= 0 {
-		put("page", fmt.Sprint(r.page))
+	put("tags", strings.Join(r.Tags, ","))
+	put("mount", r.Mount)
+	put("from", r.Source)
+	put("digest", r.Digest)
+	if r.Page >= 0 {
+		put("page", fmt.Sprint(r.Page))
 	}
-	put("last", r.last)
+	put("last", r.Last)
 	var query []string
-	for _, p := range r.query {
-		query = append(query, p.key+":"+p.value)
+	for _, p := range r.Query {
+		query = append(query, p.Key+":"+p.Value)
 	}
 	put("query", strings.Join(query, "&"))
-	put("need", r.actions())
-	put("scope", strings.ReplaceAll(r.scope(), " ", "+"))
-	if r.carriesBody() {
+	put("need", string(r.Need.Action))
+	put("scope", strings.ReplaceAll(r.Scope(), " ", "+"))
+	if r.CarriesBody() {
 		put("body", "yes")
 	}
 	return b.String()
@@ -101,7 +101,7 @@ func TestRoutes(t *testing.T) {
 		if strings.HasSuffix(target, "/D") {
 			target = target[:len(target)-1] + digestA
 		}
-		r, err := parseTarget(method, target)
+		r, err := Parse(method, target)
 		if got := describe(r); err != nil || got != strings.ReplaceAll(c.want, "last= ", "") {
 			t.Errorf("%s\n got %s, %v\nwant %s", c.request, got, err, c.want)
 		}
@@ -140,9 +140,9 @@ func TestRoutesRefused(t *testing.T) {
 	} {
 		for _, request := range requests {
 			method, target, _ := strings.Cut(request, " ")
-			r, err := parseTarget(method, target)
+			r, err := Parse(method, target)
 			s, code := status(err)
-			if got := fmt.Sprint(s, " ", code, " ", r.kind); got != want {
+			if got := fmt.Sprint(s, " ", code, " ", r.Kind); got != want {
 				t.Errorf("%s: %s, want %s", request, got, want)
 			}
 		}
@@ -153,7 +153,7 @@ func TestRoutesRefused(t *testing.T) {
 // the space, the backslash, and what ends or encodes a path; no other is cleaned away.
 func TestPathBytes(t *testing.T) {
 	for c := range 256 {
-		_, err := parseTarget("GET", "/v2/a"+string([]byte{byte(c)})+"b/tags/list")
+		_, err := Parse("GET", "/v2/a"+string([]byte{byte(c)})+"b/tags/list")
 		s, code := status(err)
 		printed := c > ' ' && c < 0x7f && !strings.ContainsRune("\\%#", rune(c))
 		if outside := s == 400 && code == "UNSUPPORTED"; outside == printed {
@@ -165,10 +165,10 @@ func TestPathBytes(t *testing.T) {
 // TestQuerySize: a query may have 16 KiB and no more.
 func TestQuerySize(t *testing.T) {
 	target := "/v2/a/blobs/uploads/u?_state=" + strings.Repeat("s", 16<<10-len("_state="))
-	if _, err := parseTarget("PATCH", target); err != nil {
+	if _, err := Parse("PATCH", target); err != nil {
 		t.Errorf("16 KiB: %v", err)
 	}
-	if s, code := status(second(parseTarget("PATCH", target+"s"))); s != 400 || code != "UNSUPPORTED" {
+	if s, code := status(second(Parse("PATCH", target+"s"))); s != 400 || code != "UNSUPPORTED" {
 		t.Errorf("a byte more: %d %s", s, code)
 	}
 }
@@ -182,12 +182,12 @@ func TestMethods(t *testing.T) {
 	} {
 		has := strings.Split(want, ", ")
 		for _, method := range all {
-			_, err := parseTarget(method, path)
+			_, err := Parse(method, path)
 			if slices.Contains(has, method) != (err == nil) {
 				t.Errorf("%s %s: %v", method, path, err)
 			}
-			if e, ok := err.(*apiError); ok && (e.status != 405 || strings.Join(e.allow, ", ") != want) {
-				t.Errorf("%s %s: %d, Allow %q, want %q", method, path, e.status, e.allow, want)
+			if e, ok := err.(*Error); ok && (e.Fault != NoMethod || strings.Join(e.Allow, ", ") != want) {
+				t.Errorf("%s %s: %d, Allow %q, want %q", method, path, e.Fault, e.Allow, want)
 			}
 		}
 	}
@@ -199,17 +199,17 @@ func TestOnce(t *testing.T) {
 	for name, value := range map[string]string{"mount": digestA, "from": "b", "origin": "x", "digest": digestA, "digest-algorithm": "sha256", "n": "1", "last": "x", "artifactType": "x", "_state": "x"} {
 		for _, request := range []string{"POST /v2/a/blobs/uploads/", "PATCH /v2/a/blobs/uploads/u", "GET /v2/a/tags/list", "PUT /v2/a/manifests/v1", "GET /v2/_catalog", "GET /v2/"} {
 			method, path, _ := strings.Cut(request, " ")
-			if _, err := parseTarget(method, path+"?"+name+"="+value); err != nil {
+			if _, err := Parse(method, path+"?"+name+"="+value); err != nil {
 				t.Errorf("%s?%s: %v", request, name, err)
 			}
-			if s, code := status(second(parseTarget(method, path+"?"+name+"="+value+"&x=1&"+name+"="+value))); s != 400 || code != "UNSUPPORTED" {
+			if s, code := status(second(Parse(method, path+"?"+name+"="+value+"&x=1&"+name+"="+value))); s != 400 || code != "UNSUPPORTED" {
 				t.Errorf("%s with two %s: %d %s", request, name, s, code)
 			}
 		}
 	}
 }
 
-func second(_ route, err error) error { return err }
+func second(_ Route, err error) error { return err }
 
 // TestDigests holds the grammar of digests, algorithms and session ids at their ends.
 func TestDigests(t *testing.T) {
@@ -225,8 +225,8 @@ func TestDigests(t *testing.T) {
 		{"x:" + hex(31), false}, {"x:" + hex(32), true}, {"x:" + hex(512), true}, {"x:" + hex(513), false},
 		{"a+b.c_d-e0:" + hex(32), true}, {"A:" + hex(32), false}, {":" + hex(32), false}, {hex(64), false}, {"", false}, {"sha256", false}, {"sha256:", false}, {"sha256:" + hex(32) + ":" + hex(31), false},
 	} {
-		if validDigest(c.text) != c.want {
-			t.Errorf("validDigest(%q) = %v", c.text, !c.want)
+		if ValidDigest(c.text) != c.want {
+			t.Errorf("ValidDigest(%q) = %v", c.text, !c.want)
 		}
 	}
 	for text, want := range map[string]bool{"a": true, "z": true, "0": true, "9": true, "az09": true, "a+b": true, "a.b": true, "a_b": true, "a-b": true, "": false, "A": false, "Z": false, "a++b": false, "+a": false, "a-": false,
@@ -252,25 +252,21 @@ func TestDigests(t *testing.T) {
 // TestKinds: what metrics and headers make of a kind, and the requests of each
 // method that may have a body.
 func TestKinds(t *testing.T) {
-	kinds := []kind{routeBase, routeManifest, routeBlob, routeUpload, routeSession, routeTags, routeReferrers, routeCatalog, routeRealm, routeOther}
+	kinds := []Kind{Base, Manifest, Blob, Upload, Session, Tags, Referrers, Catalog, Realm, Other}
 	for i, want := range strings.Fields("base manifest* blob* upload upload tags referrers catalog realm other") {
-		got := kinds[i].label()
-		if kinds[i].content() {
+		got := kinds[i].Label()
+		if kinds[i].Content() {
 			got += "*"
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", kinds[i], got, want)
 		}
 		for _, method := range []string{"GET", "HEAD", "DELETE", "POST", "PUT", "PATCH", "TRACE"} {
-			r := route{kind: kinds[i], method: method}
-			want := method == "PUT" || method == "PATCH" || method == "POST" && kinds[i] == routeRealm
-			if r.carriesBody() != want {
+			r := Route{Kind: kinds[i], Method: method}
+			want := method == "PUT" || method == "PATCH" || method == "POST" && kinds[i] == Realm
+			if r.CarriesBody() != want {
 				t.Errorf("%s of %s: a body is %v", method, kinds[i], !want)
 			}
-		}
-		r := route{kind: kinds[i], method: "GET"}
-		if quiet := slices.Contains([]kind{routeBase, routeRealm, routeOther}, kinds[i]); quiet != (r.actions() == "") || quiet != (r.scope() == "") {
-			t.Errorf("%s needs %q by %q", kinds[i], r.actions(), r.scope())
 		}
 	}
 }
