@@ -39,6 +39,11 @@ var (
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
 	ErrUnavailable = errors.New("directory unavailable")
+	// ErrUnusable is the ErrUnavailable of one person: the directory answers, but
+	// what it shows of them cannot be used (too many groups, an account state that
+	// is not readable). No stale answer stands in for it, since people may be able
+	// to bring it about themselves, to keep the rights that they had.
+	ErrUnusable = fmt.Errorf("%w: the person's entry cannot be used", ErrUnavailable)
 )
 
 // ThrottledError says that a request was refused because somebody has had enough.

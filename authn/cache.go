@@ -105,10 +105,11 @@ type loginEntry struct {
 	until time.Time
 }
 
-// negative is a remembered "unknown".
+// negative is a remembered "unknown", with its reason, or for a moment the fault
+// of one person's entry.
 type negative struct {
 	until time.Time
-	held  bool // it was an errHeld
+	err   error
 }
 
 // goodPassword is the last password that a bind accepted for somebody. Until is
@@ -264,7 +265,7 @@ func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	f := c.lookup(key, waiting)
 	c.mu.Unlock()
 	id, err := c.wait(ctx, f)
-	if err != nil && !refused(err) && ctx.Err() == nil && !ref.Strict {
+	if err != nil && !refused(err) && ctx.Err() == nil && !ref.Strict && !errors.Is(err, ErrUnusable) {
 		id, err = c.stale(key, err)
 	}
 	c.countAnswer(err, f)
@@ -277,7 +278,7 @@ func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
 	case !c.src.Available():
 		return Identity{}, c.down()
 	case len(login) > maxLogin:
-		return Identity{}, c.unknown(ErrUnknownUser)
+		return Identity{}, tooLong()
 	}
 	key := lowerASCII(login) // what else is alike is for the directory to say
 	c.mu.Lock()
@@ -386,20 +387,15 @@ func (c *Cache) stale(key personKey, fault error) (Identity, error) {
 	return p.id, nil
 }
 
-// denied is the "unknown" that is remembered; nil: none is.
+// denied is what is remembered against somebody; nil: nothing is.
 func (c *Cache) denied(key negativeKey, now time.Time) error {
 	n, ok := c.negatives.Get(key)
 	if !ok || !now.Before(n.until) {
 		return nil
 	}
 	c.count("negative", "hit")
-	if n.held {
-		return c.unknown(errHeld)
-	}
-	return c.unknown(ErrUnknownUser)
+	return n.err
 }
-
-func (c *Cache) unknown(kind error) error { return fmt.Errorf("%w in directory %s", kind, c.Name()) }
 
 func (c *Cache) down() error {
 	return fmt.Errorf("%w: directory %s is known to be at fault", ErrUnavailable, c.Name())
@@ -516,7 +512,10 @@ func (c *Cache) lookup(key personKey, wait bool) *flight {
 			c.remember(f.id, f.asked, era)
 		case refused(f.err):
 			c.forget(key, f)
-			c.deny(negativeKey{personKey: key}, f, era)
+			c.deny(negativeKey{personKey: key}, f, c.cfg.NegativeFor, era)
+		case errors.Is(f.err, ErrUnusable):
+			c.forget(key, f)
+			c.deny(negativeKey{personKey: key}, f, faultPause, era)
 		default:
 			c.fault(key)
 		}
@@ -553,7 +552,7 @@ func (c *Cache) find(folded, login string) *flight {
 				c.logins.Remove(folded)
 				c.forget(l.who, f)
 			}
-			c.deny(key, f, era)
+			c.deny(key, f, c.cfg.NegativeFor, era)
 		}
 	})
 }
@@ -675,13 +674,13 @@ func (c *Cache) forget(key personKey, f *flight) {
 	c.good.Remove(key)
 }
 
-// deny remembers "unknown".
-func (c *Cache) deny(key negativeKey, f *flight, era int) {
+// deny remembers "unknown", or that somebody's entry cannot be used.
+func (c *Cache) deny(key negativeKey, f *flight, lasting time.Duration, era int) {
 	if p, ok := c.people.Peek(key.personKey); ok && p.asked.After(f.asked) {
 		return
 	}
-	if era == c.era && c.cfg.NegativeFor > 0 {
-		c.negatives.Add(key, negative{f.asked.Add(c.cfg.NegativeFor), errors.Is(f.err, errHeld)})
+	if era == c.era && lasting > 0 {
+		c.negatives.Add(key, negative{f.asked.Add(lasting), f.err})
 	}
 }
 

@@ -120,7 +120,7 @@ func verifyBy(ctx context.Context, d Directory, began time.Time, id Identity, pa
 // that could not answer.
 func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identity, began time.Time, err error) {
 	if len(login) > maxLogin {
-		return nil, Identity{}, began, fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin)
+		return nil, Identity{}, began, tooLong()
 	}
 	for _, d := range c.directories {
 		began := time.Now()
@@ -132,6 +132,8 @@ func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identit
 	}
 	return nil, Identity{}, began, fmt.Errorf("%w in any directory", ErrUnknownUser)
 }
+
+func tooLong() error { return fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin) }
 
 // level makes a refusal cost the same work and time as any other: one comparison
 // of each cost that static users have, and refusalTime in all. The refusal it

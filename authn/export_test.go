@@ -1,6 +1,9 @@
 package authn
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // KeepEvery makes the search connections of d rest for less long.
 func (d *LDAP) KeepEvery(every time.Duration) { d.pool.keepEvery = every }
@@ -55,3 +58,6 @@ func (d *LDAP) Dialing() bool {
 	defer d.pool.mu.Unlock()
 	return d.pool.servers[0].dialing != nil
 }
+
+// Busy reports whether err is that too many wait.
+func Busy(err error) bool { return errors.Is(err, errBusy) }

@@ -66,7 +66,7 @@ func (d *LDAP) collect(ctx context.Context, found groupSet, entry *ldap.Entry, u
 func (d *LDAP) climb(ctx context.Context, found groupSet, frontier []string, username string) error {
 	for depth := 0; len(frontier) > 0; depth++ {
 		if depth > groupsDepth {
-			return fmt.Errorf("groups of %s are nested deeper than %d levels", username, groupsDepth)
+			return fmt.Errorf("%w: groups of %s are nested deeper than %d levels", ErrUnusable, username, groupsDepth)
 		}
 		var err error
 		if frontier, err = d.addContaining(ctx, found, frontier, username); err != nil {
@@ -132,7 +132,7 @@ func completeValues(entry *ldap.Entry, name string) (values [][]byte, err error)
 		switch {
 		case !strings.EqualFold(base, name):
 		case strings.HasPrefix(strings.ToLower(option), "range="):
-			return nil, fmt.Errorf("the server shows only a part of %s", name)
+			return nil, fmt.Errorf("%w: the server shows only a part of %s", ErrUnusable, name)
 		default:
 			values = append(values, attribute.ByteValues...)
 		}
@@ -170,7 +170,7 @@ func (g groupSet) addMemberOf(entry *ldap.Entry) error {
 
 func (g groupSet) limit() error {
 	if len(g) > groupsMax {
-		return fmt.Errorf("more than %d groups of one person", groupsMax)
+		return fmt.Errorf("%w: more than %d groups of one person", ErrUnusable, groupsMax)
 	}
 	return nil
 }

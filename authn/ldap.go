@@ -205,7 +205,7 @@ func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
 	}
 	s, err := judge(entry, time.Now())
 	if err != nil {
-		return Identity{}, unavailable(err)
+		return Identity{}, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	if s.gone != "" {
 		return Identity{}, fmt.Errorf("%w: %s: %s", errHeld, username, s.gone)
@@ -372,6 +372,8 @@ func (d *LDAP) count(operation string, start time.Time, err *error) {
 		result = "unknown"
 	case errors.Is(*err, ErrInvalidCredentials):
 		result = "refused"
+	case errors.Is(*err, ErrUnusable):
+		result = "unusable"
 	case *err != nil:
 		result = "fault"
 	}

@@ -37,8 +37,10 @@ const (
 	keepEvery     = time.Minute
 	searchIdleFor = 10
 
-	// queueMax is how many searches, and how many binds, wait for their turn.
-	queueMax = 1024
+	// How many searches and binds wait for their turn. After a reload everybody's
+	// lookup is due at once: as many as there are people remembered must find room.
+	searchQueue = 1 << 14
+	bindQueue   = 1024
 
 	// settled is how long a server that came back is up before it is preferred again.
 	settled = 31 * time.Second
@@ -97,8 +99,8 @@ type turns struct {
 	running, waiting chan struct{}
 }
 
-func newTurns(limit int) turns {
-	return turns{make(chan struct{}, limit), make(chan struct{}, queueMax)}
+func newTurns(limit, queue int) turns {
+	return turns{make(chan struct{}, limit), make(chan struct{}, queue)}
 }
 
 // take waits for a turn while ctx lasts; where too many wait already it fails at once.
@@ -151,7 +153,7 @@ type dialing struct {
 func newPool(cfg LDAPConfig, servers []*server) *pool {
 	ctx, stop := context.WithCancel(context.Background())
 	for _, s := range servers {
-		s.searches, s.binds = newTurns(searchesMax), newTurns(bindConns)
+		s.searches, s.binds = newTurns(searchesMax, searchQueue), newTurns(bindConns, bindQueue)
 	}
 	p := &pool{
 		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN,
