@@ -122,6 +122,8 @@ type Identity struct {
 	// NoLogin says why the person may not log in now although his running
 	// tokens go on (a temporary lock after wrong passwords); empty: he may.
 	NoLogin string
+	// Note is what an operator should know of the entry; it decides nothing.
+	Note string
 	// ValidUntil is when the account ends by itself; zero: it does not.
 	ValidUntil time.Time
 }

@@ -98,6 +98,8 @@ type person struct {
 	served  bool      // somebody got it from the cache
 }
 
+func keyOf(id Identity) personKey { return personKey{id.Username, id.ID} }
+
 // loginEntry says whom a typed name means. It ends by itself, because a mail
 // address may move to another person while both of them stay.
 type loginEntry struct {
@@ -253,7 +255,7 @@ func (c *Cache) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	p, known := c.people.Get(key)
 	if known && now.Before(p.until) {
 		defer c.mu.Unlock()
-		return c.hit(p, now), nil
+		return c.hit(key, p, now), nil
 	}
 	if known && !ref.Strict && c.faulty(p, key, now) {
 		defer c.mu.Unlock()
@@ -291,7 +293,7 @@ func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
 		// A lock may be lifted any moment, so that one is asked about each time.
 		if p, ok := c.people.Get(l.who); ok && now.Before(p.until) && p.id.NoLogin == "" {
 			defer c.mu.Unlock()
-			return c.hit(p, now), nil
+			return c.hit(l.who, p, now), nil
 		}
 	}
 	f := c.find(key, login)
@@ -310,7 +312,7 @@ func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Ident
 	case !c.src.Available():
 		return Identity{}, c.down()
 	}
-	key := personKey{id.Username, id.ID}
+	key := keyOf(id)
 	sealed := c.sealed(id, password)
 	c.mu.Lock()
 	now := time.Now()
@@ -332,11 +334,11 @@ func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Ident
 }
 
 // hit serves a fresh identity, and starts its refresh where one is due.
-func (c *Cache) hit(p *person, now time.Time) Identity {
+func (c *Cache) hit(key personKey, p *person, now time.Time) Identity {
 	c.count("identity", "hit")
 	p.served = true
 	if !now.Before(p.refresh) {
-		c.again(personKey{p.id.Username, p.id.ID}, p, now)
+		c.again(key, p, now)
 	}
 	return p.id
 }
@@ -509,7 +511,10 @@ func (c *Cache) lookup(key personKey, wait bool) *flight {
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:
-			c.remember(f.id, f.asked, era)
+			c.remember(keyOf(f.id), f.id, f.asked, era)
+			if key != keyOf(f.id) { // the token has another of the person's names
+				c.remember(key, f.id, f.asked, era)
+			}
 		case refused(f.err):
 			c.forget(key, f)
 			c.deny(negativeKey{personKey: key}, f, c.cfg.NegativeFor, era)
@@ -542,10 +547,10 @@ func (c *Cache) find(folded, login string) *flight {
 	}, func(f *flight) {
 		switch {
 		case f.err == nil:
-			c.remember(f.id, f.asked, era)
+			c.remember(keyOf(f.id), f.id, f.asked, era)
 			c.negatives.Remove(key)
 			if era == c.era {
-				c.logins.Add(folded, loginEntry{personKey{f.id.Username, f.id.ID}, c.until(f.asked, f.id)})
+				c.logins.Add(folded, loginEntry{keyOf(f.id), c.until(f.asked, f.id)})
 			}
 		case refused(f.err):
 			if l, ok := c.logins.Peek(folded); ok {
@@ -576,9 +581,9 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 		switch {
 		case f.err == nil:
 			if !askedAgain.IsZero() {
-				c.remember(f.id, askedAgain, era)
+				c.remember(keyOf(f.id), f.id, askedAgain, era)
 			} else if changed(f.id, id) {
-				c.remember(f.id, f.asked, era)
+				c.remember(keyOf(f.id), f.id, f.asked, era)
 			}
 			c.accept(key, f, password, era)
 		case errors.Is(f.err, ErrUnknownUser):
@@ -642,9 +647,8 @@ func (c *Cache) until(asked time.Time, id Identity) time.Time {
 	return until
 }
 
-// remember keeps an identity, unless a later question has been answered already.
-func (c *Cache) remember(id Identity, asked time.Time, era int) {
-	key := personKey{id.Username, id.ID}
+// remember keeps an identity under the name it was asked by, unless a later question has been answered already.
+func (c *Cache) remember(key personKey, id Identity, asked time.Time, era int) {
 	old, known := c.people.Peek(key)
 	if known && old.asked.After(asked) {
 		return

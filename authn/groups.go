@@ -20,56 +20,88 @@ const (
 	groupsChunk = 100
 )
 
-// groupOf makes the Group of an entry's DN; name is that of its name attribute,
-// "" takes the DN's first RDN.
+// groupOf makes the Group of a DN that has the name.
 func groupOf(dn, name string) Group {
-	normal, ok := NormalizeDN(dn)
-	if name == "" {
-		name = dn
-		if parsed, err := ldap.ParseDN(dn); ok && err == nil && len(parsed.RDNs) > 0 {
-			name = parsed.RDNs[0].Attributes[0].Value
-		}
-	}
+	normal, _ := NormalizeDN(dn)
 	return Group{Name: NormalizeName(name), DN: normal}
+}
+
+// rdnName is the value of attribute in the first RDN of dn, else the value of the
+// RDN's first part, else dn.
+func rdnName(dn, attribute string) string {
+	if name := naming(dn, attribute); name != "" {
+		return name
+	}
+	if parts := rdnOf(dn); len(parts) > 0 {
+		return parts[0].Value
+	}
+	return dn
+}
+
+// below reports whether dn stands below base. The DNs are compared part by part: a
+// comma within a value is no end of a part.
+func below(dn, base string) bool {
+	d, err := ldap.ParseDN(dn)
+	b, baseErr := ldap.ParseDN(base)
+	if err != nil || baseErr != nil || len(d.RDNs) <= len(b.RDNs) {
+		return false
+	}
+	end, _ := NormalizeDN((&ldap.DN{RDNs: d.RDNs[len(d.RDNs)-len(b.RDNs):]}).String())
+	want, _ := NormalizeDN(base)
+	return end == want
 }
 
 // groups are those of the person of entry, each once, sorted by name. Any
 // failure is an error: a failed search is not "no groups".
-func (d *LDAP) groups(ctx context.Context, entry *ldap.Entry, username string) ([]Group, error) {
-	found := groupSet{}
-	if err := d.collect(ctx, found, entry, username); err != nil {
+func (d *LDAP) groups(ctx context.Context, entry *ldap.Entry, name entryName) ([]Group, error) {
+	found, who := groupSet{}, filterValues{username: name.written, gid: entry.GetEqualFoldAttributeValue("gidNumber")}
+	if err := d.collect(ctx, found, entry, who); err != nil {
 		return nil, err
 	}
 	return found.sorted(), nil
 }
 
-func (d *LDAP) collect(ctx context.Context, found groupSet, entry *ldap.Entry, username string) error {
+// filterValues are what groups.filter may ask of a person besides the DN.
+type filterValues struct {
+	username string // as the entry writes it: memberUid compares case (RFC 2307)
+	gid      string // of the primary group; "": the entry shows none
+}
+
+// noGroup is a number that no group has: (gid_t)-1 means none.
+const noGroup = "-1"
+
+// groupFilter is groups.filter for a person, or for a group of that person's groups.
+func (d *LDAP) groupFilter(dn string, who filterValues) string {
+	return expand(d.cfg.GroupsFilter, "{dn}", dn, "{username}", who.username, "{gid_number}", cmp.Or(who.gid, noGroup))
+}
+
+func (d *LDAP) collect(ctx context.Context, found groupSet, entry *ldap.Entry, who filterValues) error {
 	sids, err := d.sids(ctx, entry)
 	if err != nil {
 		return err
 	}
-	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.GroupsBase, domainOf(entry.DN)), sids)
+	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.GroupsBase, d.cfg.MemberOfBase, domainOf(entry.DN)), sids)
 	switch {
 	case err != nil || d.byToken:
 		return err
 	case d.cfg.GroupsBase == "":
-		return found.addMemberOf(entry)
+		return found.addMemberOf(entry, d.cfg.MemberOfBase, d.cfg.GroupsNameAttribute)
 	case d.cfg.GroupsNested:
-		return d.climb(ctx, found, append(known, entry.DN), username)
+		return d.climb(ctx, found, append(known, entry.DN), who)
 	}
-	_, err = d.addContaining(ctx, found, []string{entry.DN}, username)
+	_, err = d.addContaining(ctx, found, []string{entry.DN}, who)
 	return err
 }
 
 // climb goes up from the frontier, a level at a time. A cycle ends it, since a
 // group is taken once.
-func (d *LDAP) climb(ctx context.Context, found groupSet, frontier []string, username string) error {
+func (d *LDAP) climb(ctx context.Context, found groupSet, frontier []string, who filterValues) error {
 	for depth := 0; len(frontier) > 0; depth++ {
 		if depth > groupsDepth {
-			return fmt.Errorf("%w: groups of %s are nested deeper than %d levels", ErrUnusable, username, groupsDepth)
+			return fmt.Errorf("%w: groups of %s are nested deeper than %d levels", ErrUnusable, who.username, groupsDepth)
 		}
 		var err error
-		if frontier, err = d.addContaining(ctx, found, frontier, username); err != nil {
+		if frontier, err = d.addContaining(ctx, found, frontier, who); err != nil {
 			return err
 		}
 	}
@@ -78,11 +110,11 @@ func (d *LDAP) climb(ctx context.Context, found groupSet, frontier []string, use
 
 // addContaining adds the groups that have one of members in them, and returns
 // the DNs of those that are new.
-func (d *LDAP) addContaining(ctx context.Context, found groupSet, members []string, username string) ([]string, error) {
+func (d *LDAP) addContaining(ctx context.Context, found groupSet, members []string, who filterValues) ([]string, error) {
 	return addChunks(members, func(chunk []string) ([]string, error) {
 		var filter strings.Builder
 		for _, dn := range chunk {
-			filter.WriteString(expand(d.cfg.GroupsFilter, "{dn}", dn, "{username}", username))
+			filter.WriteString(d.groupFilter(dn, who))
 		}
 		return d.addMatching(ctx, found, d.cfg.GroupsBase, filter.String())
 	})
@@ -146,7 +178,7 @@ type groupSet map[string]Group
 // add takes entries in and returns the DNs of those that are new.
 func (g groupSet) add(entries []*ldap.Entry, nameAttribute string) (added []string) {
 	for _, entry := range entries {
-		group := groupOf(entry.DN, entry.GetEqualFoldAttributeValue(nameAttribute))
+		group := groupOf(entry.DN, cmp.Or(nameOf(entry, nameAttribute).normal, rdnName(entry.DN, nameAttribute)))
 		if _, seen := g[group.DN]; !seen {
 			g[group.DN] = group
 			added = append(added, entry.DN)
@@ -155,15 +187,18 @@ func (g groupSet) add(entries []*ldap.Entry, nameAttribute string) (added []stri
 	return added
 }
 
-// addMemberOf adds the groups that the entry itself names.
-func (g groupSet) addMemberOf(entry *ldap.Entry) error {
+// addMemberOf adds the groups that the entry itself names, those below base where
+// there is one.
+func (g groupSet) addMemberOf(entry *ldap.Entry, base, nameAttribute string) error {
 	dns, err := completeValues(entry, "memberOf")
 	if err != nil {
 		return fmt.Errorf("%w: use groups.base", err)
 	}
-	for _, dn := range dns {
-		group := groupOf(string(dn), "")
-		g[group.DN] = group
+	for _, value := range dns {
+		if dn := string(value); base == "" || below(dn, base) {
+			group := groupOf(dn, rdnName(dn, nameAttribute))
+			g[group.DN] = group
+		}
 	}
 	return g.limit()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,16 +72,57 @@ func (d *LDAP) Find(ctx context.Context, login string) (Identity, error) {
 	if err := d.gate.check(login); err != nil {
 		return Identity{}, err
 	}
-	return d.person(ctx, expand(d.cfg.UsersFilter, "{login}", login), func(Identity) error { return nil })
+	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
+		return d.entry(ctx, expand(d.cfg.UsersFilter, "{login}", login))
+	}, func(Identity) error { return nil })
 }
 
-// Lookup finds the person of ref by his canonical name, among those that
+// Lookup finds the person of ref by the canonical name, among those that
 // users.filter lets log in, and compares the lasting id.
 func (d *LDAP) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	if ref.Username == "" {
 		return Identity{}, fmt.Errorf("%w: no name", ErrUnknownUser)
 	}
-	return d.person(ctx, d.lookupFilter(ref.Username), func(id Identity) error { return same(id, ref) })
+	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
+		entry, err := d.entry(ctx, d.lookupFilter(ref.Username))
+		if errors.Is(err, errAbsent) && !d.equalInDirectory(ref.Username) {
+			return d.entryByID(ctx, ref)
+		}
+		return entry, err
+	}, func(id Identity) error { return same(id, ref) })
+}
+
+// caseIgnored are attributes of names that every directory compares without case
+// (RFC 4519, RFC 4524, [MS-ADA1..3]).
+var caseIgnored = []string{"uid", "userid", "cn", "commonname", "mail", "rfc822mailbox", "employeenumber", "samaccountname", "userprincipalname"}
+
+// equalInDirectory reports whether a search for a canonical name surely finds the
+// value that it was made of. Some attributes compare case (FreeIPA's
+// krbPrincipalName), and some servers blanks and forms of Unicode.
+func (d *LDAP) equalInDirectory(username string) bool {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	return slices.Contains(caseIgnored, strings.ToLower(d.cfg.UsernameAttribute)) && !strings.ContainsFunc(username, odd)
+}
+
+// entryByID looks for the person of ref by the lasting id, and takes the entry if
+// it still has the name.
+func (d *LDAP) entryByID(ctx context.Context, ref Ref) (*ldap.Entry, error) {
+	if strings.Contains(ref.ID, "=") { // a DN
+		return nil, errAbsent
+	}
+	var ids strings.Builder
+	for _, id := range idAttributes {
+		value := ldap.EscapeFilter(ref.ID)
+		if id.bytes != nil {
+			value = escapeBytes(id.bytes(ref.ID))
+		}
+		ids.WriteString("(" + id.name + "=" + value + ")")
+	}
+	entry, err := d.entry(ctx, "(&(|"+ids.String()+")"+whoever(d.cfg.UsersFilter)+")")
+	if err == nil && !nameOf(entry, d.cfg.UsernameAttribute).has(ref.Username) {
+		return nil, errAbsent
+	}
+	return entry, err
 }
 
 // same says whether the entry that was found is the person of ref. One that shows
@@ -100,34 +142,45 @@ func same(id Identity, ref Ref) error {
 var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
 
 // lookupFilter looks for username by its own attribute, because the login may
-// have been another one (a mail address), and for the operator's conditions.
+// have been another one (a mail address), and for the operator's conditions: by
+// whatever branch of users.filter somebody came in, they are found again.
 func (d *LDAP) lookupFilter(username string) string {
 	attribute, filter := d.cfg.UsernameAttribute, d.cfg.UsersFilter
-	if strings.Contains(strings.ToLower(filter), "("+strings.ToLower(attribute)+"={login})") {
-		filter = expand(filter, "{login}", username)
-	} else {
-		filter = strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
+	named := "(" + strings.ToLower(attribute) + "={login})"
+	exact := expand(filter, "{login}", username)
+	switch byName := strings.Count(strings.ToLower(filter), named); byName {
+	case strings.Count(filter, "{login}"):
+		filter = exact
+	case 0:
+		filter = whoever(filter)
+	default:
+		filter = "(|" + exact + whoever(filter) + ")"
 	}
 	return "(&(" + attribute + "=" + ldap.EscapeFilter(username) + ")" + filter + ")"
 }
 
-// person asks for the one entry that filter finds, and for its groups if accept
-// takes him.
-func (d *LDAP) person(ctx context.Context, filter string, accept func(Identity) error) (id Identity, err error) {
+// whoever is a filter for all who can log in by some name.
+func whoever(filter string) string {
+	return strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
+}
+
+// person asks for one entry, and for its groups if accept takes what it says.
+func (d *LDAP) person(ctx context.Context, find func(context.Context) (*ldap.Entry, error), accept func(Identity) error) (id Identity, err error) {
 	ctx, cancel := d.limit(ctx)
 	defer cancel()
 	defer d.count("lookup", time.Now(), &err)
-	entry, err := d.entry(ctx, filter)
+	entry, err := find(ctx)
 	if err != nil {
 		return Identity{}, err
 	}
-	if id, err = d.identity(entry); err != nil {
+	name := nameOf(entry, d.cfg.UsernameAttribute)
+	if id, err = d.identity(entry, name); err != nil {
 		return Identity{}, err
 	}
 	if err := accept(id); err != nil {
 		return Identity{}, err
 	}
-	if id.Groups, err = d.groups(ctx, entry, id.Username); err != nil {
+	if id.Groups, err = d.groups(ctx, entry, name); err != nil {
 		return Identity{}, unavailable(err)
 	}
 	return id, nil
@@ -166,8 +219,11 @@ func (d *LDAP) attributes() []string {
 		names = append(names, id.name)
 	}
 	names = append(append(names, stampAttributes...), stateAttributes...)
-	if d.cfg.GroupsBase == "" {
+	switch {
+	case d.cfg.GroupsBase == "":
 		names = append(names, "memberOf")
+	case strings.Contains(d.cfg.GroupsFilter, "{gid_number}"):
+		names = append(names, "gidNumber")
 	}
 	if d.cfg.Preset == "ad" {
 		names = append(names, "objectSid", "primaryGroupID")
@@ -180,11 +236,12 @@ func (d *LDAP) attributes() []string {
 var idAttributes = []struct {
 	name   string
 	format func([]byte) string
+	bytes  func(string) []byte // format's reverse; nil: the text itself
 }{
-	{"entryUUID", lowerText}, // RFC 4530
-	{"objectGUID", guid},
-	{"nsUniqueId", lowerText},
-	{"ipaUniqueID", lowerText},
+	{"entryUUID", lowerText, nil}, // RFC 4530
+	{"objectGUID", guid, guidBytes},
+	{"nsUniqueId", lowerText, nil},
+	{"ipaUniqueID", lowerText, nil},
 }
 
 func lowerText(value []byte) string { return strings.ToLower(string(value)) }
@@ -197,10 +254,21 @@ func guid(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", []byte{b[3], b[2], b[1], b[0]}, []byte{b[5], b[4]}, []byte{b[7], b[6]}, b[8:10], b[10:])
 }
 
+// guidBytes is what guid has written so; nil: nothing.
+func guidBytes(text string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil || len(b) != 16 {
+		return nil
+	}
+	slices.Reverse(b[0:4])
+	slices.Reverse(b[4:6])
+	slices.Reverse(b[6:8])
+	return b
+}
+
 // identity is what the entry says of the person, without groups.
-func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
-	username := NormalizeName(entry.GetEqualFoldAttributeValue(d.cfg.UsernameAttribute))
-	if username == "" {
+func (d *LDAP) identity(entry *ldap.Entry, name entryName) (Identity, error) {
+	if name.normal == "" {
 		return Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", ErrUnavailable, entry.DN, d.cfg.UsernameAttribute)
 	}
 	s, err := judge(entry, time.Now())
@@ -208,10 +276,10 @@ func (d *LDAP) identity(entry *ldap.Entry) (Identity, error) {
 		return Identity{}, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	if s.gone != "" {
-		return Identity{}, fmt.Errorf("%w: %s: %s", errHeld, username, s.gone)
+		return Identity{}, fmt.Errorf("%w: %s: %s", errHeld, name.normal, s.gone)
 	}
 	return Identity{
-		Directory: d.cfg.Name, Username: username, ID: d.lastingID(entry), DN: entry.DN,
+		Directory: d.cfg.Name, Username: name.normal, ID: d.lastingID(entry), DN: entry.DN, Note: name.note(d.cfg.UsernameAttribute),
 		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin, ValidUntil: s.ends,
 	}, nil
 }

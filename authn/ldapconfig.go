@@ -47,8 +47,10 @@ type LDAPConfig struct {
 	UsernameAttribute string
 	LoginPattern      string
 
-	// Groups by search; GroupsBase empty: the entry's memberOf.
+	// Groups by search; GroupsBase empty: the entry's memberOf, or those below
+	// MemberOfBase.
 	GroupsBase          string
+	MemberOfBase        string
 	GroupsFilter        string
 	GroupsNameAttribute string
 	// GroupsNested takes groups of groups. With the preset ad and no GroupsFilter,
@@ -69,7 +71,7 @@ var presets = map[string]preset{
 	"openldap": {users: "(&(uid={login})(objectClass=inetOrgPerson))", groups: "(member={dn})"},
 	"389ds":    {users: "(&(uid={login})(objectClass=person))", groups: "(|(member={dn})(uniqueMember={dn}))"},
 	"freeipa":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(member={dn})"},
-	"rfc2307":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(memberUid={username})"},
+	"rfc2307":  {users: "(&(uid={login})(objectClass=posixAccount))", groups: "(|(memberUid={username})(&(objectClass=posixGroup)(gidNumber={gid_number})))"},
 	"ad": {username: "sAMAccountName", groups: "(&(member={dn})(objectClass=group))",
 		users: "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"},
 }
@@ -84,10 +86,14 @@ func NewLDAP(cfg LDAPConfig) (*LDAP, error) {
 		faults.add("preset", errors.New("must be openldap, ad, freeipa, 389ds or rfc2307"))
 	}
 	byToken := cfg.Preset == "ad" && cfg.GroupsNested && cfg.GroupsFilter == ""
+	filtered := cfg.GroupsFilter != ""
 	cfg.applyDefaults(defaults)
 	servers := cfg.checkServers(&faults)
 	cfg.checkUsers(&faults)
 	cfg.checkGroups(&faults)
+	if filtered && cfg.GroupsBase == "" {
+		faults.add("groups.filter", errors.New("means nothing without groups.base: no group is searched"))
+	}
 	gate, err := newGate(cfg.LoginPattern)
 	faults.add("users.login_pattern", err)
 	if err == nil && cfg.CanaryUser != "" {
@@ -108,11 +114,20 @@ func (cfg *LDAPConfig) applyDefaults(defaults preset) {
 	cfg.UsernameAttribute = cmp.Or(cfg.UsernameAttribute, defaults.username, "uid")
 	cfg.LoginPattern = cmp.Or(cfg.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
 	cfg.GroupsFilter = cmp.Or(cfg.GroupsFilter, defaults.groups)
+	if cfg.Preset == "freeipa" && cfg.GroupsBase == "" {
+		cfg.MemberOfBase = cmp.Or(cfg.MemberOfBase, ipaGroups(cfg.UsersBase))
+	}
 	cfg.GroupsNameAttribute = cmp.Or(cfg.GroupsNameAttribute, "cn")
 	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// ipaGroups is where FreeIPA keeps groups, beside its users. An entry's memberOf
+// names roles, privileges and rules of access as well, which may be called alike.
+func ipaGroups(usersBase string) string {
+	return strings.TrimSuffix("cn=groups,cn=accounts,"+domainOf(usersBase), ",")
 }
 
 func (cfg *LDAPConfig) checkServers(faults *faultList) []*server {
@@ -213,6 +228,12 @@ func (cfg *LDAPConfig) checkUsers(faults *faultList) {
 }
 
 func (cfg *LDAPConfig) checkGroups(faults *faultList) {
+	if cfg.MemberOfBase != "" {
+		checkBase(faults, "groups.member_of_base", cfg.MemberOfBase)
+		if cfg.GroupsBase != "" {
+			faults.add("groups.member_of_base", errors.New("goes without groups.base: groups are searched, or taken from memberOf"))
+		}
+	}
 	if cfg.GroupsBase == "" {
 		if cfg.GroupsNested {
 			faults.add("groups.base", errors.New("is required with nested: memberOf shows direct groups only"))
@@ -223,14 +244,14 @@ func (cfg *LDAPConfig) checkGroups(faults *faultList) {
 	if !attributeName.MatchString(cfg.GroupsNameAttribute) {
 		faults.add("groups.name_attribute", fmt.Errorf("%q is no attribute name", cfg.GroupsNameAttribute))
 	}
-	byDN := strings.Contains(cfg.GroupsFilter, "{dn}")
+	has := func(placeholder string) bool { return strings.Contains(cfg.GroupsFilter, placeholder) }
 	switch {
-	case !byDN && !strings.Contains(cfg.GroupsFilter, "{username}"):
-		faults.add("groups.filter", errors.New("must contain {dn} or {username}"))
-	case !byDN && cfg.GroupsNested:
+	case !has("{dn}") && !has("{username}") && !has("{gid_number}"):
+		faults.add("groups.filter", errors.New("must contain {dn}, {username} or {gid_number}"))
+	case !has("{dn}") && cfg.GroupsNested:
 		faults.add("groups.filter", errors.New("must contain {dn} with nested: groups are members by their DN"))
 	}
-	_, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x"))
+	_, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x", "{gid_number}", "1"))
 	faults.add("groups.filter", err)
 }
 

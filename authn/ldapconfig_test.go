@@ -41,6 +41,12 @@ func TestNewLDAPFaults(t *testing.T) {
 		{"nested without base", func(c *LDAPConfig) { c.GroupsNested = true }, []string{"groups.base"}},
 		{"groups", func(c *LDAPConfig) { c.GroupsBase, c.GroupsFilter, c.GroupsNameAttribute = "x", "(member=x)", "-" },
 			[]string{"groups.base", "groups.filter", "groups.name_attribute"}},
+		{"groups by number", func(c *LDAPConfig) { c.GroupsBase, c.GroupsFilter = "dc=x", "(gidNumber={gid_number})" }, nil},
+		{"member_of_base", func(c *LDAPConfig) { c.MemberOfBase = "ou=groups,dc=x" }, nil},
+		{"member_of_base no DN", func(c *LDAPConfig) { c.MemberOfBase = "groups" }, []string{"groups.member_of_base"}},
+		{"member_of_base and filter", func(c *LDAPConfig) { c.MemberOfBase, c.GroupsFilter = "dc=x", "(member={dn})" }, []string{"groups.filter"}}, // row A11
+		{"filter alone", func(c *LDAPConfig) { c.GroupsFilter = "(member={dn})" }, []string{"groups.filter"}},                                      // row A11
+		{"two ways to groups", func(c *LDAPConfig) { c.GroupsBase, c.MemberOfBase = "dc=x", "dc=x" }, []string{"groups.member_of_base"}},
 		{"nested by name", func(c *LDAPConfig) {
 			c.GroupsBase, c.GroupsFilter, c.GroupsNested = "dc=x", "(memberUid={username})", true
 		}, []string{"groups.filter"}},
@@ -84,12 +90,12 @@ func keysOf(err error) []string {
 	return keys
 }
 
-// TestLookupFilter: a person is looked up by his canonical name, under the
-// operator's conditions, whatever his login was.
+// TestLookupFilter: a person is looked up by the canonical name, under the
+// operator's conditions, whatever the login was. // row D5
 func TestLookupFilter(t *testing.T) {
 	for _, test := range []struct{ filter, want string }{
 		{"(&(uid={login})(x=y))", `(&(uid=a\2ab)(&(uid=a\2ab)(x=y)))`},
-		{"(|(UID={login})(mail={login}))", `(&(uid=a\2ab)(|(UID=a\2ab)(mail=a\2ab)))`},
+		{"(|(UID={login})(mail={login}))", `(&(uid=a\2ab)(|(|(UID=a\2ab)(mail=a\2ab))(|(UID=*)(mail=*))))`},
 		{"(&(mail={login})(x=y))", `(&(uid=a\2ab)(&(mail=*)(x=y)))`},
 		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
 		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
@@ -101,5 +107,19 @@ func TestLookupFilter(t *testing.T) {
 	}
 	if got := expand("(|(a={dn})(b={username}))", "{dn}", "{username}", "{username}", "(x)"); got != `(|(a={username})(b=\28x\29))` {
 		t.Errorf("a value was expanded again: %s", got)
+	}
+}
+
+// TestIPAGroups: the preset knows where FreeIPA keeps groups. // row D7
+func TestIPAGroups(t *testing.T) {
+	for base, want := range map[string]string{
+		"cn=users,cn=accounts,dc=ipa,dc=example,dc=com": "cn=groups,cn=accounts,dc=ipa,dc=example,dc=com",
+		"dc=example,dc=com":                             "cn=groups,cn=accounts,dc=example,dc=com",
+	} {
+		d, err := NewLDAP(LDAPConfig{Name: "ipa", Preset: "freeipa", Servers: []string{"ldap://127.0.0.1"}, UsersBase: base})
+		if err != nil || d.cfg.MemberOfBase != want {
+			t.Errorf("%s: %q, %v; want %q", base, d.cfg.MemberOfBase, err, want)
+		}
+		d.Close()
 	}
 }

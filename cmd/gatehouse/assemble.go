@@ -239,6 +239,7 @@ func ldapOptions(c *directoryConfig) authn.LDAPConfig {
 		UsernameAttribute: o.Users.UsernameAttribute, LoginPattern: o.Users.LoginPattern}
 	if g := o.Groups; g != nil {
 		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNameAttribute, cfg.GroupsNested = g.Base, g.Filter, g.NameAttribute, g.Nested
+		cfg.MemberOfBase = g.MemberOfBase
 	}
 	return cfg
 }

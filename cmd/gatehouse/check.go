@@ -153,6 +153,9 @@ func (c *checker) user(ctx context.Context, name string) {
 			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
 				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")
 			}
+			if id.Note != "" {
+				fmt.Fprintf(c.out, "warning: %s\n", printable(id.Note))
+			}
 			c.rules(id)
 			known = true
 		}

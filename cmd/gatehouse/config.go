@@ -154,6 +154,7 @@ type ldapUsersConfig struct {
 
 type groupsConfig struct {
 	Base          string `yaml:"base"`
+	MemberOfBase  string `yaml:"member_of_base"`
 	Filter        string `yaml:"filter"`
 	NameAttribute string `yaml:"name_attribute"`
 	Nested        bool   `yaml:"nested"`
@@ -221,10 +222,6 @@ func completeLDAP(c *ldapConfig) {
 	}
 	setDefault(&c.Users.UsernameAttribute, "uid")
 	setDefault(&c.Users.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
-	if c.Groups != nil {
-		setDefault(&c.Groups.Filter, "(member={dn})")
-		setDefault(&c.Groups.NameAttribute, "cn")
-	}
 }
 
 func setDefault(s *string, value string) {

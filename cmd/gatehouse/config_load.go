@@ -397,6 +397,9 @@ func (l *loaded) checkLDAP(key string, c *ldapConfig) {
 	l.pair(key+".bind_dn", c.BindDN, key+".bind_password_file", c.BindPasswordFile)
 	l.pair(key+".cert_file", c.CertFile, key+".key_file", c.KeyFile)
 	l.positive(key+".timeout", c.Timeout)
+	if g := c.Groups; g != nil && g.Base+g.MemberOfBase == "" && !g.Nested {
+		l.fault(key+".groups", "needs base, where groups are searched, or member_of_base, below which the entry's memberOf counts; without the section all of memberOf counts")
+	}
 	cache := &c.Cache
 	if cache.PasswordFor > cache.FreshFor {
 		if _, explicit := l.places[key+".cache.password_for"]; explicit {
