@@ -19,7 +19,7 @@ func TestSecret(t *testing.T) {
 	for _, verb := range "vsqxXdcUTt" {
 		list = append(list, fmt.Sprintf("%"+string(verb), s), fmt.Sprintf("%+#"+string(verb), s))
 	}
-	for _, v := range []any{Attempt{Login: "x", Password: s}, &Attempt{Password: s}, StaticUser{Password: s, PasswordHash: s}, []Secret{s}, map[string]Secret{"x": s}} {
+	for _, v := range []any{Attempt{Login: "x", Password: s}, &Attempt{Password: s}, StaticUser{PasswordFile: SecretFile{Secret: s}, PasswordHash: s}, []Secret{s}, map[string]Secret{"x": s}} {
 		list = append(list, fmt.Sprintf("%v %+v %#v %d", v, v, v, v))
 		j, err := json.Marshal(v)
 		if err != nil {

@@ -17,13 +17,38 @@ import (
 // CacheConfig is the `cache` section of an LDAP directory; zero durations mean
 // what the config file says of 0s, so package cmd fills in the defaults.
 type CacheConfig struct {
-	FreshFor         time.Duration // served without asking
-	StaleFor         time.Duration // from the last good lookup, and only on a fault
-	NegativeFor      time.Duration // how long "unknown" is remembered
-	PasswordFor      time.Duration // a good password is not asked again; at most FreshFor
-	WrongPasswordFor time.Duration // the same wrong password is refused without a bind
-	Metrics          *metrics.Metrics
-	Logger           *slog.Logger // nil discards
+	// FreshFor is how long an identity is served without asking. Default 60s.
+	FreshFor time.Duration `yaml:"fresh_for"`
+	// StaleFor is how long after the last good lookup an identity is served while the
+	// directory is at fault. Default 10m; 0s: never.
+	StaleFor time.Duration `yaml:"stale_for"`
+	// NegativeFor is how long "unknown" is remembered. Default 15s.
+	NegativeFor time.Duration `yaml:"negative_for"`
+	// PasswordFor is how long a good password is not asked again, at most FreshFor.
+	// Default 30s; 0s: always asked.
+	PasswordFor time.Duration `yaml:"password_for"`
+	// WrongPasswordFor is how long the same wrong password is refused without a bind.
+	// Default 60s; 0s: always asked.
+	WrongPasswordFor time.Duration `yaml:"wrong_password_for"`
+
+	Metrics *metrics.Metrics `yaml:"-" json:"-"` // nil: none
+	Logger  *slog.Logger     `yaml:"-" json:"-"` // nil discards
+}
+
+const defaultPasswordFor = 30 * time.Second
+
+// Defaults are what the config file may leave out.
+func (c *CacheConfig) Defaults() {
+	c.FreshFor, c.StaleFor, c.NegativeFor = time.Minute, 10*time.Minute, 15*time.Second
+	c.PasswordFor, c.WrongPasswordFor = defaultPasswordFor, time.Minute
+}
+
+// Check warns of what does not count as it is written.
+func (c *CacheConfig) Check() error {
+	if c.PasswordFor > c.FreshFor && c.PasswordFor != defaultPasswordFor {
+		return &KeyError{Key: "password_for", Err: fmt.Errorf("%s is longer than fresh_for; %s counts", c.PasswordFor, c.FreshFor), Warning: true}
+	}
+	return nil
 }
 
 const (

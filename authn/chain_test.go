@@ -82,7 +82,7 @@ func TestChainEqualWork(t *testing.T) {
 	s := newStatic(t,
 		StaticUser{Username: "weak", PasswordHash: quickHash(t, "x", 4)},
 		StaticUser{Username: "strong", PasswordHash: quickHash(t, "x", 6)},
-		StaticUser{Username: "plain", Password: "x"})
+		StaticUser{Username: "plain", PasswordFile: SecretFile{Secret: "x"}})
 	want := tally{}
 	for _, c := range s.costs {
 		want[c] = 1

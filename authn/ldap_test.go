@@ -210,7 +210,7 @@ func TestHeldNames(t *testing.T) {
 	s.AddUser("salieri", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"10000"}, "mail": {"two@example.com"}})
 	s.AddUser("clementi", map[string][]string{"mail": {"two@example.com"}})
 	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{
-		{Username: "salieri", Password: "later"}, {Username: "two@example.com", Password: "later"}, {Username: "haydn", Password: "later"}}})
+		{Username: "salieri", PasswordFile: authn.SecretFile{Secret: "later"}}, {Username: "two@example.com", PasswordFile: authn.SecretFile{Secret: "later"}}, {Username: "haydn", PasswordFile: authn.SecretFile{Secret: "later"}}}})
 	if static == nil {
 		t.Fatal(err)
 	}

@@ -22,12 +22,13 @@ import (
 type StaticUser struct {
 	// Username is folded to lower case; it is 1 to 128 bytes of UTF-8 without
 	// spaces, control characters, '/' and ':'.
-	Username string
+	Username string `yaml:"username"`
 	// PasswordHash is bcrypt ($2a$, $2b$, $2y$) or argon2id in its usual text form.
-	PasswordHash Secret
-	// Password is the plain password, from password_file; either this or PasswordHash.
-	Password Secret
-	Groups   []string
+	PasswordHash Secret `yaml:"password_hash"`
+	// PasswordFile holds the plain password; either this or PasswordHash.
+	PasswordFile SecretFile `yaml:"password_file"`
+	// Groups are the names of the person's groups, in any letter case.
+	Groups []string `yaml:"groups"`
 }
 
 // StaticConfig is one `static` directory.
@@ -140,12 +141,12 @@ func staticGroups(faults *faultList, key string, names []string) []Group {
 func staticHash(faults *faultList, key, directory, name string, u StaticUser) (passwordHash, string) {
 	text := string(u.PasswordHash)
 	switch {
-	case u.Password != "" && u.PasswordHash != "":
+	case u.PasswordFile.Secret != "" && u.PasswordHash != "":
 		faults.add(key+".password_hash", errors.New("either password_hash or password_file, not both"))
 		return passwordHash{}, ""
-	case u.Password != "":
+	case u.PasswordFile.Secret != "":
 		salt := sha256.Sum256([]byte(join("gatehouse static salt", directory, name)))
-		text = hashArgon(u.Password, salt[:16])
+		text = hashArgon(u.PasswordFile.Secret, salt[:16])
 	case u.PasswordHash == "":
 		faults.add(key+".password_hash", errors.New("required: password_hash, or a password_file that is not empty"))
 		return passwordHash{}, ""

@@ -59,9 +59,9 @@ func TestStaticVerify(t *testing.T) {
 		"bcrypt, over 72":     {StaticUser{PasswordHash: cut}, long, false},
 		"argon2id, long":      {StaticUser{PasswordHash: Secret(argon)}, long, true},
 		"argon2id, other end": {StaticUser{PasswordHash: Secret(argon)}, long[:72] + "y", false},
-		"plain":               {StaticUser{Password: "123"}, "123", true},
-		"plain wrong":         {StaticUser{Password: "123"}, "1234", false},
-		"empty":               {StaticUser{Password: "123"}, "", false},
+		"plain":               {StaticUser{PasswordFile: SecretFile{Secret: "123"}}, "123", true},
+		"plain wrong":         {StaticUser{PasswordFile: SecretFile{Secret: "123"}}, "1234", false},
+		"empty":               {StaticUser{PasswordFile: SecretFile{Secret: "123"}}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.user.Username = "Admin"
@@ -95,7 +95,7 @@ func TestStaticLookup(t *testing.T) {
 // TestStaticStamp: it stays over restarts, and changes with the password.
 func TestStaticStamp(t *testing.T) {
 	stamp := func(name, password string) string {
-		id, err := newStatic(t, StaticUser{Username: name, Password: Secret(password)}).Find(t.Context(), name)
+		id, err := newStatic(t, StaticUser{Username: name, PasswordFile: SecretFile{Secret: Secret(password)}}).Find(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestNewStaticFaults(t *testing.T) {
 		"no UTF-8":          {one(StaticUser{Username: "a\xff", PasswordHash: good}), "static[0].username", false},
 		"twice":             {[]StaticUser{{Username: "a", PasswordHash: withCost("10")}, {Username: "A", PasswordHash: withCost("10")}}, "static[1].username", false},
 		"no password":       {one(StaticUser{Username: "a"}), "static[0].password_hash", false},
-		"both":              {one(StaticUser{Username: "a", PasswordHash: good, Password: "x"}), "static[0].password_hash", false},
+		"both":              {one(StaticUser{Username: "a", PasswordHash: good, PasswordFile: SecretFile{Secret: "x"}}), "static[0].password_hash", false},
 		"empty group":       {one(StaticUser{Username: "a", PasswordHash: withCost("10"), Groups: []string{"g", ""}}), "static[0].groups[1]", false},
 		"plain text":        {one(StaticUser{Username: "a", PasswordHash: "badmin"}), "static[0].password_hash", false},
 		"md5":               {one(StaticUser{Username: "a", PasswordHash: "$apr1$x$y"}), "static[0].password_hash", false},

@@ -21,17 +21,29 @@ import (
 type ThrottleConfig struct {
 	// Failures is how many different wrong passwords one person may have from
 	// one client network (/24, IPv6 /64) in Window; 0: no limit.
-	Failures int
-	// Window is how long a failure counts.
-	Window time.Duration
+	// Default 5.
+	Failures int `yaml:"failures" min:"0"`
+	// Window is how long a failure counts. Default 5m.
+	Window time.Duration `yaml:"window"`
 	// UsersPerSource is how many different names may fail from one client
-	// network in Window; 0: no limit.
-	UsersPerSource int
+	// network in Window; 0: no limit. Default 50.
+	UsersPerSource int `yaml:"users_per_source" min:"0"`
 	// InFlight is how many different passwords of one person may be checked at
 	// the same time, from wherever they come; 0: no limit. Many logins with one
 	// password count once, and networks that the person logged in from not long
 	// ago are exempt, so that nobody can be kept out by it.
-	InFlight int
+	InFlight int `yaml:"-"` // the config's limits.logins_per_user
+}
+
+// Defaults are what the config file may leave out.
+func (c *ThrottleConfig) Defaults() { c.Failures, c.Window, c.UsersPerSource = 5, 5*time.Minute, 50 }
+
+// Check wants a window where there is a limit.
+func (c *ThrottleConfig) Check() error {
+	if c.Failures+c.UsersPerSource > 0 && c.Window <= 0 {
+		return &KeyError{Key: "window", Err: errors.New("must be above 0s")}
+	}
+	return nil
 }
 
 const (

@@ -11,14 +11,24 @@ import (
 // Rule is one rule of the config's `policy` list.
 type Rule struct {
 	// Position is where the rule stands, `gatehouse.yaml:41`: base name and line.
-	Position     string
-	Allow        []string // actions, or "*"; either Allow or Deny
-	Deny         []string
-	Repositories []string
-	Tags         []string
-	Networks     []string
-	To           []string
-	Except       []string
+	Position string `yaml:"-"`
+	// Allow are the actions that it allows: pull, push, delete, or "*" for all of them.
+	// Either Allow or Deny.
+	Allow []string `yaml:"allow"`
+	// Deny are the actions that it denies, whatever other rules allow.
+	Deny []string `yaml:"deny"`
+	// Repositories are patterns of the repositories that it speaks of.
+	Repositories []string `yaml:"repositories"`
+	// Tags are patterns of tags; with them it speaks of requests that name such a tag.
+	// Empty: any.
+	Tags []string `yaml:"tags"`
+	// Networks are CIDRs or addresses of clients. Empty: any.
+	Networks []string `yaml:"networks"`
+	// To are the callers it speaks of: everyone, authenticated, user:NAME, group:NAME,
+	// directory:NAME.
+	To []string `yaml:"to"`
+	// Except are callers, in the same words, of whom it does not speak.
+	Except []string `yaml:"except"`
 }
 
 // Config is what a Policy is made of.

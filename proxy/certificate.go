@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -14,61 +12,91 @@ import (
 	"gatehouse/metrics"
 )
 
+// TLSVersion is the least version of TLS that is spoken. Its text is 1.2 or 1.3.
+type TLSVersion uint16
+
+// UnmarshalText reads the text.
+func (v *TLSVersion) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "1.2":
+		*v = tls.VersionTLS12
+	case "1.3":
+		*v = tls.VersionTLS13
+	default:
+		return fmt.Errorf(`must be "1.2" or "1.3", not %.20q`, text)
+	}
+	return nil
+}
+
+// MarshalText writes it.
+func (v TLSVersion) MarshalText() ([]byte, error) {
+	if v == tls.VersionTLS13 {
+		return []byte("1.3"), nil
+	}
+	return []byte("1.2"), nil
+}
+
 // Certificate is the key pair that the listener serves, read anew when the
 // files' content changes. A bad new pair never replaces a good old one. It is safe
 // for concurrent use.
 type Certificate struct {
-	certFile, keyFile string
-	minVersion        uint16
-	metrics           *metrics.Metrics
+	cert       authn.File
+	key        authn.SecretFile
+	minVersion TLSVersion
+	metrics    *metrics.Metrics // nil until it is served
 
 	mu   sync.RWMutex
 	pair *tls.Certificate
 	sum  [sha256.Size]byte
 }
 
-// NewCertificate reads the pair. minVersion is "1.2" (also for "") or "1.3". Errors
-// are *authn.KeyError values with the keys listen.tls.cert_file and so on.
-func NewCertificate(certFile, keyFile, minVersion string, m *metrics.Metrics) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, metrics: m, minVersion: tls.VersionTLS12}
-	switch minVersion {
-	case "", "1.2":
-	case "1.3":
-		c.minVersion = tls.VersionTLS13
-	default:
-		return nil, &authn.KeyError{Key: "listen.tls.min_version", Err: errors.New(`must be "1.2" or "1.3"`)}
-	}
-	if _, err := c.Reload(); err != nil {
-		return nil, &authn.KeyError{Key: "listen.tls.cert_file", Err: err}
+// NewCertificate takes the pair as it was read. Its error is an *authn.KeyError
+// relative to `listen.tls`.
+func NewCertificate(cert authn.File, key authn.SecretFile, minVersion TLSVersion) (*Certificate, error) {
+	c := &Certificate{cert: cert, key: key, minVersion: minVersion}
+	if _, err := c.take(cert.Data, key.Secret); err != nil {
+		return nil, &authn.KeyError{Key: "cert_file", Err: err}
 	}
 	return c, nil
+}
+
+// Serve makes the metrics tell the end of the pair, from now on: before, it is one
+// of a config that might be refused. It comes before the first Reload.
+func (c *Certificate) Serve(m *metrics.Metrics) {
+	c.metrics = m
+	m.CertificateNotAfter(c.NotAfter())
 }
 
 // Reload looks at the files again. It compares content, not times, because a
 // Kubernetes volume swaps symbolic links. On an error the old pair stays.
 func (c *Certificate) Reload() (changed bool, err error) {
-	cert, err := os.ReadFile(c.certFile)
+	cert, err := c.cert.Again()
 	if err != nil {
 		return false, err
 	}
-	key, err := os.ReadFile(c.keyFile)
+	key, err := c.key.Again()
 	if err != nil {
 		return false, err
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(cert), cert, key))
+	return c.take(cert, key)
+}
+
+// take makes the texts the current pair, unless they are already.
+func (c *Certificate) take(cert []byte, key authn.Secret) (changed bool, err error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(cert), cert, string(key)))
 	c.mu.RLock()
 	same := c.pair != nil && sum == c.sum
 	c.mu.RUnlock()
 	if same {
 		return false, nil
 	}
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, err := tls.X509KeyPair(cert, []byte(key))
 	if err != nil {
-		return false, fmt.Errorf("%s and %s: %w", c.certFile, c.keyFile, err)
+		return false, fmt.Errorf("%s and %s: %w", c.cert.Name, c.key.Name, err)
 	}
 	if pair.Leaf == nil {
 		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return false, fmt.Errorf("%s: %w", c.certFile, err)
+			return false, fmt.Errorf("%s: %w", c.cert.Name, err)
 		}
 	}
 	c.mu.Lock()
@@ -89,7 +117,7 @@ func (c *Certificate) NotAfter() time.Time {
 // always the pair that is current.
 func (c *Certificate) TLSConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion: c.minVersion,
+		MinVersion: uint16(c.minVersion),
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c.mu.RLock()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/authn"
 	"gatehouse/metrics"
 )
 
@@ -39,21 +40,32 @@ func writePair(t *testing.T, dir, name string, end time.Time) {
 	os.WriteFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
+// readPair is what the config's loader makes of the two files in dir.
+func readPair(dir string) (authn.File, authn.SecretFile) {
+	cert := authn.File{Name: "tls.crt", Reread: func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, "tls.crt")) }}
+	key := authn.SecretFile{Name: "tls.key", Reread: func() (authn.Secret, error) {
+		text, err := os.ReadFile(filepath.Join(dir, "tls.key"))
+		return authn.Secret(text), err
+	}}
+	cert.Data, _ = cert.Again() // none is what a missing file holds
+	key.Secret, _ = key.Again()
+	return cert, key
+}
+
 func TestCertificate(t *testing.T) {
 	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	if _, err := NewCertificate(certFile, keyFile, "", nil); err == nil {
+	cert, key := readPair(dir)
+	if _, err := NewCertificate(cert, key, 0); err == nil {
 		t.Fatal("a missing pair was taken")
 	}
 	writePair(t, dir, "one", time.Now().Add(time.Hour))
-	if _, err := NewCertificate(certFile, keyFile, "1.1", nil); err == nil {
-		t.Fatal("TLS 1.1 was taken")
-	}
+	cert, key = readPair(dir)
 	m := metrics.New(metrics.BuildInfo{})
-	c, err := NewCertificate(certFile, keyFile, "1.3", m)
+	c, err := NewCertificate(cert, key, tls.VersionTLS13)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Serve(m)
 	served := func() string {
 		pair, err := c.TLSConfig().GetCertificate(nil)
 		if err != nil {
@@ -76,7 +88,7 @@ func TestCertificate(t *testing.T) {
 	if changed, err := c.Reload(); !changed || err != nil || served() != "two" {
 		t.Fatalf("a new pair: %v %v %s", changed, err, served())
 	}
-	os.WriteFile(keyFile, []byte("junk"), 0o600)
+	os.WriteFile(filepath.Join(dir, "tls.key"), []byte("junk"), 0o600)
 	if _, err := c.Reload(); err == nil || served() != "two" {
 		t.Fatalf("a bad pair: %v, %s is served", err, served())
 	}

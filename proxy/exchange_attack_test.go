@@ -170,7 +170,7 @@ func TestSilentParts(t *testing.T) {
 	t.Run("B9/forged addresses", func(t *testing.T) {
 		a := newArena(t, func(c *Config) {
 			static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{
-				{Username: "alice", Password: "alice-secret"}, {Username: "bob", Password: "bob-secret"}, {Username: "root", Password: "root-secret"}}})
+				{Username: "alice", PasswordFile: authn.SecretFile{Secret: "alice-secret"}}, {Username: "bob", PasswordFile: authn.SecretFile{Secret: "bob-secret"}}, {Username: "root", PasswordFile: authn.SecretFile{Secret: "root-secret"}}}})
 			if err != nil {
 				t.Fatal(err)
 			}

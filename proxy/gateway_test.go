@@ -72,8 +72,8 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	t.Helper()
 	up := newRecorder(t)
 	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{
-		{Username: "alice", Password: "alice-secret", Groups: []string{"team"}},
-		{Username: "bob", Password: "bob-secret"}, {Username: "root", Password: "root-secret"}}})
+		{Username: "alice", PasswordFile: authn.SecretFile{Secret: "alice-secret"}, Groups: []string{"team"}},
+		{Username: "bob", PasswordFile: authn.SecretFile{Secret: "bob-secret"}}, {Username: "root", PasswordFile: authn.SecretFile{Secret: "root-secret"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

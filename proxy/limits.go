@@ -14,23 +14,37 @@ import (
 // Limits bound what clients can take from everybody else. DefaultLimits is safe
 // for a gateway in the open; what is 0 in a cap is off.
 type Limits struct {
-	HeaderTimeout time.Duration // from accept to the end of a request's header, TLS handshake included; and for a realm form
-	HeaderFields  int           // of one request; above: 431
-	HeaderBytes   int           // of all its fields; above: 431
-	HTTP2Streams  int           // open at once on a connection; 0: no HTTP/2
-	FormBytes     int           // of a realm form or query; above: 413
-	Scopes        int           // asked for in one realm request; above: 400
+	// HeaderTimeout is the time from accept to the end of a request's header, the TLS
+	// handshake included, and for a realm form. Default 10s.
+	HeaderTimeout time.Duration `yaml:"header_timeout" min:"1s" max:"5m"`
+	// HeaderFields is how many fields a request may have; above: 431. Default 100.
+	HeaderFields int `yaml:"header_fields" min:"20" max:"10000"`
+	// HeaderBytes is how many bytes all of its fields may have (a token has up to 16
+	// KiB); above: 431. Default 32768.
+	HeaderBytes int `yaml:"header_bytes" min:"20480" max:"1048576"`
+	// HTTP2Streams is how many streams a connection may have open; 0: no HTTP/2. Default 100.
+	HTTP2Streams int `yaml:"http2_streams" min:"0" max:"100"`
+	// FormBytes is how many bytes a realm form or query may have; above: 413. Default 131072.
+	FormBytes int `yaml:"form_bytes" min:"20480" max:"131072"`
+	// Scopes is how many scopes a realm request may ask for; above: 400. Default 1000.
+	Scopes int `yaml:"scopes" min:"1" max:"1000"`
 	// MinRate is how many bytes a second a body must move, averaged over a
-	// minute; slower ones are cut. 0: any progress within a minute.
-	MinRate int
-
-	Connections           int // open at once in all
-	ConnectionsPerAddress int // from one address (IPv6: a /64) that is no trusted proxy
-
-	// What one person (or one anonymous network) may have in flight; above: 429.
-	UploadsPerUser  int // requests that write: uploads and manifests
-	RequestsPerUser int // requests under /v2/ of any kind
+	// minute; slower ones are cut. 0: any progress within a minute. Default 1024.
+	MinRate int `yaml:"min_rate" min:"0" max:"16777216"`
+	// Connections is how many may be open in all; 0: any number. Default 10000.
+	Connections int `yaml:"connections" min:"0" max:"16777216"`
+	// ConnectionsPerAddress is how many may be open from one address (IPv6: a /64) that
+	// is no trusted proxy; 0: any number. Default 4096.
+	ConnectionsPerAddress int `yaml:"connections_per_address" min:"0" max:"16777216"`
+	// UploadsPerUser is how many requests that write (uploads and manifests) one person,
+	// or one anonymous network, may have in flight; above: 429. 0: any number. Default 256.
+	UploadsPerUser int `yaml:"uploads_per_user" min:"0" max:"16777216"`
+	// RequestsPerUser is the same for requests under /v2/ of any kind. Default 0.
+	RequestsPerUser int `yaml:"requests_per_user" min:"0" max:"16777216"`
 }
+
+// Defaults are what the config file may leave out.
+func (l *Limits) Defaults() { *l = DefaultLimits() }
 
 // DefaultLimits are those of the contract, and caps that no honest client meets:
 // a whole cluster behind one address that pulls as one user is not held up.

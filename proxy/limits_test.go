@@ -139,7 +139,7 @@ func testPair(t *testing.T) (tls.Certificate, *x509.CertPool) {
 }
 
 func (b *bubble) newGateway(change func(*Config)) *Gateway {
-	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "alice", Password: "good"}, {Username: "bob", Password: "good"}}})
+	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "alice", PasswordFile: authn.SecretFile{Secret: "good"}}, {Username: "bob", PasswordFile: authn.SecretFile{Secret: "good"}}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -357,7 +356,8 @@ func (a *arena) serveTLS() (string, *tls.Config) {
 	a.t.Helper()
 	dir := a.t.TempDir()
 	writePair(a.t, dir, "gw.test", time.Now().Add(time.Hour))
-	cert, err := NewCertificate(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), "", nil)
+	pem, key := readPair(dir)
+	cert, err := NewCertificate(pem, key, tls.VersionTLS12)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func startSlowHouse(t *testing.T, upstream string, grace time.Duration) (*slowHo
 	keyring, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: lifetime,
 		Keys: []tokens.Key{key}, Metrics: m, Now: h.now})
 	must(err)
-	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "mozart", Password: musicians}}})
+	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "mozart", PasswordFile: authn.SecretFile{Secret: musicians}}}})
 	must(err)
 	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{static}})
 	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{

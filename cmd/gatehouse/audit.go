@@ -252,3 +252,12 @@ func (a *audit) flush(to *slog.Logger) {
 		to.Info("left_out", "of", kind, "count", n)
 	}
 }
+
+// reason is an error without the path that the message names already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/config"
 )
 
 // onlineLimit is for each thing that --online asks.
@@ -59,7 +60,7 @@ func checkCommand() *cobra.Command {
 // checker runs the checks and counts faults.
 type checker struct {
 	out      io.Writer
-	loaded   *loaded
+	loaded   *config.Loaded
 	snapshot *snapshot
 	built    bool // the config has no fault
 	faults   int
@@ -67,20 +68,20 @@ type checker struct {
 
 // config is the part that touches nothing but files.
 func (c *checker) config(path string) {
-	c.loaded = loadConfig(path)
-	c.snapshot = assemble(c.loaded, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
-	if c.loaded.custom {
-		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.file, path)
+	c.snapshot = prepare(path, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	c.loaded = c.snapshot.loaded
+	if c.loaded.Custom {
+		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.File, path)
 	}
-	printFindings(c.out, c.loaded.warnings())
-	printFindings(c.out, c.loaded.faults())
-	c.faults = len(c.loaded.faults())
+	printFindings(c.out, c.loaded.Warnings())
+	printFindings(c.out, c.loaded.Faults())
+	c.faults = len(c.loaded.Faults())
 	c.built = c.faults == 0
 }
 
-func printFindings(w io.Writer, list []finding) {
+func printFindings(w io.Writer, list []config.Finding) {
 	for _, f := range list {
-		if f.warning {
+		if f.Warning {
 			fmt.Fprint(w, "warning: ")
 		}
 		fmt.Fprintln(w, f)
@@ -138,11 +139,11 @@ func (c *checker) user(ctx context.Context, name string) {
 		cancel()
 		switch subject := "directory " + d.name; {
 		case errors.Is(err, authn.ErrUnknownUser):
-			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, clip(name), printable(err.Error()))
+			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, config.Clip(name), printable(err.Error()))
 		case err != nil:
 			c.say(false, subject, "%v", err)
 		default:
-			c.say(true, subject, "knows %q", clip(name))
+			c.say(true, subject, "knows %q", config.Clip(name))
 			if known {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
@@ -199,11 +200,11 @@ func printField(w io.Writer, name, value string) {
 // a policy of its own, whether it says anything of him.
 func (c *checker) rules(id authn.Identity) {
 	spoken := 0
-	for i, r := range c.loaded.cfg.Policy {
+	for i, r := range c.loaded.Config.Policy {
 		if c.speaksOf(r, id) {
 			spoken++
 			key := fmt.Sprintf("policy[%d]", i)
-			fmt.Fprintf(c.out, "rule: %s: %s\n", c.loaded.position(key), describe(r))
+			fmt.Fprintf(c.out, "rule: %s: %s\n", c.loaded.Position(key), describe(r))
 		}
 	}
 	if spoken == 0 {
@@ -212,9 +213,9 @@ func (c *checker) rules(id authn.Identity) {
 }
 
 // speaksOf asks a policy of this rule's `to` and `except` alone.
-func (c *checker) speaksOf(r ruleConfig, id authn.Identity) bool {
+func (c *checker) speaksOf(r authz.Rule, id authn.Identity) bool {
 	cfg := authz.Config{Rules: []authz.Rule{{Position: "rule", Allow: []string{"pull"}, Repositories: []string{"**"}, To: r.To, Except: r.Except}}}
-	for _, d := range c.loaded.cfg.Directories {
+	for _, d := range c.loaded.Config.Directories {
 		cfg.Directories = append(cfg.Directories, d.Name)
 	}
 	p, err := authz.New(cfg)
@@ -224,7 +225,7 @@ func (c *checker) speaksOf(r ruleConfig, id authn.Identity) bool {
 	return p.Decide(id, authz.Request{Repository: "any", Action: authz.Pull}).Allowed
 }
 
-func describe(r ruleConfig) string {
+func describe(r authz.Rule) string {
 	words := []string{}
 	add := func(name string, list []string) {
 		if len(list) > 0 {

@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/config"
 )
 
 // noDirectory stands for the directory of somebody who was described by flags
@@ -71,14 +72,14 @@ func (e *explainer) parse(args []string) error {
 	case authz.Pull, authz.Push, authz.Delete:
 		e.request.Action = action
 	default:
-		return fmt.Errorf("ACTION must be pull, push or delete, not %q", clip(args[1]))
+		return fmt.Errorf("ACTION must be pull, push or delete, not %q", config.Clip(args[1]))
 	}
 	repository, tag, tagged := strings.Cut(args[2], ":")
 	if e.request.Repository = repository; !authz.ValidRepository(repository) {
-		return fmt.Errorf("%q is no repository name", clip(repository))
+		return fmt.Errorf("%q is no repository name", config.Clip(repository))
 	}
 	if e.tagged = tagged; tagged && !authz.ValidTag(tag) {
-		return fmt.Errorf("%q is no tag", clip(tag))
+		return fmt.Errorf("%q is no tag", config.Clip(tag))
 	}
 	if tagged {
 		e.request.Tags = []string{tag}
@@ -86,7 +87,7 @@ func (e *explainer) parse(args []string) error {
 	if e.ip != "" {
 		addr, err := netip.ParseAddr(e.ip)
 		if err != nil {
-			return fmt.Errorf("--ip: %q is no address", clip(e.ip))
+			return fmt.Errorf("--ip: %q is no address", config.Clip(e.ip))
 		}
 		e.request.Source = addr.Unmap().WithZone("")
 	}
@@ -97,23 +98,23 @@ func (e *explainer) parse(args []string) error {
 func (e *explainer) described() bool { return len(e.groups) > 0 || e.directory != "" }
 
 func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) error {
-	l := loadConfig(path)
-	s := assemble(l, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	s := prepare(path, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
 	defer s.release()
+	l := s.loaded
 	if faults := e.relevant(l); len(faults) > 0 {
 		printFindings(errs, faults)
 		return exit(exitFault, "the config has %d fault(s), so nothing can be said", len(faults))
 	}
-	if e.directory != "" && !slices.ContainsFunc(l.cfg.Directories, func(d directoryConfig) bool { return d.Name == e.directory }) {
-		return fmt.Errorf("--directory: the config has no directory %q", clip(e.directory))
+	if e.directory != "" && !slices.ContainsFunc(l.Config.Directories, func(d config.Directory) bool { return d.Name == e.directory }) {
+		return fmt.Errorf("--directory: the config has no directory %q", config.Clip(e.directory))
 	}
 	id, err := e.identity(ctx, s)
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
-		fmt.Fprintf(out, "denied\nrule: none\nuser: %s is unknown (%s)\n", printable(clip(e.user)), printable(err.Error()))
+		fmt.Fprintf(out, "denied\nrule: none\nuser: %s is unknown (%s)\n", printable(config.Clip(e.user)), printable(err.Error()))
 		return &exitError{status: exitFault}
 	case err != nil:
-		return exit(exitDown, "a directory is at fault, so nothing is known of %s: %w", clip(e.user), err)
+		return exit(exitDown, "a directory is at fault, so nothing is known of %s: %w", config.Clip(e.user), err)
 	}
 	return e.answer(out, s.policy, id)
 }
@@ -121,9 +122,9 @@ func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) e
 // relevant are the faults that keep the question from being answered: all of the
 // config's own, but of the files that it names only those that the directories need,
 // so that who may not read the keys can ask too.
-func (e *explainer) relevant(l *loaded) []finding {
-	return slices.DeleteFunc(l.faults(), func(f finding) bool {
-		return f.content && (e.described() || !strings.HasPrefix(f.key, "directories["))
+func (e *explainer) relevant(l *config.Loaded) []config.Finding {
+	return slices.DeleteFunc(l.Faults(), func(f config.Finding) bool {
+		return f.Content && (e.described() || !strings.HasPrefix(f.Key, "directories["))
 	})
 }
 
@@ -161,7 +162,9 @@ func (e *explainer) answer(out io.Writer, p *authz.Policy, id authn.Identity) er
 	if x.Allowed {
 		verdict = "allowed"
 	}
-	setDefault(&rule, "none")
+	if rule == "" {
+		rule = "none"
+	}
 	fmt.Fprintf(out, "%s\nrule: %s\n", verdict, rule)
 	printIdentity(out, id)
 	for _, c := range x.Conditions {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse/cmd/gatehouse/config"
 )
 
 // healthLimit is below the time-outs that container engines give a health check.
@@ -25,12 +27,12 @@ func healthCommand() *cobra.Command {
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		l := loadConfig(configPath(*path))
-		if !l.decoded() {
-			printFindings(cmd.ErrOrStderr(), l.faults())
+		l := config.Load(configPath(*path))
+		if !l.Decoded() {
+			printFindings(cmd.ErrOrStderr(), l.Faults())
 			return &exitError{status: exitFault}
 		}
-		answer, err := askReady(cmd.Context(), l.cfg.Admin.Address)
+		answer, err := askReady(cmd.Context(), l.Config.Admin.Address)
 		if err != nil {
 			return exit(exitFault, "not ready: %w", err)
 		}

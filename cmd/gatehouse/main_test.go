@@ -268,11 +268,11 @@ func closeBlob(ts *testscript.TestScript, _ bool, _ []string) {
 // TestBroken loads every broken config as serve does. The table is expected.txt, a
 // line for each fault that check prints.
 func TestBroken(t *testing.T) {
-	table, err := os.ReadFile("testdata/broken/expected.txt")
+	table, err := os.ReadFile("config/testdata/broken/expected.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("testdata/broken/*.yaml")
+	files, err := filepath.Glob("config/testdata/broken/*.yaml")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d broken configs: %v", len(files), err)
 	}
@@ -283,16 +283,16 @@ func TestBroken(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			l := loadConfig(file)
-			assemble(l, &parts{logger: slog.New(slog.DiscardHandler)}, nil).release()
-			l.file = filepath.Base(file)
+			s := prepare(file, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+			defer s.release()
+			name := filepath.Base(file)
 			var got strings.Builder
-			for _, f := range l.faults() {
-				f.file = filepath.Base(file)
+			for _, f := range s.loaded.Faults() {
+				f.File = name
 				fmt.Fprintln(&got, f)
 			}
-			if got.String() == "" || got.String() != want[l.file] {
-				t.Errorf("got\n%swant\n%s", got.String(), want[l.file])
+			if got.String() == "" || got.String() != want[name] {
+				t.Errorf("got\n%swant\n%s", got.String(), want[name])
 			}
 			if err := serve(context.Background(), file, quiet(), nil); err == nil {
 				t.Error("serve started")

@@ -84,7 +84,7 @@ func (r *registryClient) resolve(target string) (*url.URL, error) {
 
 // registry reads the upstream's part of the config once more; it had no fault.
 func (c *checker) registry() (*registryClient, error) {
-	return newRegistry(c.loaded.gatewayConfig(&parts{}).Upstream)
+	return newRegistry(c.snapshot.upstream)
 }
 
 // upstream asks for the API's base.
@@ -182,7 +182,7 @@ func (c *checker) mounts(ctx context.Context, p *probe) (open bool) {
 		c.say(false, "probe", "mount: %v", err)
 		return false
 	}
-	on := c.loaded.cfg.Upstream.BlobMount
+	on := c.loaded.Config.Upstream.BlobMount
 	switch {
 	case elsewhere.reached && on:
 		fmt.Fprintln(c.out, "warning: probe: mount with from: the upstream does not look at from and takes a blob from any repository. "+

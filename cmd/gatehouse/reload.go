@@ -1,19 +1,23 @@
 package main
 
+import (
+	"fmt"
+
+	"gatehouse/cmd/gatehouse/config"
+)
+
 // reload takes all of the new config, or keeps all of the old.
 func (s *server) reload() {
-	l, old := loadConfig(s.path), s.current.Load()
-	if l.decoded() {
-		l.refuseMoves(&old.cfg)
-	}
-	next := assemble(l, s.parts, old)
+	old := s.current.Load()
+	next := prepare(s.path, s.parts, old)
+	l := next.loaded
 	stream := s.openAudit(l)
 	s.logFindings(l)
-	if n := len(l.faults()); n > 0 {
+	if n := len(l.Faults()); n > 0 {
 		next.release()
 		s.parts.metrics.ConfigReload("failed")
-		s.parts.audit.Info("reload", "result", "refused", "file", l.file, "faults", n)
-		s.log.Error("reload refused; the old config stays", "file", l.file, "faults", n)
+		s.parts.audit.Info("reload", "result", "refused", "file", l.File, "faults", n)
+		s.log.Error("reload refused; the old config stays", "file", l.File, "faults", n)
 		return
 	}
 	for _, d := range next.directories {
@@ -22,30 +26,35 @@ func (s *server) reload() {
 		}
 	}
 	s.take(l, stream)
+	if next.certificate != nil && next.certificate != old.certificate {
+		next.certificate.Serve(s.parts.metrics)
+	}
 	s.current.Store(next)
 	old.release()
 	s.lookAtCertificate()
 	s.ready.forget()
 	s.parts.metrics.ConfigReload("ok")
-	s.parts.audit.Info("reload", "result", "ok", "file", l.file)
-	s.log.Info("config reloaded", "file", l.file, "custom", l.custom)
+	s.parts.audit.Info("reload", "result", "ok", "file", l.File)
+	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)
 }
 
 // refuseMoves keeps the listeners where they are, and what holds for all of their
 // connections: a service manager or a load balancer relies on that, and only a
-// restart can do it whole.
-func (l *loaded) refuseMoves(old *config) {
-	if l.cfg.Listen.Address != old.Listen.Address {
-		l.fault("listen.address", "cannot change from %q to %q while the gateway runs; restart it", old.Listen.Address, clip(l.cfg.Listen.Address))
-	}
-	if l.cfg.Admin.Address != old.Admin.Address {
-		l.fault("admin.address", "cannot change from %q to %q while the gateway runs; restart it", old.Admin.Address, clip(l.cfg.Admin.Address))
-	}
-	if now, before := &l.cfg.Limits, &old.Limits; now.HeaderTimeout != before.HeaderTimeout {
-		l.fault("limits.header_timeout", "cannot change while the gateway runs; restart it")
-	} else if now.HTTP2Streams != before.HTTP2Streams {
-		l.fault("limits.http2_streams", "cannot change while the gateway runs; restart it")
-	} else if now.HeaderBytes != before.HeaderBytes {
-		l.fault("limits.header_bytes", "cannot change while the gateway runs; restart it")
+// restart can do it whole. Each key that moves is named.
+func refuseMoves(l *config.Loaded, old *config.Config) {
+	now := &l.Config
+	for _, key := range []struct {
+		name        string
+		before, now any
+	}{
+		{"listen.address", old.Listen.Address, now.Listen.Address},
+		{"admin.address", old.Admin.Address, now.Admin.Address},
+		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},
+		{"limits.http2_streams", old.Limits.HTTP2Streams, now.Limits.HTTP2Streams},
+		{"limits.header_bytes", old.Limits.HeaderBytes, now.Limits.HeaderBytes},
+	} {
+		if key.now != key.before {
+			l.Fault(key.name, "cannot change from %q to %q while the gateway runs; restart it", fmt.Sprint(key.before), config.Clip(fmt.Sprint(key.now)))
+		}
 	}
 }

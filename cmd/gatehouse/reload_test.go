@@ -1,17 +1,22 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"log"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,6 +159,79 @@ func TestReloadKeeps(t *testing.T) {
 	}
 	if got := challenge(); !strings.Contains(got, `service="other"`) {
 		t.Errorf("the new config does not count: %s", got)
+	}
+}
+
+// TestReloadNamesAllMoves (H9): a reload that moves several keys names each of them.
+func TestReloadNamesAllMoves(t *testing.T) {
+	s, write := newTestServer(t, minimal)
+	defer func() { s.current.Load().release() }()
+	write(minimal + "listen: {address: \":1\"}\nadmin: {address: \"127.0.0.1:1\"}\n" +
+		"limits: {header_timeout: 5s, http2_streams: 50, header_bytes: 65536}\n")
+	next := prepare(s.path, s.parts, s.current.Load())
+	defer next.release()
+	var keys []string
+	for _, f := range next.loaded.Faults() {
+		keys = append(keys, f.Key)
+	}
+	want := []string{"listen.address", "admin.address", "limits.header_timeout", "limits.http2_streams", "limits.header_bytes"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("named %q, want %q", keys, want)
+	}
+}
+
+// TestRefusedReloadLeavesTheMetric (A16): the end of a pair that a refused reload
+// names is not the end of the pair that is served; a good reload's is.
+func TestRefusedReloadLeavesTheMetric(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	named := func(dir string) string {
+		return minimal + "listen: {tls: {cert_file: " + dir + "/server.crt, key_file: " + dir + "/server.key}}\n"
+	}
+	authntest.WriteCertificates(t, one)
+	writeLongPair(t, two)
+	s, write := newTestServer(t, named(one))
+	defer func() { s.current.Load().release() }()
+	told := func() string {
+		w := httptest.NewRecorder()
+		s.parts.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		_, value, _ := strings.Cut(w.Body.String(), "\ngatehouse_tls_certificate_not_after_seconds ")
+		value, _, _ = strings.Cut(value, "\n")
+		return value
+	}
+	before := told()
+	if before == "" || before == "0" {
+		t.Fatalf("the metric is %q", before)
+	}
+	write(named(two) + "nonsense: 1\n")
+	if s.reload(); told() != before {
+		t.Errorf("a refused reload moved the metric from %s to %s", before, told())
+	}
+	write(named(two))
+	if s.reload(); told() == before {
+		t.Error("a good reload left the metric of the old pair")
+	}
+}
+
+// writeLongPair writes a pair that ends much later than those of authntest.
+func writeLongPair(t *testing.T, dir string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(3 * 365 * 24 * time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"server.crt": {Type: "CERTIFICATE", Bytes: cert}, "server.key": {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

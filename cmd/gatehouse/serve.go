@@ -23,6 +23,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
 )
@@ -119,7 +120,7 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 		return err
 	}
 	defer func() { s.current.Load().release() }()
-	cfg := &s.current.Load().cfg
+	cfg := s.current.Load().cfg
 	public, err := listen("listen.address", cfg.Listen.Address)
 	if err != nil {
 		return err
@@ -149,60 +150,63 @@ func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
 	a := &audit{stdout: out.stdout, log: out.log, metrics: m}
 	return &server{path: path, log: out.log, level: out.level, audit: a,
-		parts: &parts{metrics: m, access: out.access, audit: a.logger(), logger: out.log, load: proxy.NewLoad()}}
+		parts: &parts{metrics: m, access: out.access, audit: a.logger(), logger: out.log, load: proxy.NewLoad(),
+			throttle: authn.NewThrottle(authn.ThrottleConfig{}), hasher: authn.NewHasher(1)}}
 }
 
 // start reads the config for the first time.
 func (s *server) start() error {
-	l := loadConfig(s.path)
-	s.parts.throttle = authn.NewThrottle(throttleOptions(l))
-	s.parts.hasher = authn.NewHasher(l.cfg.Limits.PasswordsWaiting)
-	first := assemble(l, s.parts, nil)
+	first := prepare(s.path, s.parts, nil)
+	l := first.loaded
 	stream := s.openAudit(l)
 	s.logFindings(l)
-	if n := len(l.faults()); n > 0 {
+	if n := len(l.Faults()); n > 0 {
 		first.release()
-		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.file, n)
+		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.File, n)
 	}
 	s.take(l, stream)
+	if first.certificate != nil {
+		first.certificate.Serve(s.parts.metrics)
+	}
 	s.current.Store(first)
-	s.parts.audit.Info("start", "file", l.file, "version", buildInfo().Version)
-	s.log.Info("config loaded", "file", l.file, "custom", l.custom)
+	s.parts.audit.Info("start", "file", l.File, "version", buildInfo().Version)
+	s.log.Info("config loaded", "file", l.File, "custom", l.Custom)
 	return nil
 }
 
 // openAudit opens the audit stream of a config that is good otherwise: that it
 // cannot be opened is a fault of the config.
-func (s *server) openAudit(l *loaded) io.WriteCloser {
-	if len(l.faults()) > 0 {
+func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
+	if len(l.Faults()) > 0 {
 		return nil
 	}
-	out, err := s.audit.open(l.auditFile())
+	out, err := s.audit.open(l.AuditFile())
 	if err != nil {
-		l.content("audit.file", "%s cannot be opened: %v", l.cfg.Audit.File, err)
+		l.Fault("audit.file", "%s cannot be opened: %v", l.Config.Audit.File, err)
 	}
 	return out
 }
 
 // take makes a config count for what outlives reloads.
-func (s *server) take(l *loaded, stream io.WriteCloser) {
-	s.audit.use(l.auditFile(), stream, l.cfg.Audit.PerSecond)
-	_ = s.level.UnmarshalText([]byte(l.cfg.Log.Level)) // it was checked
+func (s *server) take(l *config.Loaded, stream io.WriteCloser) {
+	s.audit.use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
+	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
 	s.parts.throttle.Configure(throttleOptions(l))
-	s.parts.hasher.Configure(l.cfg.Limits.PasswordsWaiting)
+	s.parts.hasher.Configure(l.Config.Limits.PasswordsWaiting)
 }
 
-func throttleOptions(l *loaded) authn.ThrottleConfig {
-	t := l.cfg.Throttle
-	return authn.ThrottleConfig{Failures: t.Failures, Window: t.Window, UsersPerSource: t.UsersPerSource, InFlight: l.cfg.Limits.LoginsPerUser}
+func throttleOptions(l *config.Loaded) authn.ThrottleConfig {
+	t := l.Config.Throttle
+	t.InFlight = l.Config.Limits.LoginsPerUser
+	return t
 }
 
 // logFindings writes each fault and warning as a line of its own.
-func (s *server) logFindings(l *loaded) {
-	for _, f := range l.warnings() {
+func (s *server) logFindings(l *config.Loaded) {
+	for _, f := range l.Warnings() {
 		s.log.Warn(f.String())
 	}
-	for _, f := range l.faults() {
+	for _, f := range l.Faults() {
 		s.log.Error(f.String())
 	}
 }
@@ -239,7 +243,7 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 	defer cancel()
 	errorLog := s.errorLog()
 	adoptStandardLog(errorLog)
-	s.public = s.current.Load().cfg.Limits.edge().Server(http.HandlerFunc(s.serveHTTP), errorLog)
+	s.public = s.current.Load().cfg.Limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
@@ -432,6 +436,6 @@ func (b *boundedLog) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	text, _, _ := strings.Cut(string(line), "\n")
-	b.log.Warn("connection", "error", clip(text), "left_out", b.dropped.Swap(0))
+	b.log.Warn("connection", "error", config.Clip(text), "left_out", b.dropped.Swap(0))
 	return len(line), nil
 }

@@ -46,3 +46,9 @@ func buildInfo() metrics.BuildInfo {
 	setDefault(&b.Commit, "unknown")
 	return b
 }
+
+func setDefault(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}

@@ -1,10 +1,12 @@
-package main
+package config
 
 import (
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gatehouse/authn"
 )
 
 // TestSecretAgain (D15): a secret's file that is read again is held to the rules of
@@ -12,7 +14,9 @@ import (
 func TestSecretAgain(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "bind_password")
-	again := (&loaded{folder: dir}).secretAgain("directories[0].ldap.bind_password_file", "bind_password")
+	file := authn.SecretFile{Name: "bind_password"}
+	newLoaded(filepath.Join(dir, "gatehouse.yaml")).readSecret("directories[0].ldap.bind_password_file", &file)
+	again := file.Again
 	for _, test := range []struct {
 		content string
 		mode    os.FileMode

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/ecdsa"
@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -49,11 +48,9 @@ policy: [{allow: [pull], repositories: ["**"], to: [everyone]}]
 	}
 	// said are the findings that speak of a mode, faults with a `!` in front.
 	said := func() (list []string) {
-		l := loadConfig(filepath.Join(dir, "c.yaml"))
-		assemble(l, &parts{logger: slog.New(slog.DiscardHandler)}, nil).release()
-		for _, f := range l.findings {
-			if strings.Contains(f.text, "by others") {
-				list = append(list, map[bool]string{false: "!"}[f.warning]+f.key)
+		for _, f := range Load(filepath.Join(dir, "c.yaml")).findings {
+			if strings.Contains(f.Text, "by others") {
+				list = append(list, map[bool]string{false: "!"}[f.Warning]+f.Key)
 			}
 		}
 		return list

@@ -1,0 +1,227 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// checkTags holds every value against what its tags say.
+func (l *Loaded) checkTags() {
+	l.walk(func(f field) {
+		if f.option("required") && strings.TrimSpace(textOfField(f.value)) == "" && !l.Faulty(f.key) {
+			l.Fault(f.key, "is required")
+		}
+		if problem := outside(f); problem != "" && !l.Faulty(f.key) {
+			l.Fault(f.key, "%s", problem)
+		}
+		if f.value.Kind() == reflect.Struct && !scalar(f.value.Type()) {
+			l.checkPairs(f)
+		}
+	})
+}
+
+// outside is what a number or a time in no range of its tags is told.
+func outside(f field) string {
+	from, to := f.tag.Get("min"), f.tag.Get("max")
+	if from == "" && to == "" {
+		return ""
+	}
+	low, shown := bound(f.value, from)
+	high, _ := bound(f.value, to)
+	n := f.value.Int()
+	switch {
+	case to != "" && (n > high || n < low):
+		return fmt.Sprintf("must be from %s to %s, not %s", from, to, shown)
+	case n < low:
+		return fmt.Sprintf("must be at least %s, not %s", from, shown)
+	}
+	return ""
+}
+
+// bound reads a number or a time of a tag, and returns how the value is written too.
+func bound(v reflect.Value, text string) (n int64, shown string) {
+	if v.Type() == durationType {
+		d, _ := time.ParseDuration(text)
+		return int64(d), time.Duration(v.Int()).String()
+	}
+	n, _ = strconv.ParseInt(text, 10, 64)
+	return n, strconv.FormatInt(v.Int(), 10)
+}
+
+// checkPairs wants the keys that only mean something together.
+func (l *Loaded) checkPairs(section field) {
+	for f := range fields(section.value) {
+		other, ok := fieldOf(section.value, f.tag.Get("with"))
+		if ok && textOfField(f.value) != "" && textOfField(other.value) == "" {
+			l.Fault(join(section.key, f.key), "needs %s beside it", join(section.key, other.key))
+		}
+	}
+}
+
+// checkSections asks each section what its tags cannot say.
+func (l *Loaded) checkSections() {
+	l.walk(func(f field) {
+		if s, ok := f.value.Addr().Interface().(checker); ok {
+			l.Errors(f.key, s.Check())
+		}
+	})
+	c := &l.Config
+	l.checkAddress("listen.address", c.Listen.Address)
+	if c.Admin.Address != "" {
+		l.checkAddress("admin.address", c.Admin.Address)
+	}
+	l.checkPlaintext(&c.Listen)
+	l.checkUpstream(&c.Upstream)
+	l.checkTokens(&c.Tokens)
+	l.checkStreams(c)
+	l.checkDirectories()
+}
+
+func (l *Loaded) checkAddress(key, address string) {
+	host, port, err := net.SplitHostPort(address)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n > 65535 {
+		l.Fault(key, "%q is no address; write host:port or :port, such as 127.0.0.1:5000", Clip(address))
+	} else if strings.ContainsAny(host, " /@") {
+		l.Fault(key, "%q is no host name or address", Clip(host))
+	}
+}
+
+// checkPlaintext warns of a listener that serves less, or shows more, than its
+// owner may think.
+func (l *Loaded) checkPlaintext(c *Listen) {
+	host, _, err := net.SplitHostPort(c.Address)
+	addr, aerr := netip.ParseAddr(host)
+	local := host == "localhost" || aerr == nil && addr.IsLoopback()
+	switch {
+	case c.TLS != nil || err != nil || local:
+	case c.AllowPlaintext:
+		l.Warn("listen.allow_plaintext", "without tls, passwords and tokens cross the network in the clear")
+	case len(c.TrustedProxies) == 0:
+		l.Warn("listen.address", "without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS")
+	}
+}
+
+func (l *Loaded) checkUpstream(u *Upstream) {
+	if u.Timeout <= 0 && !l.Faulty("upstream.timeout") {
+		l.Fault("upstream.timeout", "must be above 0s")
+	}
+	if u.CAFile.Name+u.CertFile.Name != "" && strings.HasPrefix(strings.ToLower(u.URL), "http:") {
+		l.Fault("upstream.url", "is http, where ca_file and cert_file mean nothing; write https or remove them")
+	}
+}
+
+func (l *Loaded) checkTokens(t *Tokens) {
+	for key, value := range map[string]string{"tokens.service": t.Service, "tokens.issuer": t.Issuer} {
+		if !l.Faulty(key) && strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c > '~' }) {
+			l.Fault(key, "may hold printable ASCII without \" and \\ only, because it stands in a header")
+		}
+	}
+	for _, word := range []string{"basic", "bearer"} {
+		if strings.Contains(strings.ToLower(t.Service), word) {
+			l.Warn("tokens.service", "has the word %q: some clients look for it anywhere in the challenge, and take it for the scheme", word)
+		}
+	}
+	if t.RefreshLifetime > 0 && t.RefreshLifetime < t.Lifetime {
+		l.Fault("tokens.refresh_lifetime", "must be 0s (off) or longer than tokens.lifetime (%s)", t.Lifetime)
+	}
+	for i := range t.Revoked {
+		l.checkRevoked(fmt.Sprintf("tokens.revoked[%d]", i), &t.Revoked[i])
+	}
+}
+
+// checkRevoked wants a list that does what its author thinks: in an emergency
+// nobody looks twice.
+func (l *Loaded) checkRevoked(key string, r *Revoked) {
+	token, user, before := r.Token != "", r.User != "", !r.IssuedBefore.IsZero()
+	if token == (user || before) && !l.Faulty(key) {
+		l.Fault(key, "needs token alone, or user, or issued_before, or user and issued_before")
+	}
+	if token && !tokenID.MatchString(r.Token) {
+		l.Fault(key+".token", "is no token id; the log's token_id is one")
+	}
+	if user {
+		l.checkPerson(key+".user", r.User)
+	}
+	if r.IssuedBefore.After(time.Now()) {
+		l.Warn(key+".issued_before", "%s is still to come: until then new tokens are refused too", r.IssuedBefore.Format(time.RFC3339))
+	}
+}
+
+// checkPerson wants NAME or DIRECTORY/NAME.
+func (l *Loaded) checkPerson(key, person string) {
+	directory, name := SplitPerson(person)
+	known := slices.ContainsFunc(l.Config.Directories, func(d Directory) bool { return d.Name == directory })
+	switch {
+	case name == "" || strings.TrimSpace(person) != person || strings.Contains(person, "*"):
+		l.Fault(key, "%q is no person; write NAME or DIRECTORY/NAME", Clip(person))
+	case strings.Contains(person, "/") && !known:
+		l.Fault(key, "there is no directory %q", Clip(directory))
+	}
+}
+
+// SplitPerson gives the parts of DIRECTORY/NAME in lower case; no directory: any.
+func SplitPerson(person string) (directory, name string) {
+	person = strings.ToLower(person)
+	if directory, name, bound := strings.Cut(person, "/"); bound {
+		return directory, name
+	}
+	return "", person
+}
+
+// tokenID is what a jti looks like. A whole token does not: a secret must not
+// stand in a config, and would match nothing.
+var tokenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// checkStreams checks the log and what the admin listener shows.
+func (l *Loaded) checkStreams(c *Config) {
+	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); (err != nil || strings.ContainsAny(c.Log.Level, "+-")) && !l.Faulty("log.level") {
+		l.Fault("log.level", "must be debug, info, warn or error, not %q", Clip(c.Log.Level))
+	}
+	host, _, _ := net.SplitHostPort(c.Admin.Address)
+	if addr, err := netip.ParseAddr(host); c.Admin.Pprof && host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		l.Warn("admin.pprof", "admin.address is not on loopback: whoever reaches it can read the process' memory")
+	}
+}
+
+// AuditFile is the audit stream's name, with its path.
+func (l *Loaded) AuditFile() string {
+	if name := l.Config.Audit.File; name == "" || name == "-" {
+		return name
+	}
+	return l.Path(l.Config.Audit.File)
+}
+
+var directoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+func (l *Loaded) checkDirectories() {
+	seen := map[string]int{}
+	for i := range l.Config.Directories {
+		d, key := &l.Config.Directories[i], fmt.Sprintf("directories[%d]", i)
+		if d.Name != "" && !directoryName.MatchString(d.Name) {
+			l.Fault(key+".name", "%q is no directory name; use lower-case letters, digits, . _ and -", Clip(d.Name))
+		}
+		if first, ok := seen[d.Name]; ok && d.Name != "" {
+			l.Fault(key+".name", "%q is the name of directories[%d] too; names must differ", Clip(d.Name), first)
+		}
+		seen[d.Name] = i
+		static := d.Static != nil
+		switch {
+		case static && d.LDAP != nil:
+			l.Fault(key, "has static and ldap; make two directories of it")
+		case !static && d.LDAP == nil && !l.Faulty(key):
+			l.Fault(key, "needs either static or ldap")
+		case static && len(d.Static) == 0 && !l.Faulty(key+".static"):
+			l.Warn(key+".static", "has no users")
+		case d.LDAP != nil && d.LDAP.Timeout <= 0 && !l.Faulty(key+".ldap.timeout"):
+			l.Fault(key+".ldap.timeout", "must be above 0s")
+		}
+	}
+}

@@ -1,0 +1,203 @@
+// Package config reads the config file and every file that it names.
+//
+// Load is the whole of it: YAML is decoded into Config by a decoder that knows where
+// everything stands, so that each fault names line, column and key; the files that
+// keys name are read, once and in one place; and each section is held against what
+// its tags and its Check say. A section is the Config struct of the package that uses
+// it (fields.go says how), so a key is written once. What only a package can judge
+// (filters, patterns, hashes, URLs) its constructor adds to the same Report.
+package config
+
+import (
+	"errors"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/proxy"
+)
+
+// Config is the file as the contract describes it.
+type Config struct {
+	// Listen is the public listener.
+	Listen Listen `yaml:"listen"`
+	// Admin is the listener of health and metrics.
+	Admin Admin `yaml:"admin"`
+	// Upstream is the registry that the gateway stands in front of.
+	Upstream Upstream `yaml:"upstream"`
+	// Tokens says how tokens are made and how long they last.
+	Tokens Tokens `yaml:"tokens"`
+	// Throttle limits failed logins.
+	Throttle authn.ThrottleConfig `yaml:"throttle"`
+	// Limits bound what clients can take from everybody else.
+	Limits Limits `yaml:"limits"`
+	// Shutdown is how the gateway ends.
+	Shutdown Shutdown `yaml:"shutdown"`
+	// Log is what stderr gets.
+	Log Log `yaml:"log"`
+	// Audit is the stream of audit records.
+	Audit Audit `yaml:"audit"`
+	// Directories are asked in this order.
+	Directories []Directory `yaml:"directories"`
+	// Policy are the rules; nothing is allowed that no rule allows.
+	Policy []authz.Rule `yaml:"policy"`
+}
+
+// Listen is the section `listen`.
+type Listen struct {
+	Address        string   `yaml:"address"`
+	PublicURLs     []string `yaml:"public_urls"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	AllowPlaintext bool     `yaml:"allow_plaintext"`
+	Basic          bool     `yaml:"basic"`
+	TLS            *TLS     `yaml:"tls"`
+}
+
+// TLS is the section `listen.tls`.
+type TLS struct {
+	CertFile   authn.File       `yaml:"cert_file,required"`
+	KeyFile    authn.SecretFile `yaml:"key_file,required"`
+	MinVersion proxy.TLSVersion `yaml:"min_version"`
+}
+
+// Admin is the section `admin`.
+type Admin struct {
+	// Address is host:port; metrics and health answer only here. Empty: off. Default 127.0.0.1:9180.
+	Address string `yaml:"address"`
+	// Pprof serves Go's profiles under /debug/pprof/ too. Default false.
+	Pprof bool `yaml:"pprof"`
+}
+
+// Upstream is the section `upstream`.
+type Upstream struct {
+	URL           string           `yaml:"url,required"`
+	CAFile        authn.File       `yaml:"ca_file"`
+	CertFile      authn.File       `yaml:"cert_file" with:"key_file"`
+	KeyFile       authn.SecretFile `yaml:"key_file" with:"cert_file"`
+	Username      string           `yaml:"username" with:"password_file"`
+	PasswordFile  authn.SecretFile `yaml:"password_file" with:"username"`
+	Timeout       time.Duration    `yaml:"timeout"`
+	BlobMount     bool             `yaml:"blob_mount"`
+	RedirectHosts []string         `yaml:"redirect_hosts"`
+}
+
+// Tokens is the section `tokens`.
+type Tokens struct {
+	Service         string             `yaml:"service,required"`
+	Issuer          string             `yaml:"issuer,required"`
+	Lifetime        time.Duration      `yaml:"lifetime" min:"60s" max:"1h"`
+	UploadGrace     time.Duration      `yaml:"upload_grace"`
+	RefreshLifetime time.Duration      `yaml:"refresh_lifetime"`
+	KeyFiles        []authn.SecretFile `yaml:"key_files"`
+	Revoked         []Revoked          `yaml:"revoked"`
+}
+
+// Revoked is one entry of what is revoked: a token by its id, or a person's
+// tokens, or those issued before a moment (RFC 3339), or both of the latter.
+type Revoked struct {
+	Token        string    `yaml:"token,nonempty"`
+	User         string    `yaml:"user,nonempty"`
+	IssuedBefore time.Time `yaml:"issued_before"`
+}
+
+// Limits are the caps of package proxy, and those of logins.
+type Limits struct {
+	proxy.Limits
+	// LoginsPerUser is how many different passwords of one person may be checked at
+	// the same time. Default 16; 0: no limit.
+	LoginsPerUser int `yaml:"logins_per_user" min:"0" max:"16777216"`
+	// PasswordsWaiting is how many passwords of static users may wait for a free core
+	// to be compared; above: 429. Default 256.
+	PasswordsWaiting int `yaml:"passwords_waiting" min:"1" max:"16777216"`
+}
+
+// Shutdown is the section `shutdown`.
+type Shutdown struct {
+	// Delay is how long new connections are still taken after a TERM. Default 0s.
+	Delay time.Duration `yaml:"delay"`
+	// Timeout is how long running requests have to end before they are cut. Default 5m.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Log is the section `log`.
+type Log struct {
+	// Level is the least level of what goes to stderr: debug, info, warn or error.
+	// Request records are always written. Default info.
+	Level string `yaml:"level"`
+}
+
+// Audit is the section `audit`.
+type Audit struct {
+	File      string `yaml:"file"`                             // "-": stdout; empty: off
+	PerSecond int    `yaml:"per_second" min:"1" max:"1000000"` // of each kind that strangers can cause
+}
+
+// Directory is one of `directories`: either Static or LDAP.
+type Directory struct {
+	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
+	Name string `yaml:"name,required"`
+	// Static are people of the config itself.
+	Static []authn.StaticUser `yaml:"static"`
+	// LDAP is a directory server.
+	LDAP *LDAP `yaml:"ldap"`
+}
+
+// LDAP is the section `ldap` of a directory.
+type LDAP struct {
+	Preset           string            `yaml:"preset"`
+	Servers          []string          `yaml:"servers"`
+	StartTLS         bool              `yaml:"start_tls"`
+	AllowPlaintext   bool              `yaml:"allow_plaintext"`
+	CAFile           authn.File        `yaml:"ca_file"`
+	CADir            authn.Folder      `yaml:"ca_dir"`
+	CertFile         authn.File        `yaml:"cert_file" with:"key_file"`
+	KeyFile          authn.SecretFile  `yaml:"key_file" with:"cert_file"`
+	ServerName       string            `yaml:"server_name"`
+	BindDN           string            `yaml:"bind_dn" with:"bind_password_file"`
+	BindPasswordFile authn.SecretFile  `yaml:"bind_password_file" with:"bind_dn"`
+	Timeout          time.Duration     `yaml:"timeout"`
+	CanaryUser       string            `yaml:"canary_user"`
+	Users            LDAPUsers         `yaml:"users"`
+	Groups           *Groups           `yaml:"groups"`
+	Cache            authn.CacheConfig `yaml:"cache"`
+}
+
+// LDAPUsers is the section `users` of an LDAP directory.
+type LDAPUsers struct {
+	Base              string `yaml:"base"`
+	Filter            string `yaml:"filter"`
+	UsernameAttribute string `yaml:"username_attribute"`
+	LoginPattern      string `yaml:"login_pattern"`
+}
+
+// Groups is the section `groups` of an LDAP directory.
+type Groups struct {
+	Base          string `yaml:"base"`
+	MemberOfBase  string `yaml:"member_of_base"`
+	Filter        string `yaml:"filter"`
+	NameAttribute string `yaml:"name_attribute"`
+	Nested        bool   `yaml:"nested"`
+}
+
+// Defaults are those of the sections that are this package's own.
+func (c *Config) Defaults() {
+	c.Listen.Address = ":5000"
+	c.Admin.Address = "127.0.0.1:9180"
+	c.Upstream.Timeout = 30 * time.Second
+	c.Tokens = Tokens{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour}
+	c.Limits.LoginsPerUser, c.Limits.PasswordsWaiting = 16, 256
+	c.Shutdown.Timeout = 5 * time.Minute
+	c.Log.Level = "info"
+	c.Audit.PerSecond = 100
+}
+
+// Defaults leave to the package what a preset may fill in.
+func (c *LDAP) Defaults() { c.Timeout = 5 * time.Second }
+
+// Check wants to know where groups come from.
+func (g *Groups) Check() error {
+	if g.Base+g.MemberOfBase == "" && !g.Nested {
+		return &authn.KeyError{Err: errors.New("needs base, where groups are searched, or member_of_base, below which the entry's memberOf counts; without the section all of memberOf counts")}
+	}
+	return nil
+}

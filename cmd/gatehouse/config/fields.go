@@ -1,0 +1,151 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+)
+
+// A section of the file is the Config struct of the package that uses it. Its fields
+// carry what the file may say in tags, and what it means, with its unit, in comments:
+//
+//	yaml:"timeout"         the key; without one, or with "-", a field is no key
+//	yaml:"url,required"    the key must be there, with a text that is not blank
+//	yaml:"user,nonempty"   where the key is there, its text is not empty
+//	min:"100ms" max:"5m"   the range of a number or a time, both ends included
+//	with:"key_file"        the key needs that other one beside it
+//
+// Keys of an embedded struct count as the section's own. Defaults come from a method
+// Defaults, what else is to be checked from a method Check.
+
+// defaulter is a section that has defaults. They are asked for before the section is
+// read, so that sections in lists have them as well.
+type defaulter interface{ Defaults() }
+
+// checker is a section that checks what its tags cannot say. Its error joins
+// *authn.KeyError values with keys relative to the section.
+type checker interface{ Check() error }
+
+// field is one key of a section.
+type field struct {
+	key   string
+	tag   reflect.StructTag
+	value reflect.Value
+}
+
+// fields yields the keys of a section, those of embedded structs among them.
+func fields(section reflect.Value) iter.Seq[field] {
+	return func(yield func(field) bool) {
+		for i := range section.NumField() {
+			f := section.Type().Field(i)
+			if f.Anonymous {
+				for inner := range fields(section.Field(i)) {
+					if !yield(inner) {
+						return
+					}
+				}
+				continue
+			}
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if key != "" && key != "-" && !yield(field{key, f.Tag, section.Field(i)}) {
+				return
+			}
+		}
+	}
+}
+
+// fieldOf is the field of a key.
+func fieldOf(section reflect.Value, key string) (field, bool) {
+	for f := range fields(section) {
+		if f.key == key {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+func keysOf(section reflect.Value) []string {
+	var keys []string
+	for f := range fields(section) {
+		keys = append(keys, f.key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// option reports whether the key's tag has an option such as required.
+func (f field) option(name string) bool {
+	_, options, _ := strings.Cut(f.tag.Get("yaml"), ",")
+	return slices.Contains(strings.Split(options, ","), name)
+}
+
+var (
+	durationType   = reflect.TypeFor[time.Duration]()
+	timeType       = reflect.TypeFor[time.Time]()
+	fileType       = reflect.TypeFor[authn.File]()
+	secretFileType = reflect.TypeFor[authn.SecretFile]()
+	folderType     = reflect.TypeFor[authn.Folder]()
+	ownText        = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// named reports whether values of a type are files or folders that the config names.
+func named(t reflect.Type) bool { return t == fileType || t == secretFileType || t == folderType }
+
+// scalar reports whether values of a type are written as one text, number or truth.
+func scalar(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Slice, reflect.Pointer:
+		return named(t) || reflect.PointerTo(t).Implements(ownText)
+	}
+	return true
+}
+
+// walk visits a field and all that stands below it, the inner first. The key is the
+// path from the root.
+func walk(f field, visit func(field)) {
+	switch v := f.value; {
+	case scalar(v.Type()):
+	case v.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			walk(field{f.key, f.tag, v.Elem()}, visit)
+		}
+		return
+	case v.Kind() == reflect.Struct:
+		for inner := range fields(v) {
+			inner.key = join(f.key, inner.key)
+			walk(inner, visit)
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			walk(field{fmt.Sprintf("%s[%d]", f.key, i), f.tag, v.Index(i)}, visit)
+		}
+	}
+	visit(f)
+}
+
+// setDefaults gives a section and the sections in it what the file may leave out;
+// optional ones are made by the decoder.
+func setDefaults(section reflect.Value) {
+	for f := range fields(section) {
+		if f.value.Kind() == reflect.Struct && !scalar(f.value.Type()) {
+			setDefaults(f.value)
+		}
+	}
+	if s, ok := section.Addr().Interface().(defaulter); ok {
+		s.Defaults()
+	}
+}
+
+// textOfField is the name of a File, SecretFile or Folder, or a text itself.
+func textOfField(v reflect.Value) string {
+	if named(v.Type()) {
+		v = v.FieldByName("Name")
+	}
+	return v.String()
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gatehouse/authn"
+)
+
+// Place is where something stands in the config file, both counted from 1; zero: nowhere.
+type Place struct {
+	Line, Column int
+}
+
+func (p Place) known() bool { return p.Line > 0 }
+
+// Finding is one fault or warning of a config.
+type Finding struct {
+	// File is the config as the user named it.
+	File string
+	// Place is where the key stands, or the nearest section above it that is there.
+	Place Place
+	// Key is the config path, such as directories[1].ldap.users.filter; empty where the text says it.
+	Key string
+	// Text says what is wrong and what to do.
+	Text string
+	// Warning: the config works, but its owner should know.
+	Warning bool
+	// Content: the fault is in a file that the config names, not in the config itself.
+	Content bool
+}
+
+// String is `gatehouse.yaml:12:7: directories[1].ldap.users.filter: what is wrong`.
+func (f Finding) String() string {
+	s := f.File + ":"
+	if f.Place.known() {
+		s += fmt.Sprintf("%d:%d:", f.Place.Line, f.Place.Column)
+	}
+	if f.Key != "" {
+		s += " " + f.Key + ":"
+	}
+	return s + " " + f.Text
+}
+
+// Report collects what is found, so that one run shows everything.
+type Report struct {
+	// File is the config that was read, as the user named it.
+	File string
+
+	places   map[string]Place // by key; set once the file is decoded
+	files    map[string]bool  // the keys that name files
+	findings []Finding
+}
+
+func (r *Report) at(p Place, key, format string, args ...any) {
+	r.findings = append(r.findings, Finding{File: r.File, Place: p, Key: key, Text: fmt.Sprintf(format, args...), Content: r.files[key]})
+}
+
+// Fault adds a fault of a key.
+func (r *Report) Fault(key, format string, args ...any) {
+	r.at(r.find(key), key, format, args...)
+}
+
+// Warn adds a warning of a key.
+func (r *Report) Warn(key, format string, args ...any) {
+	r.Fault(key, format, args...)
+	r.findings[len(r.findings)-1].Warning = true
+}
+
+// Errors adds what a section's check or a package's constructor said:
+// *authn.KeyError values, joined, with keys relative to prefix.
+func (r *Report) Errors(prefix string, err error) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			r.Errors(prefix, e)
+		}
+		return
+	}
+	var k *authn.KeyError
+	if !errors.As(err, &k) {
+		r.Fault(prefix, "%v", err)
+		return
+	}
+	key := k.Key
+	if prefix != "" && key != "" && !strings.HasPrefix(key, "[") {
+		key = join(prefix, key)
+	} else {
+		key = prefix + key
+	}
+	switch {
+	case k.Warning:
+		r.Warn(key, "%v", k.Err)
+	case !r.Faulty(key):
+		r.Fault(key, "%v", k.Err)
+	}
+}
+
+// Faulty reports whether a key, or one below it, has a fault already, so that it is
+// not told twice.
+func (r *Report) Faulty(key string) bool {
+	return slices.ContainsFunc(r.findings, func(f Finding) bool {
+		below, ok := strings.CutPrefix(f.Key, key)
+		return !f.Warning && ok && (below == "" || below[0] == '.' || below[0] == '[')
+	})
+}
+
+// find is where a key stands, or the nearest section above it that is there.
+func (r *Report) find(key string) Place {
+	for key != "" {
+		if p, ok := r.places[key]; ok {
+			return p
+		}
+		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+	}
+	return Place{1, 1}
+}
+
+// Faults are the findings that keep the config from being used, in the order of the file.
+func (r *Report) Faults() []Finding { return r.only(false) }
+
+// Warnings are the findings that its owner should know, in the order of the file.
+func (r *Report) Warnings() []Finding { return r.only(true) }
+
+func (r *Report) only(warning bool) []Finding {
+	var list []Finding
+	for _, f := range r.findings {
+		if f.Warning == warning {
+			list = append(list, f)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
+	})
+	return list
+}
+
+// Position is what names a rule: base name and line.
+func (r *Report) Position(key string) string {
+	return fmt.Sprintf("%s:%d", filepath.Base(r.File), r.find(key).Line)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// FaultyFiles reports whether what a key below prefix names has a fault.
+func (r *Report) FaultyFiles(prefix string) bool {
+	return slices.ContainsFunc(r.findings, func(f Finding) bool {
+		return f.Content && !f.Warning && strings.HasPrefix(f.Key, prefix+".")
+	})
+}
