@@ -9,25 +9,50 @@ import (
 	"gatehouse/authn"
 )
 
+// Config is what a Policy is made of.
+type Config struct {
+	// Rules are those of the config, in its order.
+	Rules []Rule
+	// Directories are the names that rules may use.
+	Directories []string
+}
+
 // New compiles the rules. Its error joins *authn.KeyError values whose keys are
 // relative to `policy` (`[3].tags`, `[0].to[1]`, empty for the policy as a whole),
 // warnings among them; where all of them are warnings the *Policy is returned as well.
 func New(cfg Config) (*Policy, error) {
 	c := compiler{directories: make(map[string]string, len(cfg.Directories))}
 	for _, name := range cfg.Directories {
-		c.directories[strings.ToLower(name)] = name
+		c.directories[authn.NormalizeName(name)] = name
 	}
 	if len(cfg.Rules) == 0 {
 		c.warn("", errors.New("no rules: everything is refused; allow something under policy"))
 	}
-	p := &Policy{rules: make([]rule, len(cfg.Rules))}
+	rules := make([]rule, len(cfg.Rules))
 	for i, r := range cfg.Rules {
-		p.rules[i] = c.rule(fmt.Sprintf("[%d]", i), r)
+		rules[i] = c.rule(fmt.Sprintf("[%d]", i), r)
 	}
 	if c.failed {
-		p = nil
+		return nil, errors.Join(c.found...)
 	}
-	return p, errors.Join(c.found...)
+	return newPolicy(rules), errors.Join(c.found...)
+}
+
+// newPolicy makes the rules ready to be asked.
+func newPolicy(rules []rule) *Policy {
+	p := &Policy{rules: rules}
+	for i := range rules {
+		rule := &rules[i]
+		p.signedIn.add(i, rule)
+		if !rule.speaksTo(&person{}) {
+			continue
+		}
+		p.anonymous.add(i, rule)
+		if !p.catalog.Allowed && !rule.deny && rule.actions&pullBit != 0 {
+			p.catalog = Decision{Allowed: true, Rule: rule.source.Position}
+		}
+	}
+	return p
 }
 
 // compiler collects what is wrong, so that all of it is told at once.
@@ -47,7 +72,7 @@ func (c *compiler) warn(key string, err error) {
 }
 
 func (c *compiler) rule(key string, r Rule) rule {
-	out := rule{position: r.Position, deny: len(r.Deny) > 0}
+	out := rule{source: r, deny: len(r.Deny) > 0}
 	switch {
 	case len(r.Allow) == 0 && len(r.Deny) == 0:
 		c.fail(key, errors.New("a rule needs allow or deny, with at least one action"))
@@ -76,7 +101,7 @@ func (c *compiler) actions(key string, names []string) (set actionSet) {
 			one = allActions
 		}
 		if one == 0 {
-			c.fail(index(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them", name))
+			c.fail(at(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them", name))
 		}
 		set |= one
 	}
@@ -90,7 +115,7 @@ func (c *compiler) repositories(key string, list []string) []pattern {
 	patterns := each(c, key, list, compilePattern)
 	for i, text := range list {
 		if text != strings.ToLower(text) {
-			c.warn(index(key, i), fmt.Errorf("pattern %q can never match: repository names have no upper-case letters", text))
+			c.warn(at(key, i), fmt.Errorf("pattern %q can never match: repository names have no upper-case letters", text))
 		}
 	}
 	return patterns
@@ -107,16 +132,16 @@ func each[T any](c *compiler, key string, list []string, compile func(string) (T
 		one, err := compile(text)
 		switch {
 		case errors.Is(err, errBareName), errors.Is(err, errHostBits):
-			c.warn(index(key, i), err)
+			c.warn(at(key, i), err)
 		case err != nil:
-			c.fail(index(key, i), err)
+			c.fail(at(key, i), err)
 		}
 		out = append(out, one)
 	}
 	return out
 }
 
-func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+func at(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 // errHostBits is a warning: the network is taken without them.
 var errHostBits = errors.New("bits are set behind the prefix; the whole network is meant")

@@ -3,91 +3,18 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatehouse/authn"
 )
-
-// maxName is how long a repository name may be: registries answer 500 beyond.
-const maxName = 255
-
-// ValidRepository says whether name is in the grammar of the OCI distribution
-// specification ("Pulling manifests") and at most 255 bytes long: components
-// joined by `/`, each of lower-case alphanumeric runs joined by `.`, `_`, `__` or
-// any number of `-`.
-func ValidRepository(name string) bool {
-	if len(name) > maxName {
-		return false
-	}
-	for {
-		component, rest, more := strings.Cut(name, "/")
-		if !validComponent(component) {
-			return false
-		}
-		if !more {
-			return true
-		}
-		name = rest
-	}
-}
-
-// validComponent walks runs and separators in turn; a component begins and ends
-// with a run.
-func validComponent(s string) bool {
-	for {
-		run := 0
-		for run < len(s) && alphanumeric(s[run]) {
-			run++
-		}
-		if run == 0 {
-			return false
-		}
-		if s = s[run:]; s == "" {
-			return true
-		}
-		s = s[separator(s):]
-	}
-}
-
-// separator is the length of the separator that s begins with, 0 for none. What
-// is none, or follows one that is too long, is no run, so it fails there.
-func separator(s string) int {
-	switch {
-	case strings.HasPrefix(s, "__"):
-		return 2
-	case s[0] == '.' || s[0] == '_':
-		return 1
-	}
-	return len(s) - len(strings.TrimLeft(s, "-"))
-}
-
-func alphanumeric(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
-
-// ValidTag says whether tag is in the specification's grammar: 1 to 128 letters,
-// digits, `_`, `.` and `-`, the first of them neither `.` nor `-`.
-func ValidTag(tag string) bool {
-	if tag == "" || len(tag) > 128 || tag[0] == '.' || tag[0] == '-' {
-		return false
-	}
-	for i := range len(tag) {
-		if !nameByte(tag[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// nameByte says whether c can stand in a repository's component or in a tag.
-func nameByte(c byte) bool {
-	return alphanumeric(c) || 'A' <= c && c <= 'Z' || c == '_' || c == '.' || c == '-'
-}
 
 // pattern is a compiled pattern of `repositories` or `tags`.
 type pattern struct {
 	text       string
 	components []component
 	prefix     string // what every name that matches begins with, to be quick about the others
-	ofGroups   bool   // {group} stands in it
+	ofGroup    int    // the first component in which {group} stands; -1: none
 }
 
 // component is one component of a pattern: any number of them (`**`), or one
@@ -114,11 +41,11 @@ const (
 
 func (p pattern) String() string { return p.text }
 
-// caller are the values of the placeholders.
-type caller struct{ user, group string }
+// values are those of the placeholders.
+type values struct{ user, group string }
 
 func compilePattern(text string) (pattern, error) {
-	p := pattern{text: text}
+	p := pattern{text: text, ofGroup: -1}
 	if text == "" {
 		return p, errors.New("an empty pattern matches nothing")
 	}
@@ -130,10 +57,10 @@ func compilePattern(text string) (pattern, error) {
 		if p.components == nil && len(c.parts) > 0 {
 			p.prefix = c.parts[0].text // none of a placeholder or a star
 		}
-		p.components = append(p.components, c)
-		for _, part := range c.parts {
-			p.ofGroups = p.ofGroups || part.kind == groupName
+		if p.ofGroup < 0 && c.group() >= 0 {
+			p.ofGroup = len(p.components)
 		}
+		p.components = append(p.components, c)
 	}
 	return p, nil
 }
@@ -165,6 +92,14 @@ func compileComponent(s string) (component, error) {
 	return c, nil
 }
 
+// group is the place of the first {group} among the parts, -1 for none.
+func (c *component) group() int {
+	return slices.IndexFunc(c.parts, func(p part) bool { return p.kind == groupName })
+}
+
+// fixed reports whether the component is one text for every caller.
+func (c *component) fixed() bool { return len(c.parts) == 1 && c.parts[0].kind == literal }
+
 // nextPart takes the first part off the text of a component.
 func nextPart(s string) (p part, rest string, err error) {
 	switch {
@@ -194,26 +129,25 @@ func firstRune(s string) rune {
 	return 0
 }
 
-// match says whether the pattern matches the name for this caller, with any of
-// his groups in the place of {group}.
-func (p *pattern) match(name string, id *authn.Identity) bool {
-	if !strings.HasPrefix(name, p.prefix) {
+// match reports whether the pattern matches the name for this caller, with any of
+// their groups in the place of {group}.
+func (p *pattern) match(name string, who *person) bool {
+	switch {
+	case !strings.HasPrefix(name, p.prefix):
 		return false
+	case p.ofGroup < 0:
+		return matchName(p.components, name, values{user: who.Username})
+	case len(who.Groups) <= p.readings(name):
+		return slices.ContainsFunc(who.Groups, func(g authn.Group) bool {
+			return matchName(p.components, name, values{who.Username, g.Name})
+		})
 	}
-	if !p.ofGroups {
-		return matchName(p.components, name, caller{user: id.Username})
-	}
-	for i := range id.Groups {
-		if matchName(p.components, name, caller{id.Username, id.Groups[i].Name}) {
-			return true
-		}
-	}
-	return false
+	return p.matchGroup(name, who)
 }
 
-func matchAny(patterns []pattern, name string, id *authn.Identity) bool {
+func matchAny(patterns []pattern, name string, who *person) bool {
 	for i := range patterns {
-		if patterns[i].match(name, id) {
+		if patterns[i].match(name, who) {
 			return true
 		}
 	}
@@ -223,8 +157,8 @@ func matchAny(patterns []pattern, name string, id *authn.Identity) bool {
 // matchName walks pattern and name together. Only the last `**` is ever tried
 // again with one component more (what an earlier one could win, the last one can
 // too), so the work is at most the product of both lengths. at beyond the name's
-// end says that no component is left, retry 0 that there was no `**` yet.
-func matchName(components []component, name string, who caller) bool {
+// end: no component is left; retry 0: there was no `**` yet.
+func matchName(components []component, name string, of values) bool {
 	at, i := 0, 0
 	retryAt, retry := 0, 0
 	for at <= len(name) {
@@ -236,7 +170,7 @@ func matchName(components []component, name string, who caller) bool {
 			continue
 		}
 		end := componentEnd(name, at)
-		if i < len(components) && components[i].match(name[at:end], who) {
+		if i < len(components) && components[i].match(name[at:end], of) {
 			at, i = end+1, i+1
 			continue
 		}
@@ -260,7 +194,7 @@ func componentEnd(name string, at int) int {
 }
 
 // match works as matchName does, with `*` and bytes for `**` and components.
-func (c *component) match(s string, who caller) bool {
+func (c *component) match(s string, of values) bool {
 	at, i := 0, 0
 	retryAt, retry := 0, 0
 	for i < len(c.parts) || at < len(s) {
@@ -270,7 +204,7 @@ func (c *component) match(s string, who caller) bool {
 				retryAt, retry = at, i
 				continue
 			}
-			text := c.parts[i].value(who)
+			text := c.parts[i].value(of)
 			if text != "" && strings.HasPrefix(s[at:], text) {
 				at, i = at+len(text), i+1
 				continue
@@ -288,13 +222,13 @@ func (c *component) match(s string, who caller) bool {
 // value is the text that the part stands for; none where a placeholder's value
 // is no component of a repository, for then it may match nothing at all: it could
 // reach over a slash, or be a name that another rule means otherwise.
-func (p *part) value(who caller) string {
+func (p *part) value(of values) string {
 	text := p.text
 	switch p.kind {
 	case userName:
-		text = who.user
+		text = of.user
 	case groupName:
-		text = who.group
+		text = of.group
 	}
 	if p.kind != literal && !validComponent(text) {
 		return ""

@@ -81,7 +81,7 @@ func TestPattern(t *testing.T) {
 			t.Errorf("%q: %v", c.pattern, err)
 			continue
 		}
-		if got := p.match(c.name, &c.id); got != c.want {
+		if got := p.match(c.name, &person{Identity: c.id}); got != c.want {
 			t.Errorf("%q on %q for %q: %v", c.pattern, c.name, c.id.Username, got)
 		}
 	}
@@ -154,7 +154,7 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		want := simpleMatch(strings.Split(pattern, "/"), strings.Split(name, "/"), user)
-		if got := p.match(name, &authn.Identity{Directory: "d", Username: user}); got != want {
+		if got := p.match(name, &person{Identity: authn.Identity{Directory: "d", Username: user}}); got != want {
 			t.Fatalf("%q on %q for %q: %v", pattern, name, user, got)
 		}
 	})

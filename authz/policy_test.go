@@ -135,7 +135,7 @@ func TestDecide(t *testing.T) {
 	if d := policy(t, allow("*", "**", "authenticated")).Decide(admin, Request{Action: Catalog}); !d.Allowed {
 		t.Error("Decide does not know the catalog")
 	}
-	if (&subject{}).matches(&admin) || (&subject{}).matches(&anonymous) {
+	if (&subject{}).matches(&person{Identity: admin}) || (&subject{}).matches(&person{}) {
 		t.Error("a subject that was never filled in means somebody")
 	}
 	if d := (&Policy{}).Decide(admin, Request{Repository: "a", Action: Pull}); d.Allowed {
@@ -232,7 +232,12 @@ func TestNewFaults(t *testing.T) {
 		{"unknown subject", with(func(r *Rule) { r.To = []string{"everyone", "all"} }), "[1].to[1]: none of"},
 		{"empty name", with(func(r *Rule) { r.To = []string{"user:"} }), "[1].to[0]: missing"},
 		{"empty name behind a directory", with(func(r *Rule) { r.To = []string{"user:local/"} }), "[1].to[0]: missing"},
-		{"spaces", with(func(r *Rule) { r.To = []string{"user: admin"} }), "[1].to[0]: spaces"},
+		{"blanks", with(func(r *Rule) { r.To = []string{"user: \u00a0 "} }), "[1].to[0]: a name is missing after user:"},
+		{"nothing to see", with(func(r *Rule) { r.To = []string{"user:\u200b"} }), "[1].to[0]: a name is missing after user:"},
+		{"blanks behind a directory", with(func(r *Rule) { r.To = []string{"group:local/ \u200b"} }), "[1].to[0]: missing after the slash"},
+		{"a group with a slash", with(func(r *Rule) { r.To = []string{"group:ops/night"} }), // row D11
+			`[1].to[0]: there is no directory "ops"; there are: example, local; a name that has a slash itself is written DIRECTORY/ops/night`},
+		{"a user with a slash", with(func(r *Rule) { r.Except = []string{"user:ops/night"} }), `[1].except[0]: is written DIRECTORY/ops/night`},
 		{"wildcard", with(func(r *Rule) { r.Except = []string{"user:*"} }), "[1].except[0]: wildcards"},
 		{"unknown directory", with(func(r *Rule) { r.To = []string{"directory:corp"} }), `[1].to[0]: no directory "corp"; there are: example, local`},
 		{"unknown directory of a user", with(func(r *Rule) { r.To = []string{"user:corp/x"} }), `[1].to[0]: no directory "corp"`},
@@ -271,6 +276,87 @@ func TestNewFaults(t *testing.T) {
 	_, err = New(Config{Rules: []Rule{{}, allow("x", "a//b", "user:")}})
 	if n := len(err.(interface{ Unwrap() []error }).Unwrap()); n != 6 {
 		t.Errorf("%d faults are told at once: %v", n, err)
+	}
+}
+
+// TestSpellings (row D3): rules compare names and DNs as directories do, so that no
+// other spelling of a name slips past a deny.
+func TestSpellings(t *testing.T) {
+	clara := authn.Identity{Directory: "example", Username: "clara schumann", Groups: []authn.Group{
+		{Name: "interns", DN: "cn=interns,ou=groups,dc=example"}, {Name: "night shift", DN: "cn=night shift,dc=example"}, {Name: "ops/night"}, {Name: "größe", DN: `cn=größe\, b,dc=example`}}}
+	for who, want := range map[string]bool{
+		"user:clara schumann": true, "user:Clara   Schumann": true, "user:  Clara Schumann ": true, "user:Clara\u00a0Schumann": true, "user:\u200bclara schumann": true,
+		"user:example/Clara  Schumann": true, "user:example/ Clara Schumann": true, "user: Example / clara schumann": true, "directory: EXAMPLE ": true,
+		"user:claraschumann": false, "user:local/clara schumann": false, "user:clara": false,
+		"group:interns ": true, "group:  Interns": true, "group:Night\tShift": true, "group:example/Night  Shift": true, "group:nightshift": false,
+		"group:example/ops/night": true, "group:example/Ops/Night ": true, "group:local/ops/night": false,
+		"group:GR\u00d6\u00dfE": true, "group:gro\u0308ße": true, "group:grösse": false,
+		"group:CN=Interns , OU=Groups,DC=Example": true, "group:cn= interns,ou=groups,dc=example": true, "group:2.5.4.3=interns,ou=groups,dc=example": true,
+		"group:example/CN=Night  Shift,DC=Example": true, "group:cn=night\\20shift,dc=example": true, "group:cn=nightshift,dc=example": false,
+		`group:cn=Gr\C3\B6\C3\9Fe\2C b,dc=example`: true, `group:example/cn=GRO\CC\88ße\,  B,dc=example`: true, `group:cn=größe\, c,dc=example`: false,
+	} {
+		p, err := New(Config{Rules: []Rule{{Allow: []string{"pull"}, Repositories: []string{"**"}, To: []string{who}}}, Directories: []string{"local", "example"}})
+		if p == nil {
+			t.Errorf("%q: %v", who, err)
+			continue
+		}
+		if d := p.Decide(clara, Request{Repository: "a", Action: Pull}); d.Allowed != want {
+			t.Errorf("to %q: %v", who, d.Allowed)
+		}
+	}
+}
+
+// TestRules: which rules speak of a caller, whatever they are of.
+func TestRules(t *testing.T) {
+	p := policy(t, allow("pull", "public/**", "everyone"), deny("push", "**", "authenticated", except("group:release")),
+		allow("push", "a", "user:mozart", tags("v*"), networks("10.0.0.0/8")), allow("*", "**", "directory:local"))
+	for name, want := range map[string]string{"-": "p:1", "mozart": "p:1 p:3", "bach": "p:1 p:2", "admin": "p:1 p:2 p:4"} {
+		var got []string
+		for _, r := range p.Rules(people[name]) {
+			got = append(got, r.Position)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	want := "allow [push] repositories [a] tags [v*] networks [10.0.0.0/8] to [user:mozart]"
+	if got := p.Rules(mozart)[1].String(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestManyGroups (row A20): a group is found among a thousand, and among an unsorted
+// thousand, by name, by DN and in a name of a repository.
+func TestManyGroups(t *testing.T) {
+	p := policy(t, allow("pull", "name", "group:g-777"), allow("pull", "dn", "group:cn=g-777,dc=x"), deny("pull", "secret", "authenticated", except("group:g-777")), allow("pull", "secret", "authenticated"),
+		allow("pull", "team/{group}/**", "authenticated"), allow("pull", "**/{group}/end", "authenticated"), allow("push", "tagged", "authenticated", tags("{group}-*")),
+		allow("push", "team/x-{group}", "authenticated"), allow("delete", "*-{group}-*", "authenticated"), allow("delete", "twice/{group}/{group}", "authenticated"))
+	id := authn.Identity{Directory: "example", Username: "many"}
+	for i := range 1000 {
+		id.Groups = append(id.Groups, authn.Group{Name: fmt.Sprintf("g-%d", i), DN: fmt.Sprintf("cn=g-%d,dc=x", i)})
+	}
+	sorted := id
+	sorted.Groups = slices.SortedFunc(slices.Values(id.Groups), func(a, b authn.Group) int { return strings.Compare(a.Name, b.Name) })
+	people := map[string]authn.Identity{"unsorted": id, "sorted": sorted, "without": {Directory: "example", Username: "without",
+		Groups: slices.DeleteFunc(slices.Clone(sorted.Groups), func(g authn.Group) bool { return g.Name == "g-777" })}}
+	for text, want := range map[string]string{
+		"pull name": "+p:1", "pull dn": "+p:2", "pull secret": "+p:4", "pull team/g-777": "+p:5", "pull team/g-777/a": "+p:5", "pull a/b/g-777/end": "+p:6", "pull team/g-7777": "-",
+		"push tagged:g-777-1": "+p:7", "push tagged:g-7777-1": "-", "push tagged:x-g-777-1": "-", "push team/x-g-777": "+p:8", "push team/xg-777": "-",
+		"delete a-g-777-b": "+p:9", "delete g-777": "-", "delete twice/g-777/g-777": "+p:10", "delete twice/g-777/g-776": "-",
+	} {
+		for who, id := range people {
+			want := want
+			switch {
+			case who == "without" && text == "pull secret":
+				want = "-p:3"
+			case who == "without":
+				want = "-"
+			}
+			_, r := request("- " + text)
+			if d := p.Decide(id, r); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
+				t.Errorf("%s %s: %+v, want %s", who, text, d, want)
+			}
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package authz says what somebody may do: the scope grammar of the
+// Package authz decides what a caller may do: the scope grammar of the
 // distribution token specification, and the policy of the config.
 //
 // # The policy
@@ -10,14 +10,22 @@
 //
 // Patterns are anchored: `*` is any number of characters within one component,
 // `**` any number of whole components, none too. `{user}` and `{group}` are the
-// caller's own name and each of his groups, taken literally, and match nothing
+// caller's own name and each of their groups, taken literally, and match nothing
 // where that value is no repository component.
+//
+// Names are compared in the one spelling that authn.NormalizeName gives, DNs in
+// that of authn.NormalizeDN; both are the identity's already, and the rules' from
+// New on.
+//
+// A question costs what the rules of its repository cost, not what all of them do:
+// New puts each pattern under its literal components, and a Caller remembers which
+// rules speak to them.
 //
 // # Scopes
 //
 // A Scope is a set of accesses, `repository:team/app:pull,push` and
 // `registry:catalog:*`. A token carries one as a ceiling: the policy is asked
-// anew on every request.
+// again on every request.
 package authz
 
 import (
@@ -37,7 +45,7 @@ const (
 	Catalog Action = "catalog"
 )
 
-// ErrTooManyScopes says that a request asked for more than 1,000 scopes.
+// ErrTooManyScopes reports that a request asked for more than 1,000 scopes.
 var ErrTooManyScopes = errors.New("more than 1000 scopes")
 
 const (
@@ -150,7 +158,7 @@ func readActions(list string) (set actionSet) {
 	return set
 }
 
-// Allows says whether the set holds the action on the repository
+// Allows reports whether the set holds the action on the repository
 // (the repository is ignored for Catalog).
 func (s Scope) Allows(repository string, action Action) bool {
 	if action == Catalog {
@@ -162,25 +170,19 @@ func (s Scope) Allows(repository string, action Action) bool {
 	return found && s.repositories[i].actions&bit(action) != 0
 }
 
-// Filter returns the part of the set for which keep says yes; for the catalog
-// keep is asked with Catalog and no repository.
-func (s Scope) Filter(keep func(repository string, action Action) bool) Scope {
-	kept := Scope{catalog: s.catalog && keep("", Catalog)}
+// narrowed returns the part of the set that keep leaves of each repository's
+// actions.
+func (s Scope) narrowed(catalog bool, keep func(repository string, actions actionSet) actionSet) Scope {
+	kept := Scope{catalog: s.catalog && catalog}
 	for _, a := range s.repositories {
-		left := access{repository: a.repository}
-		for i, action := range repositoryActions {
-			if a.actions&(1<<i) != 0 && keep(a.repository, action) {
-				left.actions |= 1 << i
-			}
-		}
-		if left.actions != 0 {
-			kept.repositories = append(kept.repositories, left)
+		if left := a.actions & keep(a.repository, a.actions); left != 0 {
+			kept.repositories = append(kept.repositories, access{a.repository, left})
 		}
 	}
 	return kept
 }
 
-// Empty says that the set holds nothing.
+// Empty reports whether the set holds nothing.
 func (s Scope) Empty() bool { return !s.catalog && len(s.repositories) == 0 }
 
 // Strings are the scopes in canonical form, sorted: `repository:a/b:pull,push`.

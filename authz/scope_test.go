@@ -104,7 +104,7 @@ func TestParseScopeLimit(t *testing.T) {
 	}
 }
 
-func TestScopeAllowsAndFilter(t *testing.T) {
+func TestScopeAllowsAndNarrows(t *testing.T) {
 	s, _ := ParseScope([]string{"repository:a:pull,push repository:b:delete registry:catalog:*"})
 	for _, c := range []struct {
 		repository string
@@ -121,9 +121,10 @@ func TestScopeAllowsAndFilter(t *testing.T) {
 	if (Scope{}).Allows("a", Pull) || (Scope{}).Allows("", Catalog) {
 		t.Error("the zero Scope allows something")
 	}
-	kept := s.Filter(func(name string, action Action) bool { return action == Pull })
-	if kept.String() != "repository:a:pull" || s.String() != "registry:catalog:* repository:a:pull,push repository:b:delete" {
-		t.Errorf("filtered %q of %q", kept, s)
+	pulls := func(string, actionSet) actionSet { return pullBit | deleteBit }
+	kept, listing := s.narrowed(false, pulls), s.narrowed(true, pulls)
+	if kept.String() != "repository:a:pull repository:b:delete" || listing.String() != "registry:catalog:* "+kept.String() || s.String() != "registry:catalog:* repository:a:pull,push repository:b:delete" {
+		t.Errorf("narrowed to %q of %q", kept, s)
 	}
 }
 

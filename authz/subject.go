@@ -29,38 +29,30 @@ const (
 	directory
 )
 
-// matches says whether the caller is meant. Groups are walked, not searched:
-// a caller's list that came unsorted must not slip past a deny.
-func (s *subject) matches(id *authn.Identity) bool {
+// matches reports whether the caller is meant.
+func (s *subject) matches(who *person) bool {
 	if s.kind == everyone {
 		return true
 	}
-	if id.Anonymous() || s.directory != "" && s.directory != id.Directory {
+	if who.Anonymous() || s.directory != "" && s.directory != who.Directory {
 		return false
 	}
 	switch s.kind {
 	case authenticated, directory:
 		return true
 	case user:
-		return id.Username == s.name
-	case group, groupDN:
-		return s.matchesGroup(id.Groups)
+		return who.Username == s.name
+	case group:
+		return who.inGroup(s.name)
+	case groupDN:
+		return who.inGroupDN(s.name)
 	}
 	return false
 }
 
-func (s *subject) matchesGroup(groups []authn.Group) bool {
-	for i := range groups {
-		if s.kind == group && groups[i].Name == s.name || s.kind == groupDN && groups[i].DN == s.name {
-			return true
-		}
-	}
-	return false
-}
-
-func anySubject(list []subject, id *authn.Identity) bool {
+func anySubject(list []subject, who *person) bool {
 	for i := range list {
-		if list[i].matches(id) {
+		if list[i].matches(who) {
 			return true
 		}
 	}
@@ -71,8 +63,8 @@ func anySubject(list []subject, id *authn.Identity) bool {
 var errBareName = errors.New("with several directories the same name may be another person's in each of them; write user:DIRECTORY/NAME or group:DIRECTORY/NAME")
 
 // compileSubject reads an entry of `to` or `except`. directories maps the names
-// that may be used, in lower case, to themselves. errBareName comes beside a
-// subject that works.
+// that may be used, as authn.NormalizeName has them, to themselves. errBareName comes
+// beside a subject that works.
 func compileSubject(text string, directories map[string]string) (subject, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
@@ -82,8 +74,8 @@ func compileSubject(text string, directories map[string]string) (subject, error)
 		return subject{kind: authenticated}, nil
 	case kind != "user" && kind != "group" && kind != "directory":
 		return subject{}, fmt.Errorf("%q is none of everyone, authenticated, user:NAME, group:NAME, directory:NAME", text)
-	case strings.TrimSpace(name) != name || name == "":
-		return subject{}, fmt.Errorf("%q: a name is missing after %s:, or has spaces around it", text, kind)
+	case authn.NormalizeName(name) == "":
+		return subject{}, fmt.Errorf("%q: a name is missing after %s:", text, kind)
 	case kind == "directory":
 		known, err := findDirectory(name, directories)
 		return subject{kind: directory, directory: known}, err
@@ -100,17 +92,21 @@ func compileName(kind subjectKind, text string, directories map[string]string) (
 		return subject{}, fmt.Errorf("%q: names take no wildcards; write authenticated or directory:NAME for many people", text)
 	}
 	if !bound {
-		s := subject{kind: kind, name: strings.ToLower(text)}
+		s := subject{kind: kind, name: authn.NormalizeName(text)}
 		if len(directories) > 1 {
 			return s, errBareName
 		}
 		return s, nil
 	}
 	known, err := findDirectory(first, directories)
-	if err == nil && name == "" {
-		err = fmt.Errorf("%q: a name is missing after the slash", text)
+	if err != nil {
+		return subject{}, fmt.Errorf("%w; a name that has a slash itself is written DIRECTORY/%s", err, text)
 	}
-	return subject{kind: kind, directory: known, name: strings.ToLower(name)}, err
+	s := subject{kind: kind, directory: known, name: authn.NormalizeName(name)}
+	if s.name == "" {
+		return s, fmt.Errorf("%q: a name is missing after the slash", text)
+	}
+	return s, nil
 }
 
 // compileGroup reads what stands after `group:`. A `=` before any slash makes it a
@@ -133,7 +129,7 @@ func compileGroup(text string, directories map[string]string) (subject, error) {
 }
 
 func findDirectory(name string, directories map[string]string) (string, error) {
-	if known, ok := directories[strings.ToLower(name)]; ok {
+	if known, ok := directories[authn.NormalizeName(name)]; ok {
 		return known, nil
 	}
 	return "", fmt.Errorf("there is no directory %q; there are: %s", name, strings.Join(slices.Sorted(maps.Values(directories)), ", "))

@@ -1,0 +1,123 @@
+package authz
+
+import (
+	"net/netip"
+	"slices"
+
+	"gatehouse/authn"
+)
+
+// Caller asks the policy for one identity, and remembers what it found out of it:
+// for whoever has many questions, such as a catalog's names or the scopes of a
+// token. It is not safe for concurrent use.
+type Caller struct {
+	policy *Policy
+	person person
+	heard  map[*entry][]entry // of lists of the index, the entries that speak to the person; nil: nothing is remembered
+}
+
+// For returns a Caller for the identity.
+func (p *Policy) For(id authn.Identity) *Caller {
+	return &Caller{policy: p, person: person{Identity: id}, heard: map[*entry][]entry{}}
+}
+
+// Decide answers a request under /v2/: nothing is allowed that no rule allows,
+// and a deny that matches always wins. A name outside the grammar is refused.
+func (c *Caller) Decide(r Request) Decision {
+	if r.Action == Catalog {
+		return c.policy.Catalog(c.person.Identity)
+	}
+	var space [16]int
+	return c.judge(c.rules(space[:0], bit(r.Action), r.Repository), &r)
+}
+
+// grants are those of the actions that may go into a token.
+func (c *Caller) grants(repository string, actions actionSet, source netip.Addr) actionSet {
+	var space [16]int
+	var allowed, denied actionSet
+	for _, i := range c.rules(space[:0], actions, repository) {
+		rule := &c.policy.rules[i]
+		switch {
+		case !rule.inNetwork(source):
+		case !rule.deny:
+			allowed |= rule.actions
+		case len(rule.tags) == 0:
+			denied |= rule.actions
+		}
+	}
+	return actions & allowed &^ denied
+}
+
+// rules appends to list the places of the rules that speak of the caller, of one of
+// the actions and of the repository, in the policy's order. Of a name outside the
+// grammar none does.
+func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
+	if !ValidRepository(repository) {
+		return list
+	}
+	rules := &c.policy.signedIn
+	if c.person.Anonymous() {
+		rules = &c.policy.anonymous
+	}
+	rules.visit(repository, func(entries []entry) {
+		for _, e := range c.speaking(entries) {
+			rule := &c.policy.rules[e.rule]
+			if rule.actions&actions != 0 && e.pattern.match(repository, &c.person) && (c.heard != nil || rule.speaksTo(&c.person)) {
+				list = append(list, e.rule)
+			}
+		}
+	})
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// speaking are those of the entries whose rules speak to the person, where that is
+// remembered; else all of them.
+func (c *Caller) speaking(entries []entry) []entry {
+	if c.heard == nil || len(entries) == 0 {
+		return entries
+	}
+	list, known := c.heard[&entries[0]]
+	if !known {
+		for _, e := range entries {
+			if c.policy.rules[e.rule].speaksTo(&c.person) {
+				list = append(list, e)
+			}
+		}
+		c.heard[&entries[0]] = list
+	}
+	return list
+}
+
+// judge decides by the rules at these places, which speak of the request but for
+// its tags and its client.
+func (c *Caller) judge(places []int, r *Request) Decision {
+	for _, i := range places {
+		rule := &c.policy.rules[i]
+		if rule.deny && rule.inNetwork(r.Source) && rule.deniesTags(&c.person, bit(r.Action), r.Tags) {
+			return Decision{Rule: rule.source.Position}
+		}
+	}
+	if len(r.Tags) == 0 {
+		return c.allowing(places, r, "")
+	}
+	first := c.allowing(places, r, r.Tags[0])
+	for _, tag := range r.Tags[1:] {
+		if d := c.allowing(places, r, tag); !d.Allowed {
+			return d
+		}
+	}
+	return first
+}
+
+// allowing takes the first rule that allows the request with this one tag; ""
+// is a request that names none.
+func (c *Caller) allowing(places []int, r *Request, tag string) Decision {
+	for _, i := range places {
+		rule := &c.policy.rules[i]
+		if !rule.deny && rule.inNetwork(r.Source) && rule.allowsTag(&c.person, bit(r.Action), tag, len(r.Tags) > 0) {
+			return Decision{Allowed: true, Rule: rule.source.Position}
+		}
+	}
+	return Decision{}
+}

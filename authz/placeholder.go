@@ -1,0 +1,79 @@
+package authz
+
+import "strings"
+
+// matchGroup looks for a group of the caller's that {group} may stand for: rather
+// than to try each group, which may be a thousand, it looks up each text that the
+// name has in that place.
+func (p *pattern) matchGroup(name string, who *person) bool {
+	c := &p.components[p.ofGroup]
+	at := 0
+	for text := range strings.SplitSeq(name, "/") {
+		if (at == p.ofGroup || p.wanders()) && c.readGroup(text, who, func(group string) bool {
+			return who.inGroup(group) && matchName(p.components, name, values{who.Username, group})
+		}) {
+			return true
+		}
+		at++
+	}
+	return false
+}
+
+// wanders reports whether the component of {group} may stand anywhere in a name,
+// for a `**` stands before it.
+func (p *pattern) wanders() bool {
+	for i := range p.ofGroup {
+		if p.components[i].anyNumber {
+			return true
+		}
+	}
+	return false
+}
+
+// readings is how many texts of the name {group} may stand for, at most.
+func (p *pattern) readings(name string) int {
+	c := &p.components[p.ofGroup]
+	at := c.group()
+	_, begins := width(c.parts[:at], values{})
+	_, ends := width(c.parts[at+1:], values{})
+	switch {
+	case !begins && !ends:
+		return len(name) * len(name)
+	case !begins || !ends || p.wanders():
+		return len(name)
+	}
+	return 1
+}
+
+// readGroup reports whether one of the texts that stand for {group} in this
+// component of a name is a match.
+func (c *component) readGroup(text string, who *person, match func(string) bool) bool {
+	at, of := c.group(), values{user: who.Username}
+	before, begins := width(c.parts[:at], of)
+	after, ends := width(c.parts[at+1:], of)
+	last := len(text) - after
+	for begin := before; begin < last; begin++ {
+		for end := last; end > begin; end-- {
+			if match(text[begin:end]) {
+				return true
+			}
+			if ends { // no other end leaves the parts behind their place
+				break
+			}
+		}
+		if begins {
+			break
+		}
+	}
+	return false
+}
+
+// width is how many bytes the parts take at least, and whether they never take more.
+func width(parts []part, of values) (bytes int, exactly bool) {
+	exactly = true
+	for i := range parts {
+		exactly = exactly && parts[i].kind != star && parts[i].kind != groupName
+		bytes += len(parts[i].value(of))
+	}
+	return bytes, exactly
+}

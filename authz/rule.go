@@ -1,0 +1,107 @@
+package authz
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Rule is one rule of the config's `policy` list.
+type Rule struct {
+	// Position is where the rule stands, `gatehouse.yaml:41`: base name and line.
+	Position string `yaml:"-"`
+	// Allow are the actions that the rule allows: pull, push, delete, or "*" for all
+	// of them. A rule has either Allow or Deny.
+	Allow []string `yaml:"allow"`
+	// Deny are the actions that it denies, whatever other rules allow.
+	Deny []string `yaml:"deny"`
+	// Repositories are patterns such as `team/*`, `prod/**`, `home/{user}/**`; required.
+	Repositories []string `yaml:"repositories"`
+	// Tags are patterns: the rule is of requests that name such a tag. Empty: of any
+	// request. They cannot stand beside pull.
+	Tags []string `yaml:"tags"`
+	// Networks are CIDRs or addresses that the client is in. Empty: any client.
+	Networks []string `yaml:"networks"`
+	// To are those to whom the rule speaks: everyone, authenticated, user:NAME,
+	// group:NAME, group:FULL-DN, directory:NAME, user:DIRECTORY/NAME,
+	// group:DIRECTORY/NAME; required.
+	To []string `yaml:"to"`
+	// Except are those among them to whom it does not speak, in the same words.
+	Except []string `yaml:"except"`
+}
+
+// String is the rule in one line: its keys with their lists, empty ones left out.
+func (r Rule) String() string {
+	var words []string
+	add := func(key string, list []string) {
+		if len(list) > 0 {
+			words = append(words, key+" ["+strings.Join(list, ", ")+"]")
+		}
+	}
+	add("allow", r.Allow)
+	add("deny", r.Deny)
+	add("repositories", r.Repositories)
+	add("tags", r.Tags)
+	add("networks", r.Networks)
+	add("to", r.To)
+	add("except", r.Except)
+	return strings.Join(words, " ")
+}
+
+// rule is a compiled Rule.
+type rule struct {
+	source       Rule
+	deny         bool
+	actions      actionSet
+	repositories []pattern
+	tags         []pattern      // none: any request; else such as name a tag like these
+	networks     []netip.Prefix // none: any client
+	to, except   []subject
+}
+
+func (r *rule) speaksTo(who *person) bool {
+	return anySubject(r.to, who) && !anySubject(r.except, who)
+}
+
+// inNetwork reports whether the rule is of clients at source. Of one whose address
+// is not known each deny may be, and no allow.
+func (r *rule) inNetwork(source netip.Addr) bool {
+	if len(r.networks) == 0 {
+		return true
+	}
+	if !source.IsValid() {
+		return r.deny
+	}
+	source = source.Unmap().WithZone("")
+	for _, network := range r.networks {
+		if network.Contains(source) {
+			return true
+		}
+	}
+	return false
+}
+
+// deniesTags: one tag that matches is enough. A DELETE that names no tag takes
+// all tags of what it deletes along, so a deny that hangs on tags matches it.
+func (r *rule) deniesTags(who *person, action actionSet, tags []string) bool {
+	if len(r.tags) == 0 || len(tags) == 0 && action == deleteBit {
+		return true
+	}
+	for _, tag := range tags {
+		if matchAny(r.tags, tag, who) {
+			return true
+		}
+	}
+	return false
+}
+
+// allowsTag: uploads and manifests by digest name no tag, and a push of a tag
+// needs them, so an allow of push permits them; a DELETE it does not.
+func (r *rule) allowsTag(who *person, action actionSet, tag string, named bool) bool {
+	switch {
+	case len(r.tags) == 0:
+		return true
+	case !named:
+		return action == pushBit
+	}
+	return matchAny(r.tags, tag, who)
+}
