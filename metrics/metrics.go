@@ -195,6 +195,7 @@ func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
 // `throttle`.
 var Limits = []string{"header_timeout", "header_fields", "header_bytes", "http2_streams", "form_bytes", "scopes", "min_rate",
 	"connections", "connections_per_address", "logins_per_user", "uploads_per_user", "requests_per_user", "passwords_waiting",
+	"requests", "anonymous_requests", "realm_requests", "manifest_bytes",
 	"failures", "users_per_source"}
 
 // LimitReached counts a use of one of Limits.

@@ -50,7 +50,7 @@ func TestAudit(t *testing.T) {
 		alice := bearer(b.token("alice"))
 		nothing := func(*http.Request) {}
 		full := func(r *http.Request) {
-			b.gateway.load.enter(holder{kind: "uploads_per_user", directory: "local", username: "alice"}, 1)
+			b.gateway.load.take(holding{holder{limit: "uploads_per_user", directory: "local", username: "alice"}, 1}, 1)
 			alice(r)
 		}
 		for _, c := range []struct {
@@ -99,7 +99,7 @@ func TestAudit(t *testing.T) {
 				t.Errorf("%s: a stranger's text: %s", c.name, out.String())
 			}
 		}
-		b.gateway.load.leave(holder{kind: "uploads_per_user", directory: "local", username: "alice"})
+		b.gateway.load.give(holding{holder{limit: "uploads_per_user", directory: "local", username: "alice"}, 1})
 	})
 }
 

@@ -133,7 +133,7 @@ type exchange struct {
 	caller caller
 	event  event
 
-	holdsRequest, holdsUpload bool // see hold
+	held []holding // see Gateway.hold
 }
 
 // underAPI says whether the request's target is under /v2/, parsed or not.
@@ -235,7 +235,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = g.decide(x); err != nil {
 		return err
 	}
-	if err = g.hold(x); err != nil {
+	if err = g.holdRequest(x); err != nil {
 		return err
 	}
 	if x.route.Kind == route.Catalog {

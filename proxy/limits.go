@@ -41,6 +41,32 @@ type Limits struct {
 	UploadsPerUser int `yaml:"uploads_per_user" min:"0" max:"16777216"`
 	// RequestsPerUser is the same for requests under /v2/ of any kind. Default 0.
 	RequestsPerUser int `yaml:"requests_per_user" min:"0" max:"16777216"`
+	// Requests is how many requests under /v2/ that the policy allows may be in flight
+	// in all: each may hold a buffer and a connection to the upstream, and HTTP/2 puts
+	// many on one connection. Above: 429; 0: any number. Default 10000.
+	Requests int `yaml:"requests" min:"0" max:"16777216"`
+	// AnonymousRequests is the same for anonymous callers of one address (IPv6: a /64).
+	// Default 1024.
+	AnonymousRequests int `yaml:"anonymous_requests" min:"0" max:"16777216"`
+	// RealmRequests is how many requests to the token realm without Basic credentials
+	// one address (IPv6: a /64) may have in flight: forms, of which some have none
+	// either, and what is asked for nobody. Above: 429; 0: any number. Default 1024.
+	RealmRequests int `yaml:"realm_requests" min:"0" max:"16777216"`
+	// ManifestBytes is how many bytes of manifests, which are read whole, may be held
+	// in all, and a quarter of it for one person; above: 429. Less than 4 MiB counts as
+	// that; 0: any number. Default 268435456.
+	ManifestBytes int `yaml:"manifest_bytes" min:"0" max:"1099511627776"`
+}
+
+// Descriptors is how many open files these limits let clients make the process
+// need: one for each connection, and one to the upstream for each request.
+func (l *Limits) Descriptors() uint64 {
+	const own = 100                                    // listeners, directories, files
+	requests := l.Connections * max(l.HTTP2Streams, 1) // 0: any number, and none to reckon with
+	if l.Requests > 0 && (requests == 0 || requests > l.Requests) {
+		requests = l.Requests
+	}
+	return uint64(l.Connections + requests + own)
 }
 
 // Defaults are what the config file may leave out.
@@ -50,7 +76,8 @@ func (l *Limits) Defaults() { *l = DefaultLimits() }
 // a whole cluster behind one address that pulls as one user is not held up.
 func DefaultLimits() Limits {
 	return Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,
-		Scopes: 1000, MinRate: 1 << 10, Connections: 10_000, ConnectionsPerAddress: 4096, UploadsPerUser: 256}
+		Scopes: 1000, MinRate: 1 << 10, Connections: 10_000, ConnectionsPerAddress: 4096, UploadsPerUser: 256,
+		Requests: 10_000, AnonymousRequests: 1024, RealmRequests: 1024, ManifestBytes: 256 << 20}
 }
 
 // progressNeeded is how many bytes must move in a progressWindow.
@@ -62,22 +89,29 @@ type Load struct {
 	mu        sync.Mutex
 	all       int
 	addresses map[netip.Addr]int
-	people    map[holder]int
+	held      map[holder]int
 	tell      *rate.Limiter // of the log's lines about refused connections
 
 	unreadable *rate.Limiter // of the log's lines about clients without an address
 }
 
-// holder is one person with one kind of request.
+// holder is who is held to a limit: one person, one network, or all, who are nobody
+// in particular.
 type holder struct {
-	kind                string // uploads_per_user or requests_per_user
+	limit               string // its key
 	directory, username string
 	network, via        netip.Addr // of the anonymous caller, or the proxy that did not say
 }
 
+// holding is a part of what a limit gives, taken until release.
+type holding struct {
+	holder
+	n int
+}
+
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{addresses: map[netip.Addr]int{}, people: map[holder]int{}, tell: rate.NewLimiter(0.2, 5),
+	return &Load{addresses: map[netip.Addr]int{}, held: map[holder]int{}, tell: rate.NewLimiter(0.2, 5),
 		unreadable: rate.NewLimiter(rate.Every(time.Minute), 1)}
 }
 
@@ -111,60 +145,85 @@ func (l *Load) disconnect(from netip.Addr) {
 	}
 }
 
-func (l *Load) enter(h holder, limit int) bool {
+// take adds to what is held, or reports that it would be more than most.
+func (l *Load) take(h holding, most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.people[h] >= limit {
+	if l.held[h.holder]+h.n > most {
 		return false
 	}
-	l.people[h]++
+	l.held[h.holder] += h.n
 	return true
 }
 
-func (l *Load) leave(h holder) {
+func (l *Load) give(h holding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.people[h]--; l.people[h] == 0 {
-		delete(l.people, h)
+	if l.held[h.holder] -= h.n; l.held[h.holder] == 0 {
+		delete(l.held, h.holder)
 	}
 }
 
-// hold counts the request against its person's caps until release.
-func (g *Gateway) hold(x *exchange) error {
-	writes := x.route.Need.Action == authz.Push
-	for _, c := range [...]struct {
-		kind  string
-		limit int
-		held  *bool
-	}{{"requests_per_user", g.limits.RequestsPerUser, &x.holdsRequest}, {"uploads_per_user", g.limits.UploadsPerUser, &x.holdsUpload}} {
-		if c.limit <= 0 || c.held == &x.holdsUpload && !writes {
-			continue
-		}
-		if !g.load.enter(x.holder(c.kind), c.limit) {
-			return &authn.ThrottledError{RetryAfter: time.Second, Limit: c.kind}
-		}
-		*c.held = true
+// hold counts n against a limit until release; most 0: no limit.
+func (g *Gateway) hold(x *exchange, h holder, n, most int) error {
+	if most <= 0 {
+		return nil
 	}
+	taken := holding{h, n}
+	if !g.load.take(taken, most) {
+		return &authn.ThrottledError{RetryAfter: time.Second, Limit: h.limit}
+	}
+	x.held = append(x.held, taken)
 	return nil
 }
 
 // release ends what hold began.
 func (g *Gateway) release(x *exchange) {
-	if x.holdsRequest {
-		g.load.leave(x.holder("requests_per_user"))
-	}
-	if x.holdsUpload {
-		g.load.leave(x.holder("uploads_per_user"))
+	for _, h := range x.held {
+		g.load.give(h)
 	}
 }
 
-func (x *exchange) holder(kind string) holder {
-	id := &x.caller.identity
-	h := holder{kind: kind, directory: id.Directory, username: id.Username}
-	if id.Anonymous() {
-		h.network, h.via = networkOf(x.peer.client), x.peer.via()
+// holdRequest counts a request under /v2/ that the policy allows: against its
+// caller's caps first, so that who is over them takes nothing from all.
+func (g *Gateway) holdRequest(x *exchange) error {
+	err := g.hold(x, x.holder("requests_per_user"), 1, g.limits.RequestsPerUser)
+	if err == nil && x.route.Need.Action == authz.Push {
+		err = g.hold(x, x.holder("uploads_per_user"), 1, g.limits.UploadsPerUser)
 	}
-	return h
+	if err == nil && x.caller.identity.Anonymous() {
+		err = g.hold(x, x.holder("anonymous_requests"), 1, g.limits.AnonymousRequests)
+	}
+	if err == nil {
+		err = g.hold(x, holder{limit: "requests"}, 1, g.limits.Requests)
+	}
+	return err
+}
+
+// holdRealm counts a request to the realm that is or may turn out to be anybody's: its
+// scopes cost the policy's time. Credentials have the throttle before that.
+func (g *Gateway) holdRealm(x *exchange) error {
+	return g.hold(x, x.holder("realm_requests"), 1, g.limits.RealmRequests)
+}
+
+// holdManifest counts the bytes of a manifest that is about to be read whole.
+func (g *Gateway) holdManifest(x *exchange, n int) error {
+	most := g.limits.ManifestBytes
+	if most <= 0 {
+		return nil
+	}
+	if err := g.hold(x, x.holder("manifest_bytes"), n, max(most/4, maxManifest)); err != nil {
+		return err
+	}
+	return g.hold(x, holder{limit: "manifest_bytes"}, n, max(most, maxManifest))
+}
+
+// holder is the caller under a limit; of anonymous ones their network.
+func (x *exchange) holder(limit string) holder {
+	if id := &x.caller.identity; !id.Anonymous() {
+		return holder{limit: limit, directory: id.Directory, username: id.Username}
+	}
+	return holder{limit: limit, network: networkOf(x.peer.client), via: x.peer.via()}
 }
 
 // networkOf is what one client can be told apart by: an IPv4 address, or an IPv6 /64.

@@ -100,8 +100,8 @@ func inBubble(t *testing.T, change func(*Config), test func(b *bubble)) {
 			behind.Close()
 			time.Sleep(time.Minute) // what dripped notices
 			synctest.Wait()
-			if l := b.gateway.load; l.all != 0 || len(l.addresses) != 0 || len(l.people) != 0 {
-				t.Errorf("still in flight: %d connections, %v, %v", l.all, l.addresses, l.people)
+			if l := b.gateway.load; l.all != 0 || len(l.addresses) != 0 || len(l.held) != 0 {
+				t.Errorf("still in flight: %d connections, %v, %v", l.all, l.addresses, l.held)
 			}
 		}()
 		test(b)
@@ -139,13 +139,14 @@ func testPair(t *testing.T) (tls.Certificate, *x509.CertPool) {
 }
 
 func (b *bubble) newGateway(change func(*Config)) *Gateway {
-	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "alice", PasswordFile: authn.SecretFile{Secret: "good"}}, {Username: "bob", PasswordFile: authn.SecretFile{Secret: "good"}}}})
+	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "alice", PasswordFile: authn.SecretFile{Secret: "good"}}, {Username: "bob", PasswordFile: authn.SecretFile{Secret: "good"}}, {Username: "carol", PasswordFile: authn.SecretFile{Secret: "good"}}, {Username: "dave", PasswordFile: authn.SecretFile{Secret: "good"}}}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{
 		{Position: "c.yaml:1", Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"authenticated"}},
-		{Position: "c.yaml:2", Deny: []string{"delete"}, Repositories: []string{"locked"}, To: []string{"authenticated"}}}})
+		{Position: "c.yaml:2", Deny: []string{"delete"}, Repositories: []string{"locked"}, To: []string{"authenticated"}},
+		{Position: "c.yaml:3", Allow: []string{"pull"}, Repositories: []string{"a"}, To: []string{"everyone"}}}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -169,11 +170,15 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 	return g
 }
 
-// token is a good one for everything in the repository a.
+// token is a good one for everything in the repository a; without a user it is the
+// anonymous caller's.
 func (b *bubble) token(user string) string {
-	id, err := b.gateway.chain.Find(b.Context(), user)
-	if err != nil {
-		b.Fatal(err)
+	var id authn.Identity
+	if user != "" {
+		var err error
+		if id, err = b.gateway.chain.Find(b.Context(), user); err != nil {
+			b.Fatal(err)
+		}
 	}
 	scope, _ := authz.ParseScope([]string{"repository:a:pull,push"})
 	text, _, err := b.keyring.Issue(tokens.Token{Kind: tokens.Access, Scope: scope, PasswordStamp: id.PasswordStamp,
@@ -614,6 +619,116 @@ func TestH13InFlight(t *testing.T) {
 		}
 	})
 }
+
+// TestCapsInFlight: rows A5, A7 and A14. What everybody, an anonymous network and one
+// person may have in flight, whatever their connections; and that it is given back.
+func TestCapsInFlight(t *testing.T) {
+	manifest := func(b *bubble, user string, length int) *http.Request {
+		r := httptest.NewRequest("PUT", "http://h/v2/a/manifests/v1", &waiting{})
+		r.ContentLength = int64(length)
+		r.Header.Set("Authorization", "Bearer "+b.token(user))
+		return r
+	}
+	pull := func(b *bubble, user string) *http.Request {
+		r := httptest.NewRequest("GET", "http://h/v2/a/manifests/v1", nil)
+		r.Header.Set("Authorization", "Bearer "+b.token(user))
+		return r
+	}
+	form := func(b *bubble) *http.Request {
+		r := httptest.NewRequest("POST", "http://h/auth", &waiting{})
+		r.ContentLength = 100
+		r.Header.Set("Content-Type", formType)
+		return r
+	}
+	anonymous := func(*bubble) *http.Request {
+		r := httptest.NewRequest("GET", "http://h/auth?scope=repository:a:pull", nil)
+		r.Header.Set("Authorization", "Basic Og==")
+		return r
+	}
+	from := func(r *http.Request, address string) *http.Request { r.RemoteAddr = address; return r }
+	const elsewhere = "198.51.100.1:1"
+	for _, c := range []struct {
+		limit   string
+		set     func(*Limits)
+		fill    func(b *bubble, i int) *http.Request // three of them fit
+		over    func(b *bubble) *http.Request
+		notOver func(b *bubble) *http.Request // nil: nobody
+	}{
+		{limit: "requests", set: func(l *Limits) { l.Requests = 3 }, fill: func(b *bubble, i int) *http.Request { return pull(b, []string{"alice", "bob", ""}[i]) },
+			over: func(b *bubble) *http.Request { return from(pull(b, "alice"), elsewhere) }},
+		{limit: "anonymous_requests", set: func(l *Limits) { l.AnonymousRequests = 3 }, fill: func(b *bubble, i int) *http.Request { return pull(b, "") },
+			over: func(b *bubble) *http.Request { return pull(b, "") }, notOver: func(b *bubble) *http.Request { return from(pull(b, ""), elsewhere) }},
+		{limit: "anonymous_requests", set: func(l *Limits) { l.AnonymousRequests = 3 }, fill: func(b *bubble, i int) *http.Request { return pull(b, "") },
+			over: func(b *bubble) *http.Request { return pull(b, "") }, notOver: func(b *bubble) *http.Request { return pull(b, "alice") }},
+		{limit: "realm_requests", set: func(l *Limits) { l.RealmRequests = 3 }, fill: func(b *bubble, i int) *http.Request { return form(b) },
+			over: anonymous, notOver: func(b *bubble) *http.Request { return from(form(b), elsewhere) }},
+		{limit: "realm_requests", set: func(l *Limits) { l.RealmRequests = 3 }, fill: func(b *bubble, i int) *http.Request { return form(b) },
+			over: anonymous, notOver: func(b *bubble) *http.Request {
+				r := anonymous(b)
+				r.SetBasicAuth("alice", "good")
+				return r
+			}},
+		{limit: "manifest_bytes", set: func(l *Limits) { l.ManifestBytes = 3 * 4 << 20 }, fill: func(b *bubble, i int) *http.Request {
+			return manifest(b, []string{"alice", "bob", "carol"}[i], []int{-1, 4 << 20, 4 << 20}[i]) // of an unknown length counts as the largest
+		}, over: func(b *bubble) *http.Request { return manifest(b, "dave", 1) }, notOver: func(b *bubble) *http.Request { return pull(b, "dave") }},
+		{limit: "manifest_bytes", set: func(l *Limits) { l.ManifestBytes = 3 * 4 * 4 << 20 }, fill: func(b *bubble, i int) *http.Request { return manifest(b, "alice", 4<<20) },
+			over: func(b *bubble) *http.Request { return manifest(b, "alice", 1) }, notOver: func(b *bubble) *http.Request { return manifest(b, "bob", 4<<20) }},
+	} {
+		t.Run(c.limit, func(t *testing.T) {
+			inBubble(t, func(cfg *Config) { c.set(&cfg.Limits) }, func(b *bubble) {
+				b.answer = func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+				ctx, leave := context.WithCancel(b.Context())
+				send := func(r *http.Request, ctx context.Context) chan int {
+					if w, ok := r.Body.(*waiting); ok {
+						w.ctx = ctx
+					}
+					status := make(chan int, 1)
+					go func() {
+						w := httptest.NewRecorder()
+						b.gateway.ServeHTTP(w, r.WithContext(ctx))
+						status <- w.Code
+					}()
+					synctest.Wait()
+					return status
+				}
+				answered := func(status chan int) int {
+					select {
+					case s := <-status:
+						return s
+					default:
+						return 0
+					}
+				}
+				for i := range 3 {
+					if s := answered(send(c.fill(b, i), ctx)); s != 0 {
+						t.Errorf("within the cap: %d", s)
+					}
+				}
+				if s := answered(send(c.over(b), ctx)); s != 429 || b.reached(c.limit) != 1 {
+					t.Errorf("over it: %d, counted %d times", s, b.reached(c.limit))
+				}
+				if c.notOver != nil {
+					if s := answered(send(c.notOver(b), ctx)); s == 429 {
+						t.Error("others are held up by it")
+					}
+				}
+				leave()
+				synctest.Wait()
+				again, end := context.WithCancel(b.Context())
+				if s := answered(send(c.over(b), again)); s == 429 {
+					t.Error("it was not given back")
+				}
+				end()
+			})
+		})
+	}
+}
+
+// waiting is a body that does not come.
+type waiting struct{ ctx context.Context }
+
+func (w *waiting) Read([]byte) (int, error) { <-w.ctx.Done(); return 0, w.ctx.Err() }
+func (w *waiting) Close() error             { return nil }
 
 // TestH13Cluster: by default a thousand nodes may pull with one secret.
 func TestH13Cluster(t *testing.T) {

@@ -78,7 +78,6 @@ func (g *Gateway) grant(x *exchange, request tokens.GrantRequest) error {
 // tokenRequest reads a request for a token. `account` is informational, and
 // nobody's word for who he is.
 func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
-	x.event.grant = "anonymous"
 	if x.r.Method == http.MethodPost {
 		return g.formRequest(x)
 	}
@@ -92,8 +91,9 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 	request := newGrantRequest(x, query)
 	if request.Attempt, err = basicCredentials(x.r.Header.Get("Authorization"), x.peer); err != nil || request.Attempt != nil {
 		x.event.grant = "basic"
+		return request, err
 	}
-	return request, err
+	return request, g.holdRealm(x)
 }
 
 func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
@@ -102,6 +102,9 @@ func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
 }
 
 func (g *Gateway) formRequest(x *exchange) (tokens.GrantRequest, error) {
+	if err := g.holdRealm(x); err != nil {
+		return tokens.GrantRequest{}, err
+	}
 	form, err := g.readForm(x)
 	if err != nil {
 		return tokens.GrantRequest{}, err

@@ -167,19 +167,38 @@ func (g *Gateway) requestBody(x *exchange) (*requestBody, int64, error) {
 	if x.route.Kind != route.Manifest {
 		return body, x.r.ContentLength, nil
 	}
-	if x.r.ContentLength > maxManifest {
-		return nil, 0, errTooLarge
-	}
-	manifest, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
-	body.finish()
+	manifest, err := g.readManifest(x, body)
 	if err != nil {
-		return nil, 0, brokenBody(err)
-	}
-	if len(manifest) > maxManifest {
-		return nil, 0, errTooLarge
+		return nil, 0, err
 	}
 	whole := newRequestBody(nil, io.NopCloser(bytes.NewReader(manifest)))
 	return whole, int64(len(manifest)), nil
+}
+
+// readManifest reads a manifest whole, into as much memory as it said it needs.
+func (g *Gateway) readManifest(x *exchange, body *requestBody) ([]byte, error) {
+	defer body.finish()
+	length, known := x.r.ContentLength, x.r.ContentLength >= 0
+	if length > maxManifest {
+		return nil, errTooLarge
+	}
+	if !known {
+		length = maxManifest
+	}
+	if err := g.holdManifest(x, int(length)); err != nil {
+		return nil, err
+	}
+	var manifest bytes.Buffer
+	if known {
+		manifest.Grow(int(length) + bytes.MinRead) // ReadFrom wants that much room at the end too
+	}
+	switch n, err := manifest.ReadFrom(io.LimitReader(body, maxManifest+1)); {
+	case err != nil:
+		return nil, brokenBody(err)
+	case n > maxManifest:
+		return nil, errTooLarge
+	}
+	return manifest.Bytes(), nil
 }
 
 // request builds the outgoing request from the route. Of the client's header it

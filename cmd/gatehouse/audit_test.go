@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"gatehouse/metrics"
+	"gatehouse/proxy"
 )
 
 // records are a stream's lines.
@@ -261,19 +262,29 @@ func TestJ8Toolchain(t *testing.T) {
 	}
 }
 
-// TestDescriptors: a process that may open too few files for its connections is
-// told at the start.
+// TestDescriptors: row A5. A process that may open too few files for its connections
+// and the requests on them is told at the start.
 func TestDescriptors(t *testing.T) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	most := int(min(limit.Cur, 1<<40)) / 2
-	for connections, warned := range map[int]bool{0: limit.Cur < 100, most - 50: false, most + 1: limit.Cur < 1<<40} {
+	most := int(min(limit.Cur, 1<<40))
+	for _, c := range []struct {
+		limits proxy.Limits
+		warned bool
+	}{
+		{proxy.Limits{}, limit.Cur < 100},
+		{proxy.Limits{Connections: most/2 - 50}, false},
+		{proxy.Limits{Connections: most/2 + 1}, limit.Cur < 1<<40},
+		{proxy.Limits{Connections: most/4 + 1, HTTP2Streams: 100}, limit.Cur < 1<<40},
+		{proxy.Limits{Connections: most / 4, HTTP2Streams: 100, Requests: most / 4}, false},
+		{proxy.Limits{Requests: most + 1}, limit.Cur < 1<<40},
+	} {
 		var log strings.Builder
 		s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
-		if s.checkDescriptors(connections); strings.Contains(log.String(), "LimitNOFILE") != warned {
-			t.Errorf("%d connections, %d descriptors: %q", connections, limit.Cur, log.String())
+		if s.checkDescriptors(&c.limits); strings.Contains(log.String(), "LimitNOFILE") != c.warned {
+			t.Errorf("%+v, %d descriptors: %q", c.limits, limit.Cur, log.String())
 		}
 	}
 }

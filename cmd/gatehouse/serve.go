@@ -132,17 +132,18 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	}
 	s.log.Info("serving", "address", public.Addr().String(), "admin", addressOf(admin), "tls", cfg.Listen.TLS != nil,
 		"upstream", cfg.Upstream.URL, "version", buildInfo().Version)
-	s.checkDescriptors(cfg.Limits.Connections)
+	s.checkDescriptors(&cfg.Limits.Limits)
 	return s.run(ctx, public, admin, signals)
 }
 
-// checkDescriptors warns where the process may open fewer files than its
-// connections need: one each, and one to the registry behind.
-func (s *server) checkDescriptors(connections int) {
+// checkDescriptors warns where the process may open fewer files than its limits let
+// clients make it need.
+func (s *server) checkDescriptors(limits *proxy.Limits) {
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < uint64(2*connections+100) {
-		s.log.Warn("limits.connections needs more file descriptors than the process may have; raise LimitNOFILE (ulimit -n) or lower it",
-			"connections", connections, "descriptors", limit.Cur)
+	need := limits.Descriptors()
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < need {
+		s.log.Warn("limits.connections and limits.requests need more file descriptors than the process may have; raise LimitNOFILE (ulimit -n) or lower them",
+			"connections", limits.Connections, "requests", limits.Requests, "needed", need, "descriptors", limit.Cur)
 	}
 }
 
