@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/authn"
 	"gatehouse/tokens"
 )
 
@@ -176,7 +177,7 @@ func formOf(r *http.Request, values url.Values) {
 
 // revoke ends a person's tokens, as a reload would.
 func (b *bubble) revoke(user string) {
-	k, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{b.key}, Revoked: []tokens.Revocation{{Username: user}}})
+	k, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, KeyFiles: []authn.SecretFile{b.key}, Revoked: []tokens.Revocation{{User: user}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -64,7 +64,7 @@ type house struct {
 	gateway  *Gateway
 	upstream *upstreamRecorder
 	keyring  *tokens.Keyring
-	key      tokens.Key
+	key      authn.SecretFile
 	t        *testing.T
 }
 
@@ -91,7 +91,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, Keys: []tokens.Key{key}})
+	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, KeyFiles: []authn.SecretFile{key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -609,7 +609,7 @@ func TestUploadGrace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		past, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, Keys: []tokens.Key{h.key},
+		past, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, KeyFiles: []authn.SecretFile{h.key},
 			Now: func() time.Time { return time.Now().Add(-age) }})
 		if err != nil {
 			t.Fatal(err)
@@ -649,7 +649,7 @@ func TestUploadGrace(t *testing.T) {
 func TestUploadGraceAsksAnew(t *testing.T) {
 	p := &person{}
 	h := newHouse(t, func(c *Config) { c.Chain = authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{p}}) })
-	past, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, Keys: []tokens.Key{h.key},
+	past, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, KeyFiles: []authn.SecretFile{h.key},
 		Now: func() time.Time { return time.Now().Add(-2 * time.Hour) }})
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ type bubble struct {
 	gateway *Gateway
 	metrics *metrics.Metrics
 	keyring *tokens.Keyring
-	key     tokens.Key
+	key     authn.SecretFile
 	plain   func(from string) net.Conn
 	secure  func(from string) net.Conn // TCP alone; the client begins TLS
 	roots   *x509.CertPool
@@ -153,7 +153,7 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 	if b.key, err = tokens.GenerateKey(); err != nil {
 		b.Fatal(err)
 	}
-	b.keyring, err = tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{b.key}})
+	b.keyring, err = tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, KeyFiles: []authn.SecretFile{b.key}})
 	if err != nil {
 		b.Fatal(err)
 	}

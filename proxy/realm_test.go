@@ -77,8 +77,8 @@ func newRealm(t *testing.T, p *person) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute,
-		RefreshLifetime: time.Hour, Keys: []tokens.Key{key}})
+	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute,
+		RefreshLifetime: time.Hour, KeyFiles: []authn.SecretFile{key}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ const fresh, negative = time.Minute, 15 * time.Second
 
 // walk takes the steps with caches and without, and says where the answers
 // differ. A change counts once what is fresh or denied has ended.
-func walk(ctx context.Context, policy *authz.Policy, key Key, list []step, answers map[string]int) error {
+func walk(ctx context.Context, policy *authz.Policy, key authn.SecretFile, list []step, answers map[string]int) error {
 	people, texts := village{}, []string(nil)
 	cache, err := authn.NewCache(people, authn.CacheConfig{FreshFor: fresh, NegativeFor: negative, StaleFor: time.Hour})
 	if err != nil {
@@ -100,7 +100,7 @@ func walk(ctx context.Context, policy *authz.Policy, key Key, list []step, answe
 	}
 	defer cache.Close()
 	newRing := func() *Keyring {
-		k, err := NewKeyring(KeyringConfig{Issuer: "i", Service: "s", Lifetime: 10 * time.Minute, Keys: []Key{key}})
+		k, err := NewKeyring(Config{Issuer: "i", Service: "s", Lifetime: 10 * time.Minute, KeyFiles: []authn.SecretFile{key}})
 		if err != nil {
 			panic(err)
 		}

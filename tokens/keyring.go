@@ -20,38 +20,19 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"gatehouse/authn"
-	"gatehouse/metrics"
 )
 
-// Key is one PEM file of key_files: Name is for messages.
-type Key struct {
-	Name string
-	PEM  []byte
-}
-
-// KeyringConfig says how tokens are made.
-type KeyringConfig struct {
-	Issuer, Service string
-	Lifetime        time.Duration
-	RefreshLifetime time.Duration
-	// Keys: the first signs, all verify.
-	Keys    []Key
-	Revoked []Revocation
-	Metrics *metrics.Metrics
-	Now     func() time.Time // nil: time.Now
-}
-
 // GenerateKey returns a new Ed25519 key for a gateway that was given none.
-func GenerateKey() (Key, error) {
+func GenerateKey() (authn.SecretFile, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return Key{}, err
+		return authn.SecretFile{}, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return Key{}, err
+		return authn.SecretFile{}, err
 	}
-	return Key{Name: "made at start", PEM: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}, nil
+	return authn.SecretFile{Name: "made at start", Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, nil
 }
 
 // signingKey is a key with the one algorithm that it is used for (RFC 8725
@@ -73,7 +54,7 @@ const (
 // Keyring signs and verifies. It is immutable but for its cache of verified
 // tokens, and safe for concurrent use.
 type Keyring struct {
-	cfg      KeyringConfig
+	cfg      Config
 	signer   *signingKey
 	keys     map[string]*signingKey
 	revoked  revocations
@@ -82,14 +63,14 @@ type Keyring struct {
 
 // NewKeyring checks the keys. Its error joins *authn.KeyError values with keys
 // relative to `tokens` (`key_files[1]`, `revoked[0]`).
-func NewKeyring(cfg KeyringConfig) (*Keyring, error) {
+func NewKeyring(cfg Config) (*Keyring, error) {
 	k := &Keyring{cfg: cfg, keys: map[string]*signingKey{}}
 	if k.cfg.Now == nil {
 		k.cfg.Now = time.Now
 	}
 	var faults []error
-	for i, file := range cfg.Keys {
-		key, err := parseKey(file.PEM)
+	for i, file := range cfg.KeyFiles {
+		key, err := parseKey([]byte(file.Secret))
 		if err == nil && k.keys[key.id] != nil {
 			err = errors.New("is a key that was named before")
 		}
@@ -104,7 +85,7 @@ func NewKeyring(cfg KeyringConfig) (*Keyring, error) {
 	var more []error
 	k.revoked, more = compileRevocations(cfg.Revoked)
 	faults = append(faults, more...)
-	if len(cfg.Keys) == 0 {
+	if len(cfg.KeyFiles) == 0 {
 		faults = append(faults, &authn.KeyError{Key: "key_files", Err: errors.New("there is no key")})
 	}
 	if len(faults) > 0 {

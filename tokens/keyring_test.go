@@ -44,17 +44,17 @@ func TestKeyFiles(t *testing.T) {
 		"a comment in front":          {"# the signing key\n" + ecText, ""},
 		"CRLF":                        {strings.ReplaceAll(ecText, "\n", "\r\n"), ""},
 		"PKCS #1":                     {block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rs)), ""},
-		"PKCS #8":                     {string(pemOf(t, rs).PEM), ""},
+		"PKCS #8":                     {string(pemOf(t, rs).Secret), ""},
 		"parameters alone":            {parameters, "no PEM block"},
 		"empty":                       {"", "no PEM block"},
 		"a public key":                {block("PUBLIC KEY", public), "not a private key"},
 		"encrypted":                   {block("ENCRYPTED PRIVATE KEY", sec1), "passphrase"},
 		"a certificate":               {block("CERTIFICATE", sec1), "not a private key"},
-		"X25519":                      {string(pemOf(t, exchange).PEM), "cannot sign"},
+		"X25519":                      {string(pemOf(t, exchange).Secret), "cannot sign"},
 		"two keys":                    {ecText + ecText, "more than one"},
 		"junk in a block":             {block("PRIVATE KEY", []byte("junk")), "asn1"},
 	} {
-		k, err := NewKeyring(KeyringConfig{Service: "s", Issuer: "i", Lifetime: time.Minute, Keys: []Key{{Name: "a.pem", PEM: []byte(c.text)}}})
+		k, err := NewKeyring(Config{Service: "s", Issuer: "i", Lifetime: time.Minute, KeyFiles: []authn.SecretFile{{Name: "a.pem", Secret: authn.Secret(c.text)}}})
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -92,7 +92,7 @@ func TestThumbprint(t *testing.T) {
 // never changed at the same time: each takes what the other issues.
 func TestRotation(t *testing.T) {
 	a, b := generate(t), generate(t)
-	for i, step := range [][2][]Key{{{a}, {a, b}}, {{a, b}, {b, a}}, {{b, a}, {b}}} {
+	for i, step := range [][2][]authn.SecretFile{{{a}, {a, b}}, {{a, b}, {b, a}}, {{b, a}, {b}}} {
 		before, after := ring(t, nil, step[0]...), ring(t, nil, step[1]...)
 		for from, to := range map[*Keyring]*Keyring{before: after, after: before} {
 			text, _, err := from.Issue(sample(t))
@@ -115,7 +115,7 @@ func TestRotation(t *testing.T) {
 func TestKeyMixing(t *testing.T) {
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	rs, _ := rsa.GenerateKey(rand.Reader, 2048)
-	keys := []Key{generate(t), pemOf(t, ec), pemOf(t, rs)}
+	keys := []authn.SecretFile{generate(t), pemOf(t, ec), pemOf(t, rs)}
 	verifier := ring(t, nil, keys...)
 	for i := range keys {
 		signing := ring(t, nil, keys[i])
@@ -142,8 +142,8 @@ func TestServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, cfg := range []KeyringConfig{{Issuer: "x", Service: "gatehouse"}, {Issuer: "gatehouse", Service: "x"}, {Issuer: "gatehouse", Service: "Gatehouse"}} {
-		cfg.Keys = []Key{key}
+	for _, cfg := range []Config{{Issuer: "x", Service: "gatehouse"}, {Issuer: "gatehouse", Service: "x"}, {Issuer: "gatehouse", Service: "Gatehouse"}} {
+		cfg.KeyFiles = []authn.SecretFile{key}
 		k, err := NewKeyring(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestServices(t *testing.T) {
 // TestCache: a text is verified once, large ones and bad ones are not kept.
 func TestCache(t *testing.T) {
 	m := metrics.New(metrics.BuildInfo{})
-	k, err := NewKeyring(KeyringConfig{Issuer: "i", Service: "s", Lifetime: time.Minute, Keys: []Key{generate(t)}, Metrics: m})
+	k, err := NewKeyring(Config{Issuer: "i", Service: "s", Lifetime: time.Minute, KeyFiles: []authn.SecretFile{generate(t)}, Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}

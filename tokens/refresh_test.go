@@ -22,14 +22,14 @@ func (p *strictPeople) Lookup(ctx context.Context, ref authn.Ref) (authn.Identit
 }
 
 // granter is a realm for alice alone; lifetime is refresh_lifetime.
-func granter(t testing.TB, d authn.Directory, lifetime time.Duration, now func() time.Time, key Key) *Granter {
+func granter(t testing.TB, d authn.Directory, lifetime time.Duration, now func() time.Time, key authn.SecretFile) *Granter {
 	t.Helper()
 	policy, err := authz.New(authz.Config{Directories: []string{"corp"}, Rules: []authz.Rule{
 		{Allow: []string{"pull"}, Repositories: []string{"**"}, To: []string{"directory:corp"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := NewKeyring(KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Minute, RefreshLifetime: lifetime, Keys: []Key{key}, Now: now})
+	k, err := NewKeyring(Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Minute, RefreshLifetime: lifetime, KeyFiles: []authn.SecretFile{key}, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

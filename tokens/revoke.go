@@ -1,9 +1,7 @@
 package tokens
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"gatehouse/authn"
@@ -12,38 +10,33 @@ import (
 // ErrRevoked: good, but on the list of what is revoked. It wraps ErrInvalidToken.
 var ErrRevoked = fmt.Errorf("%w: revoked", ErrInvalidToken)
 
-// Revocation ends tokens before their time, access and refresh tokens alike: one
-// token, or all of a person, or those issued before a moment. Where several of
-// its conditions are set, a token must meet all of them.
-type Revocation struct {
-	ID        string    // the jti of one token; it stands alone
-	Directory string    // with Username: the person's; empty: any directory
-	Username  string    // the person's canonical name
-	Before    time.Time // issued before this; zero: whenever
-}
-
 // revocations are compiled for a look at every request: nearly always there are
 // none, and then it costs nothing.
 type revocations struct {
 	ids    map[string]bool
-	people map[string][]Revocation // by name in lower case
-	before time.Time               // of everybody
+	people map[string][]revokedPerson // by name
+	before time.Time                  // of everybody
+}
+
+// revokedPerson are the tokens of one name.
+type revokedPerson struct {
+	directory string    // empty: any
+	before    time.Time // zero: all
 }
 
 // compileRevocations checks the list. Its errors are *authn.KeyError values with
 // keys relative to `tokens` (`revoked[2]`).
 func compileRevocations(list []Revocation) (r revocations, faults []error) {
-	r = revocations{ids: map[string]bool{}, people: map[string][]Revocation{}}
+	r = revocations{ids: map[string]bool{}, people: map[string][]revokedPerson{}}
 	for i, v := range list {
-		v.Username, v.Directory = strings.ToLower(v.Username), strings.ToLower(v.Directory)
+		directory, name := v.Person()
 		switch {
-		case v.ID != "" && (v.Username != "" || !v.Before.IsZero()), v.ID == "" && v.Username == "" && v.Before.IsZero(), v.Username == "" && v.Directory != "":
-			faults = append(faults, &authn.KeyError{Key: fmt.Sprintf("revoked[%d]", i),
-				Err: errors.New("needs token alone, or user, or issued_before, or user and issued_before")})
+		case v.shape() != nil, v.User != "" && name == "":
+			faults = append(faults, &authn.KeyError{Key: fmt.Sprintf("revoked[%d]", i), Err: errShape})
 		case v.ID != "":
 			r.ids[v.ID] = true
-		case v.Username != "":
-			r.people[v.Username] = append(r.people[v.Username], v)
+		case name != "":
+			r.people[name] = append(r.people[name], revokedPerson{directory, v.Before})
 		case v.Before.After(r.before):
 			r.before = v.Before
 		}
@@ -60,7 +53,7 @@ func (r *revocations) revoked(t *Token) bool {
 		return false
 	}
 	for _, v := range r.people[t.Subject.Username] {
-		if (v.Directory == "" || v.Directory == t.Subject.Directory) && (v.Before.IsZero() || t.IssuedAt.Before(v.Before)) {
+		if (v.directory == "" || v.directory == t.Subject.Directory) && (v.before.IsZero() || t.IssuedAt.Before(v.before)) {
 			return true
 		}
 	}

@@ -31,16 +31,16 @@ func TestRevoked(t *testing.T) {
 		{"none", nil, false, false},
 		{"its id", []Revocation{{ID: token.ID}}, true, false},
 		{"another id", []Revocation{{ID: "x"}, {ID: token.ID + "x"}}, false, false},
-		{"the person", []Revocation{{Username: "alice"}}, true, false},
-		{"the person in upper case", []Revocation{{Directory: "CORP", Username: "ALICE"}}, true, false},
-		{"the person of another directory", []Revocation{{Directory: "other", Username: "alice"}}, false, false},
-		{"another person", []Revocation{{Username: "bob"}}, false, false},
-		{"the person before", []Revocation{{Username: "alice", Before: before}}, false, false},
-		{"the person at the moment", []Revocation{{Username: "alice", Before: at}}, false, false},
-		{"the person after", []Revocation{{Username: "alice", Before: before}, {Username: "alice", Before: after}}, true, false},
+		{"the person", []Revocation{{User: "alice"}}, true, false},
+		{"the person in upper case", []Revocation{{User: "CORP/ALICE"}}, true, false},
+		{"the person of another directory", []Revocation{{User: "other/alice"}}, false, false},
+		{"another person", []Revocation{{User: "bob"}}, false, false},
+		{"the person before", []Revocation{{User: "alice", Before: before}}, false, false},
+		{"the person at the moment", []Revocation{{User: "alice", Before: at}}, false, false},
+		{"the person after", []Revocation{{User: "alice", Before: before}, {User: "alice", Before: after}}, true, false},
 		{"everybody before", []Revocation{{Before: before}}, false, false},
 		{"everybody after", []Revocation{{Before: after}, {Before: before}}, true, true},
-		{"the anonymous caller has no name", []Revocation{{Username: "anonymous"}}, false, false},
+		{"the anonymous caller has no name", []Revocation{{User: "anonymous"}}, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var faults []error
@@ -72,7 +72,7 @@ func TestRevokedRefresh(t *testing.T) {
 		gone bool
 	}{
 		{Revocation{ID: reply.Granted.ID}, false}, {Revocation{ID: reply.RefreshID}, true},
-		{Revocation{Username: "alice"}, true}, {Revocation{Before: time.Now().Add(time.Minute)}, true},
+		{Revocation{User: "alice"}, true}, {Revocation{Before: time.Now().Add(time.Minute)}, true},
 	} {
 		g.cfg.Keyring.revoked, _ = compileRevocations([]Revocation{c.r})
 		if got, err := g.Grant(t.Context(), redeem); errors.Is(err, ErrRevoked) != c.gone || got.RefreshID != reply.RefreshID {
@@ -83,9 +83,9 @@ func TestRevokedRefresh(t *testing.T) {
 
 // TestRevokedFaults: an entry that ends nothing, or more than it says, is refused.
 func TestRevokedFaults(t *testing.T) {
-	for _, r := range []Revocation{{}, {Directory: "corp"}, {ID: "x", Username: "alice"}, {ID: "x", Before: time.Now()}, {Directory: "corp", Before: time.Now()}} {
+	for _, r := range []Revocation{{}, {User: "corp/"}, {ID: "x", User: "alice"}, {ID: "x", Before: time.Now()}, {User: "corp/", Before: time.Now()}} {
 		var fault *authn.KeyError
-		_, err := NewKeyring(KeyringConfig{Keys: []Key{generate(t)}, Revoked: []Revocation{{ID: "y"}, r}})
+		_, err := NewKeyring(Config{KeyFiles: []authn.SecretFile{generate(t)}, Revoked: []Revocation{{ID: "y"}, r}})
 		if !errors.As(err, &fault) || fault.Key != "revoked[1]" {
 			t.Errorf("%+v: %v", r, err)
 		}
@@ -95,7 +95,7 @@ func TestRevokedFaults(t *testing.T) {
 func BenchmarkRevoked(b *testing.B) {
 	list := make([]Revocation, 0, 2000)
 	for i := range 1000 {
-		list = append(list, Revocation{ID: fmt.Sprint("id", i)}, Revocation{Username: fmt.Sprint("user", i)})
+		list = append(list, Revocation{ID: fmt.Sprint("id", i)}, Revocation{User: fmt.Sprint("user", i)})
 	}
 	r, _ := compileRevocations(list)
 	t := sample(b)

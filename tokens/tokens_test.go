@@ -19,16 +19,16 @@ import (
 	"gatehouse/authz"
 )
 
-func pemOf(t testing.TB, key any) Key {
+func pemOf(t testing.TB, key any) authn.SecretFile {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Key{Name: "test.pem", PEM: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
+	return authn.SecretFile{Name: "test.pem", Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
 }
 
-func generate(t testing.TB) Key {
+func generate(t testing.TB) authn.SecretFile {
 	t.Helper()
 	k, err := GenerateKey()
 	if err != nil {
@@ -37,9 +37,9 @@ func generate(t testing.TB) Key {
 	return k
 }
 
-func ring(t testing.TB, now func() time.Time, keys ...Key) *Keyring {
+func ring(t testing.TB, now func() time.Time, keys ...authn.SecretFile) *Keyring {
 	t.Helper()
-	k, err := NewKeyring(KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, Keys: keys, Now: now})
+	k, err := NewKeyring(Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, KeyFiles: keys, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestKeys(t *testing.T) {
 	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	rs, _ := rsa.GenerateKey(rand.Reader, 2048)
 	old := generate(t)
-	for _, key := range []Key{old, pemOf(t, ec), pemOf(t, rs)} {
+	for _, key := range []authn.SecretFile{old, pemOf(t, ec), pemOf(t, rs)} {
 		k := ring(t, nil, key)
 		for range 8 { // an ECDSA signature comes in two forms at random
 			text, issued, err := k.Issue(sample(t))
@@ -77,9 +77,9 @@ func TestKeys(t *testing.T) {
 	}
 	small, _ := rsa.GenerateKey(rand.Reader, 1024)
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	for name, keys := range map[string][]Key{"none": nil, "small RSA": {pemOf(t, small)}, "P-384": {pemOf(t, p384)}, "junk": {{Name: "x", PEM: []byte("junk")}}, "twice": {old, old}} {
+	for name, keys := range map[string][]authn.SecretFile{"none": nil, "small RSA": {pemOf(t, small)}, "P-384": {pemOf(t, p384)}, "junk": {{Name: "x", Secret: authn.Secret("junk")}}, "twice": {old, old}} {
 		var fault *authn.KeyError
-		if _, err := NewKeyring(KeyringConfig{Keys: keys}); !errors.As(err, &fault) || !strings.HasPrefix(fault.Key, "key_files") {
+		if _, err := NewKeyring(Config{KeyFiles: keys}); !errors.As(err, &fault) || !strings.HasPrefix(fault.Key, "key_files") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -53,7 +53,7 @@ func newGate(tb testing.TB) gate {
 	key, err := tokens.GenerateKey()
 	fatal(err)
 	g := gate{chain: authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache}})}
-	g.keyring, err = tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, Keys: []tokens.Key{key}})
+	g.keyring, err = tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, KeyFiles: []authn.SecretFile{key}})
 	fatal(err)
 	g.policy, err = authz.New(authz.Config{Directories: []string{"example"}, Rules: []authz.Rule{
 		{Position: "p:1", Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"group:admins"}},

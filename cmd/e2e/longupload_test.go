@@ -68,8 +68,8 @@ func startSlowHouse(t *testing.T, upstream string, grace time.Duration) (*slowHo
 	m := metrics.New(metrics.BuildInfo{})
 	key, err := tokens.GenerateKey()
 	must(err)
-	keyring, err := tokens.NewKeyring(tokens.KeyringConfig{Issuer: "gatehouse", Service: "gatehouse", Lifetime: lifetime,
-		Keys: []tokens.Key{key}, Metrics: m, Now: h.now})
+	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: lifetime,
+		KeyFiles: []authn.SecretFile{key}, Metrics: m, Now: h.now})
 	must(err)
 	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{{Username: "mozart", PasswordFile: authn.SecretFile{Secret: musicians}}}})
 	must(err)

@@ -22,7 +22,7 @@ func signingKey(t *testing.T) string {
 		t.Fatal(err)
 	}
 	name := filepath.Join(t.TempDir(), "key.pem")
-	write(t, name, string(key.PEM))
+	write(t, name, string(key.Secret))
 	return name
 }
 

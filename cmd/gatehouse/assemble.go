@@ -23,8 +23,8 @@ type parts struct {
 	metrics  *metrics.Metrics
 	throttle *authn.Throttle
 	hasher   *authn.Hasher
-	load     *proxy.Load // what is in flight
-	key      *tokens.Key // made at start where the config names none
+	load     *proxy.Load       // what is in flight
+	key      *authn.SecretFile // made at start where the config names none
 	access   *slog.Logger
 	audit    *slog.Logger
 	logger   *slog.Logger
@@ -293,25 +293,18 @@ func fingerprint(c *config.Directory) [sha256.Size]byte {
 
 // keyring takes the keys; without any, the one made at start goes on.
 func (b *builder) keyring() *tokens.Keyring {
-	t := &b.cfg.Tokens
-	cfg := tokens.KeyringConfig{Issuer: t.Issuer, Service: t.Service, Lifetime: t.Lifetime, RefreshLifetime: t.RefreshLifetime, Metrics: b.parts.metrics}
-	for _, f := range t.KeyFiles {
-		cfg.Keys = append(cfg.Keys, tokens.Key{Name: f.Name, PEM: []byte(f.Secret)})
-	}
-	for _, r := range t.Revoked {
-		directory, name := config.SplitPerson(r.User)
-		cfg.Revoked = append(cfg.Revoked, tokens.Revocation{ID: r.Token, Directory: directory, Username: name, Before: r.IssuedBefore})
-	}
 	if b.Faulty("tokens.key_files") {
 		return nil
 	}
-	if len(t.KeyFiles) == 0 {
+	cfg := b.cfg.Tokens
+	cfg.Metrics = b.parts.metrics
+	if len(cfg.KeyFiles) == 0 {
 		b.Warn("tokens.key_files", "none: a key is made at start, so tokens end with the process and no other instance takes them")
 		if err := b.parts.makeKey(); err != nil {
 			b.Fault("tokens.key_files", "no key could be made: %v", err)
 			return nil
 		}
-		cfg.Keys = []tokens.Key{*b.parts.key}
+		cfg.KeyFiles = []authn.SecretFile{*b.parts.key}
 	}
 	if b.Faulty("tokens.revoked") { // told already, better than the keyring can
 		cfg.Revoked = nil

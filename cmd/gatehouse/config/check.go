@@ -80,7 +80,7 @@ func (l *Loaded) checkSections() {
 	}
 	l.checkPlaintext(&c.Listen)
 	l.checkUpstream(&c.Upstream)
-	l.checkTokens(&c.Tokens)
+	l.checkRevoked()
 	l.checkStreams(c)
 	l.checkDirectories()
 }
@@ -118,67 +118,17 @@ func (l *Loaded) checkUpstream(u *Upstream) {
 	}
 }
 
-func (l *Loaded) checkTokens(t *Tokens) {
-	for key, value := range map[string]string{"tokens.service": t.Service, "tokens.issuer": t.Issuer} {
-		if !l.Faulty(key) && strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c > '~' }) {
-			l.Fault(key, "may hold printable ASCII without \" and \\ only, because it stands in a header")
+// checkRevoked finds a revoked person of a directory that is not there.
+func (l *Loaded) checkRevoked() {
+	for i, r := range l.Config.Tokens.Revoked {
+		directory, _ := r.Person()
+		key := fmt.Sprintf("tokens.revoked[%d].user", i)
+		known := func(d Directory) bool { return d.Name == directory }
+		if strings.Contains(r.User, "/") && !l.Faulty(key) && !slices.ContainsFunc(l.Config.Directories, known) {
+			l.Fault(key, "there is no directory %q", Clip(directory))
 		}
 	}
-	for _, word := range []string{"basic", "bearer"} {
-		if strings.Contains(strings.ToLower(t.Service), word) {
-			l.Warn("tokens.service", "has the word %q: some clients look for it anywhere in the challenge, and take it for the scheme", word)
-		}
-	}
-	if t.RefreshLifetime > 0 && t.RefreshLifetime < t.Lifetime {
-		l.Fault("tokens.refresh_lifetime", "must be 0s (off) or longer than tokens.lifetime (%s)", t.Lifetime)
-	}
-	for i := range t.Revoked {
-		l.checkRevoked(fmt.Sprintf("tokens.revoked[%d]", i), &t.Revoked[i])
-	}
 }
-
-// checkRevoked wants a list that does what its author thinks: in an emergency
-// nobody looks twice.
-func (l *Loaded) checkRevoked(key string, r *Revoked) {
-	token, user, before := r.Token != "", r.User != "", !r.IssuedBefore.IsZero()
-	if token == (user || before) && !l.Faulty(key) {
-		l.Fault(key, "needs token alone, or user, or issued_before, or user and issued_before")
-	}
-	if token && !tokenID.MatchString(r.Token) {
-		l.Fault(key+".token", "is no token id; the log's token_id is one")
-	}
-	if user {
-		l.checkPerson(key+".user", r.User)
-	}
-	if r.IssuedBefore.After(time.Now()) {
-		l.Warn(key+".issued_before", "%s is still to come: until then new tokens are refused too", r.IssuedBefore.Format(time.RFC3339))
-	}
-}
-
-// checkPerson wants NAME or DIRECTORY/NAME.
-func (l *Loaded) checkPerson(key, person string) {
-	directory, name := SplitPerson(person)
-	known := slices.ContainsFunc(l.Config.Directories, func(d Directory) bool { return d.Name == directory })
-	switch {
-	case name == "" || strings.TrimSpace(person) != person || strings.Contains(person, "*"):
-		l.Fault(key, "%q is no person; write NAME or DIRECTORY/NAME", Clip(person))
-	case strings.Contains(person, "/") && !known:
-		l.Fault(key, "there is no directory %q", Clip(directory))
-	}
-}
-
-// SplitPerson gives the parts of DIRECTORY/NAME in lower case; no directory: any.
-func SplitPerson(person string) (directory, name string) {
-	person = strings.ToLower(person)
-	if directory, name, bound := strings.Cut(person, "/"); bound {
-		return directory, name
-	}
-	return "", person
-}
-
-// tokenID is what a jti looks like. A whole token does not: a secret must not
-// stand in a config, and would match nothing.
-var tokenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // checkStreams checks the log and what the admin listener shows.
 func (l *Loaded) checkStreams(c *Config) {

@@ -15,6 +15,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/proxy"
+	"gatehouse/tokens"
 )
 
 // Config is the file as the contract describes it.
@@ -26,7 +27,7 @@ type Config struct {
 	// Upstream is the registry that the gateway stands in front of.
 	Upstream Upstream `yaml:"upstream"`
 	// Tokens says how tokens are made and how long they last.
-	Tokens Tokens `yaml:"tokens"`
+	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.
 	Throttle authn.ThrottleConfig `yaml:"throttle"`
 	// Limits bound what clients can take from everybody else.
@@ -79,25 +80,6 @@ type Upstream struct {
 	Timeout       time.Duration    `yaml:"timeout"`
 	BlobMount     bool             `yaml:"blob_mount"`
 	RedirectHosts []string         `yaml:"redirect_hosts"`
-}
-
-// Tokens is the section `tokens`.
-type Tokens struct {
-	Service         string             `yaml:"service,required"`
-	Issuer          string             `yaml:"issuer,required"`
-	Lifetime        time.Duration      `yaml:"lifetime" min:"60s" max:"1h"`
-	UploadGrace     time.Duration      `yaml:"upload_grace"`
-	RefreshLifetime time.Duration      `yaml:"refresh_lifetime"`
-	KeyFiles        []authn.SecretFile `yaml:"key_files"`
-	Revoked         []Revoked          `yaml:"revoked"`
-}
-
-// Revoked is one entry of what is revoked: a token by its id, or a person's
-// tokens, or those issued before a moment (RFC 3339), or both of the latter.
-type Revoked struct {
-	Token        string    `yaml:"token,nonempty"`
-	User         string    `yaml:"user,nonempty"`
-	IssuedBefore time.Time `yaml:"issued_before"`
 }
 
 // Limits are the caps of package proxy, and those of logins.
@@ -184,7 +166,6 @@ func (c *Config) Defaults() {
 	c.Listen.Address = ":5000"
 	c.Admin.Address = "127.0.0.1:9180"
 	c.Upstream.Timeout = 30 * time.Second
-	c.Tokens = Tokens{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour}
 	c.Limits.LoginsPerUser, c.Limits.PasswordsWaiting = 16, 256
 	c.Shutdown.Timeout = 5 * time.Minute
 	c.Log.Level = "info"

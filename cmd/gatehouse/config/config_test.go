@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/proxy"
+	"gatehouse/tokens"
 )
 
 // decode reads a text alone, without files.
@@ -33,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		Listen:   Listen{Address: ":5000", TLS: &TLS{CertFile: authn.File{Name: "c"}}},
 		Admin:    Admin{Address: "127.0.0.1:9180"},
 		Upstream: Upstream{Timeout: 30 * time.Second},
-		Tokens:   Tokens{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour},
+		Tokens:   tokens.Config{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour},
 		Throttle: authn.ThrottleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50},
 		Limits: Limits{Limits: proxy.Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,
 			Scopes: 1000, MinRate: 1024, Connections: 10_000, ConnectionsPerAddress: 4096, UploadsPerUser: 256,
