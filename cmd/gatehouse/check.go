@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
-	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 )
 
@@ -196,48 +195,13 @@ func printField(w io.Writer, name, value string) {
 	}
 }
 
-// rules lists every rule that speaks of the person: one at a time is asked, as
-// a policy of its own, whether it says anything of him.
+// rules lists every rule that speaks of the person.
 func (c *checker) rules(id authn.Identity) {
-	spoken := 0
-	for i, r := range c.loaded.Config.Policy {
-		if c.speaksOf(r, id) {
-			spoken++
-			key := fmt.Sprintf("policy[%d]", i)
-			fmt.Fprintf(c.out, "rule: %s: %s\n", c.loaded.Position(key), describe(r))
-		}
+	rules := c.snapshot.policy.Rules(id)
+	for _, r := range rules {
+		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Position, r)
 	}
-	if spoken == 0 {
+	if len(rules) == 0 {
 		fmt.Fprintln(c.out, "rule: none speaks of this user")
 	}
-}
-
-// speaksOf asks a policy of this rule's `to` and `except` alone.
-func (c *checker) speaksOf(r authz.Rule, id authn.Identity) bool {
-	cfg := authz.Config{Rules: []authz.Rule{{Position: "rule", Allow: []string{"pull"}, Repositories: []string{"**"}, To: r.To, Except: r.Except}}}
-	for _, d := range c.loaded.Config.Directories {
-		cfg.Directories = append(cfg.Directories, d.Name)
-	}
-	p, err := authz.New(cfg)
-	if p == nil && err != nil {
-		return false
-	}
-	return p.Decide(id, authz.Request{Repository: "any", Action: authz.Pull}).Allowed
-}
-
-func describe(r authz.Rule) string {
-	words := []string{}
-	add := func(name string, list []string) {
-		if len(list) > 0 {
-			words = append(words, name+" ["+strings.Join(list, ", ")+"]")
-		}
-	}
-	add("allow", r.Allow)
-	add("deny", r.Deny)
-	add("repositories", r.Repositories)
-	add("tags", r.Tags)
-	add("networks", r.Networks)
-	add("to", r.To)
-	add("except", r.Except)
-	return strings.Join(words, " ")
 }

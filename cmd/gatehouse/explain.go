@@ -57,12 +57,14 @@ type explainer struct {
 	user    string
 	request authz.Request
 	tagged  bool
+
+	memberOf []authn.Group // groups, read
 }
 
 // parse checks the arguments; an error is wrong usage.
 func (e *explainer) parse(args []string) error {
 	e.user = args[0]
-	if strings.TrimSpace(e.user) == "" {
+	if authn.NormalizeName(e.user) == "" {
 		return errors.New("USER is empty; - is the anonymous caller")
 	}
 	if e.user == "-" && e.described() {
@@ -76,20 +78,31 @@ func (e *explainer) parse(args []string) error {
 	}
 	repository, tag, tagged := strings.Cut(args[2], ":")
 	if e.request.Repository = repository; !authz.ValidRepository(repository) {
-		return fmt.Errorf("%q is no repository name", config.Clip(repository))
+		return fmt.Errorf("%q is not a repository name", config.Clip(repository))
 	}
 	if e.tagged = tagged; tagged && !authz.ValidTag(tag) {
-		return fmt.Errorf("%q is no tag", config.Clip(tag))
+		return fmt.Errorf("%q is not a tag", config.Clip(tag))
 	}
 	if tagged {
 		e.request.Tags = []string{tag}
 	}
+	return e.parseFlags()
+}
+
+func (e *explainer) parseFlags() error {
 	if e.ip != "" {
 		addr, err := netip.ParseAddr(e.ip)
 		if err != nil {
-			return fmt.Errorf("--ip: %q is no address", config.Clip(e.ip))
+			return fmt.Errorf("--ip: %q is not an address", config.Clip(e.ip))
 		}
 		e.request.Source = addr.Unmap().WithZone("")
+	}
+	for _, text := range e.groups {
+		group, err := groupNamed(text)
+		if err != nil {
+			return err
+		}
+		e.memberOf = append(e.memberOf, group)
 	}
 	return nil
 }
@@ -137,23 +150,35 @@ func (e *explainer) identity(ctx context.Context, s *snapshot) (authn.Identity, 
 		defer cancel()
 		return s.chain.Find(ctx, e.user)
 	}
-	id := authn.Identity{Directory: noDirectory, Username: strings.ToLower(e.user)}
+	id := authn.Identity{Directory: noDirectory, Username: authn.NormalizeName(e.user), Groups: e.memberOf}
 	if e.directory != "" {
 		id.Directory = e.directory
-	}
-	for _, g := range e.groups {
-		id.Groups = append(id.Groups, groupNamed(g))
 	}
 	return id, nil
 }
 
-// groupNamed is a group by its name or its full DN.
-func groupNamed(s string) authn.Group {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if dn, err := ldap.ParseDN(s); err == nil && strings.Contains(s, "=") && len(dn.RDNs) > 0 {
-		return authn.Group{Name: dn.RDNs[0].Attributes[0].Value, DN: dn.String()}
+// groupNamed is a group by its name or its full DN, told apart and spelled as in a
+// rule: a `=` before any slash makes a DN.
+func groupNamed(text string) (authn.Group, error) {
+	if first, _, _ := strings.Cut(text, "/"); !strings.Contains(first, "=") {
+		name := authn.NormalizeName(text)
+		if name == "" {
+			return authn.Group{}, errors.New("--group is empty")
+		}
+		return authn.Group{Name: name}, nil
 	}
-	return authn.Group{Name: s}
+	normal, ok := authn.NormalizeDN(text)
+	dn, err := ldap.ParseDN(normal)
+	if !ok || err != nil || len(dn.RDNs) == 0 {
+		return authn.Group{}, fmt.Errorf("--group: %q is not a distinguished name (RFC 4514)", config.Clip(text))
+	}
+	name := dn.RDNs[0].Attributes[0].Value
+	for _, part := range dn.RDNs[0].Attributes {
+		if part.Type == "cn" {
+			name = part.Value
+		}
+	}
+	return authn.Group{Name: name, DN: normal}, nil
 }
 
 func (e *explainer) answer(out io.Writer, p *authz.Policy, id authn.Identity) error {
