@@ -86,12 +86,29 @@ func (c *compiler) rule(key string, r Rule) rule {
 	out.repositories = c.repositories(key+".repositories", r.Repositories)
 	out.tags = each(c, key+".tags", r.Tags, compileTagPattern)
 	out.networks = each(c, key+".networks", r.Networks, compileNetwork)
+	c.checkFamilies(key+".networks", out.networks)
 	if len(r.To) == 0 {
 		c.fail(key+".to", errors.New("a rule needs somebody that it speaks to; everyone is the anonymous caller too"))
 	}
 	out.to = c.subjects(key+".to", r.To)
 	out.except = c.subjects(key+".except", r.Except)
 	return out
+}
+
+// checkFamilies warns of a rule for every client of one address family: of the other
+// one it says nothing, which whoever wrote it has hardly meant.
+func (c *compiler) checkFamilies(key string, networks []netip.Prefix) {
+	var all4, all6 bool
+	for _, n := range networks {
+		all4 = all4 || n.Addr().Is4() && n.Bits() == 0
+		all6 = all6 || n.Addr().Is6() && n.Bits() == 0
+	}
+	switch {
+	case all4 && !all6:
+		c.warn(key, errors.New("0.0.0.0/0 is every IPv4 client and no IPv6 client; add ::/0, or leave networks out: then the rule is of any client"))
+	case all6 && !all4:
+		c.warn(key, errors.New("::/0 is every IPv6 client and no IPv4 client; add 0.0.0.0/0, or leave networks out: then the rule is of any client"))
+	}
 }
 
 func (c *compiler) actions(key string, names []string) (set actionSet) {

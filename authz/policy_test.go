@@ -251,6 +251,11 @@ func TestNewFaults(t *testing.T) {
 		{"tag with a slash", with(func(r *Rule) { r.Allow, r.Tags = []string{"push"}, []string{"v/1"} }), "[1].tags[0]: no /"},
 		{"no network", with(func(r *Rule) { r.Networks = []string{"10.0.0.0/33"} }), "[1].networks[0]: no network"},
 		{"host bits", with(func(r *Rule) { r.Networks = []string{"10.0.0.1/8"} }), "![1].networks[0]: bits are set"},
+		// Row A13: all of one address family is not every client.
+		{"all of IPv4", with(func(r *Rule) { r.Networks = []string{"10.0.0.0/8", "0.0.0.0/0"} }), "![1].networks: no IPv6 client"},
+		{"all of IPv4 in a deny", with(func(r *Rule) { r.Allow, r.Deny, r.Networks = nil, []string{"pull"}, []string{"0.0.0.0/0"} }), "![1].networks: no IPv6 client"},
+		{"all of IPv4 as IPv6", with(func(r *Rule) { r.Networks = []string{"::ffff:0:0/96", "2001:db8::/32"} }), "![1].networks: no IPv6 client"},
+		{"all of IPv6", with(func(r *Rule) { r.Networks = []string{"::/0", "192.0.2.0/24"} }), "![1].networks: no IPv4 client"},
 	} {
 		p, err := New(Config{Rules: c.rules, Directories: []string{"local", "example"}})
 		var fault *authn.KeyError
@@ -264,7 +269,7 @@ func TestNewFaults(t *testing.T) {
 			t.Errorf("%s: %v (warning %v, policy %v), want %s", c.name, fault, fault.Warning, p != nil, c.want)
 		}
 	}
-	p, err := New(Config{Rules: []Rule{allow("pull", "**", "user:x", networks("10.0.0.0/8 ::ffff:10.0.0.0/104 2001:db8::/32"))}, Directories: []string{"one"}})
+	p, err := New(Config{Rules: []Rule{allow("pull", "**", "user:x", networks("10.0.0.0/8 ::ffff:10.0.0.0/104 2001:db8::/32 0.0.0.0/0 ::/0"))}, Directories: []string{"one"}})
 	if err != nil {
 		t.Errorf("a bare name with one directory, and networks without host bits: %v", err)
 	}
