@@ -82,9 +82,9 @@ func (p *catalogPage) add(names []string, visible func(string) bool, rest bool) 
 }
 
 func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPage) error {
+	caller := g.policy.For(x.caller.identity)
 	visible := func(name string) bool {
-		return authz.ValidRepository(name) && g.policy.Decide(x.caller.identity,
-			authz.Request{Repository: name, Action: authz.Pull, Source: x.peer.client}).Allowed
+		return caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: x.peer.client}).Allowed
 	}
 	size, last := route.MaxPage, x.route.Last
 	for {
