@@ -2,14 +2,15 @@
 // every later request it says again whether that person is still there, enabled,
 // and in which groups.
 //
-// A Directory is one source of people: Static holds those of the config, LDAP
-// asks a directory server, and a Cache stands before an LDAP and remembers what
-// it said. A Chain asks several directories in order and adds what all logins
-// share: the throttle, and a refusal that takes the same time whatever its cause.
+// A Directory is one source of people. Static holds those of the config; the
+// packages below this one ask servers, and a Cache stands in front of such a source
+// and remembers what it said. A Chain asks several directories in order and adds
+// what all logins share: the throttle, and a refusal that takes the same time
+// whatever its cause.
 //
 //	login, password ──> Chain ──> Throttle
 //	                      ├─────> Static
-//	                      └─────> Cache ──> LDAP ──> servers
+//	                      └─────> Cache ──> ldap.Directory ──> servers
 //
 // Three outcomes are kept apart everywhere, because mixing them up locks a
 // company out or lets a stranger in: the person is known (an Identity), the
@@ -19,31 +20,11 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"time"
-)
-
-// The outcomes of a login or a lookup besides an Identity. They arrive wrapped
-// with the cause, which is for logs only: what a client is told is decided in
-// package proxy.
-var (
-	// ErrInvalidCredentials: the directory refused this password, or refuses
-	// this person a login (disabled, locked, expired, must change it first).
-	ErrInvalidCredentials = errors.New("invalid credentials")
-	// ErrUnknownUser: the directory answered, and there is no such person, he
-	// is disabled, or he is another person than the one of the Ref.
-	ErrUnknownUser = errors.New("unknown user")
-	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
-	ErrUnavailable = errors.New("directory unavailable")
-	// ErrUnusable is the ErrUnavailable of one person: the directory answers, but
-	// what it shows of them cannot be used (too many groups, an account state that
-	// is not readable). No stale answer stands in for it, since people may be able
-	// to bring it about themselves, to keep the rights that they had.
-	ErrUnusable = fmt.Errorf("%w: the person's entry cannot be used", ErrUnavailable)
 )
 
 // ThrottledError says that a request was refused because somebody has had enough.
@@ -66,21 +47,6 @@ func (e *ThrottledError) Message() string {
 	}
 	return "too many requests at once"
 }
-
-// KeyError is a fault in a Config: Key is the config file's name of the value,
-// relative to the Config it was found in (`users.filter`, `static[2].password_hash`).
-// Several are joined by errors.Join; package cmd finds file, line and column for them.
-type KeyError struct {
-	Key string
-	Err error
-	// Warning: the config works, but its owner should know.
-	Warning bool
-}
-
-func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
-
-// Unwrap gives the fault itself.
-func (e *KeyError) Unwrap() error { return e.Err }
 
 // Secret is a password or another text that must never be seen: every way of
 // printing, logging or marshalling it gives stars. string(s) is the text.

@@ -61,11 +61,6 @@ const (
 	faultMemory = 10 * time.Second
 )
 
-// errNotPassword marks an ErrInvalidCredentials that is not, or not surely, the
-// password's fault (a locked account, a password that must be changed): the same
-// password may be good a moment later, so the refusal is not remembered.
-var errNotPassword = errors.New("refused for another reason than the password")
-
 // Cache is a Directory before an LDAP. What it promises:
 //
 //   - An identity is served for at most FreshFor after the question that brought
@@ -80,7 +75,7 @@ var errNotPassword = errors.New("refused for another reason than the password")
 //   - However many ask for one person, the directory is asked once; who stops
 //     waiting does not disturb the others.
 type Cache struct {
-	src     source
+	src     Source
 	cfg     CacheConfig
 	seal    sealer
 	unwatch func() // ends what the metrics show
@@ -146,8 +141,8 @@ type goodPassword struct {
 	until    time.Time
 }
 
-// source is what a Cache stands before: an *LDAP, or a test's fake.
-type source interface {
+// Source is what a Cache stands before: a Directory that answers from afar.
+type Source interface {
 	Directory
 	// Timeout bounds one question in all, whatever its steps; 0: nothing does.
 	Timeout() time.Duration
@@ -162,8 +157,8 @@ type source interface {
 
 // NewCache returns a cache before src. Its error joins *KeyError values whose
 // keys are relative to `cache` (`fresh_for`).
-func NewCache(src source, cfg CacheConfig) (*Cache, error) {
-	var faults faultList
+func NewCache(src Source, cfg CacheConfig) (*Cache, error) {
+	var faults Faults
 	for _, f := range []struct {
 		key   string
 		value time.Duration
@@ -172,11 +167,11 @@ func NewCache(src source, cfg CacheConfig) (*Cache, error) {
 		{"password_for", cfg.PasswordFor}, {"wrong_password_for", cfg.WrongPasswordFor},
 	} {
 		if f.value < 0 {
-			faults.add(f.key, fmt.Errorf("%s is below zero", f.value))
+			faults.Add(f.key, fmt.Errorf("%s is below zero", f.value))
 		}
 	}
-	if faults.fatal {
-		return nil, errors.Join(faults.errs...)
+	if faults.Fatal() {
+		return nil, faults.Err()
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -599,7 +594,7 @@ func (c *Cache) bind(key personKey, id Identity, password Secret, sealed digest)
 		}
 		askedAgain = time.Now()
 		if got, err = c.ask(ctx, key); err == nil && got.NoLogin != "" {
-			err = fmt.Errorf("%w: %s: %w", ErrInvalidCredentials, got.NoLogin, errNotPassword)
+			err = fmt.Errorf("%w: %s: %w", ErrInvalidCredentials, got.NoLogin, ErrNotPassword)
 		}
 		return got, err
 	}, func(f *flight) {
@@ -656,7 +651,7 @@ func (c *Cache) reject(key personKey, f *flight, id Identity, sealed digest, era
 	if g, ok := c.good.Peek(key); ok && g.password == sealed {
 		c.good.Remove(key)
 	}
-	if era == c.era && id.NoLogin == "" && c.cfg.WrongPasswordFor > 0 && !errors.Is(f.err, errNotPassword) {
+	if era == c.era && id.NoLogin == "" && c.cfg.WrongPasswordFor > 0 && !errors.Is(f.err, ErrNotPassword) {
 		c.wrong.Add(sealed, f.asked.Add(c.cfg.WrongPasswordFor))
 	}
 }
@@ -696,7 +691,7 @@ func (c *Cache) forget(key personKey, f *flight) {
 	if known && p.asked.After(f.asked) {
 		return
 	}
-	if known && errors.Is(f.err, errAbsent) {
+	if known && errors.Is(f.err, ErrAbsent) {
 		c.lost()
 	}
 	c.people.Remove(key)

@@ -88,7 +88,7 @@ func (s *fakeSource) Find(ctx context.Context, login string) (Identity, error) {
 	defer s.mu.Unlock()
 	id, ok := s.people[login]
 	if !ok {
-		return id, errAbsent
+		return id, ErrAbsent
 	}
 	return id, nil
 }
@@ -117,7 +117,7 @@ func (s *fakeSource) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	id, ok := s.people[ref.Username]
 	switch {
 	case !ok:
-		return Identity{}, errAbsent
+		return Identity{}, ErrAbsent
 	case id.ID != ref.ID:
 		return Identity{}, ErrUnknownUser
 	}
@@ -495,7 +495,7 @@ func TestCacheChangedPassword(t *testing.T) {
 // TestCacheRemembersOnlyWrongPasswords: a lock is lifted, and then the password is good.
 func TestCacheRemembersOnlyWrongPasswords(t *testing.T) {
 	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
-		src.set(func() { src.refusal = fmt.Errorf("%w: locked: %w", ErrInvalidCredentials, errNotPassword) })
+		src.set(func() { src.refusal = fmt.Errorf("%w: locked: %w", ErrInvalidCredentials, ErrNotPassword) })
 		_, err := login(t.Context(), c, "bach", "fugue")
 		wantErr(t, err, ErrInvalidCredentials)
 		src.set(func() {
@@ -520,13 +520,13 @@ func TestCacheLockedMeanwhile(t *testing.T) {
 		wantErr(t, err, nil)
 		src.set(func() {
 			id := src.people["bach"]
-			id.NoLogin = passwordExpired
+			id.NoLogin = "the password has expired"
 			src.people["bach"], src.passwords["bach"] = id, "canon"
 		})
 		for range 2 {
 			_, err = login(t.Context(), c, "bach", "canon")
 			wantErr(t, err, ErrInvalidCredentials)
-			wantErr(t, err, errNotPassword)
+			wantErr(t, err, ErrNotPassword)
 		}
 		src.set(func() { id := src.people["bach"]; id.NoLogin = ""; src.people["bach"] = id })
 		_, err = login(t.Context(), c, "bach", "canon")

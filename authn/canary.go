@@ -18,11 +18,6 @@ const (
 	massWindow  = time.Minute
 )
 
-// errAbsent is the ErrUnknownUser of somebody whom the directory does not show.
-// It looks the same whether he was deleted, or a right, an index or a filter
-// broke: servers call both success.
-var errAbsent = fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
-
 // errCanary is the fault where the directory does not show what must be there.
 var errCanary = errors.New("a known person is not shown, and the canary is not either: a right of the service account or the config is at fault")
 
@@ -36,7 +31,7 @@ type canary struct {
 // confirmed returns refusal, or a fault in its place where a person who was
 // known is suddenly absent and so is the canary.
 func (c *Cache) confirmed(ctx context.Context, refusal error, known func() bool) error {
-	if !errors.Is(refusal, errAbsent) {
+	if !errors.Is(refusal, ErrAbsent) {
 		return refusal
 	}
 	c.mu.Lock()

@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// errHeld is the ErrUnknownUser of a name that the directory does know, and lets
-// nobody in by (a disabled account, several entries): no later directory is asked.
-var errHeld = fmt.Errorf("%w, for a login", ErrUnknownUser)
-
 // ChainConfig says what a Chain is made of.
 type ChainConfig struct {
 	// Directories are asked in this order. Their names are unique.
@@ -125,7 +121,7 @@ func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identit
 	for _, d := range c.directories {
 		began := time.Now()
 		id, err := d.Find(ctx, login)
-		if errors.Is(err, ErrUnknownUser) && !errors.Is(err, errHeld) {
+		if errors.Is(err, ErrUnknownUser) && !errors.Is(err, ErrHeld) {
 			continue
 		}
 		return d, id, began, classified(err)

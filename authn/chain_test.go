@@ -20,7 +20,7 @@ func TestChainOrder(t *testing.T) {
 	}{
 		"the first knows him":   {nil, nil, "first"},
 		"the second knows him":  {ErrUnknownUser, nil, "second"},
-		"the first holds him":   {errHeld, nil, "no"},
+		"the first holds him":   {ErrHeld, nil, "no"},
 		"nobody":                {ErrUnknownUser, ErrUnknownUser, "no"},
 		"the first is at fault": {ErrUnavailable, nil, "fault"},
 		"an error of no kind":   {errors.New("?"), nil, "fault"},

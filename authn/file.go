@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 )
 
@@ -65,14 +64,14 @@ func Roots(file File, folder Folder) (*x509.CertPool, error) {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	var faults faultList
+	var faults Faults
 	if file.Data != nil {
-		faults.add("ca_file", addRoots(pool, file))
+		faults.Add("ca_file", addRoots(pool, file))
 	}
 	for _, f := range folder.Files {
-		faults.add("ca_dir", addRoots(pool, f))
+		faults.Add("ca_dir", addRoots(pool, f))
 	}
-	return pool, errors.Join(faults.errs...)
+	return pool, faults.Err()
 }
 
 // addRoots adds every certificate of a PEM file.

@@ -45,6 +45,12 @@ func ignored(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Variation_Selector) || r == '\u034f' || r == '\ufffc'
 }
 
+// Visible reports whether name is UTF-8 of which NormalizeName drops no character:
+// what it drops some directories tell apart, and nobody sees.
+func Visible(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, ignored)
+}
+
 // lowerASCII lowers A to Z alone.
 func lowerASCII(s string) string {
 	b := []byte(s)
@@ -70,7 +76,7 @@ func NormalizeDN(dn string) (string, bool) {
 	for i, rdn := range parsed.RDNs {
 		parts := make([]string, len(rdn.Attributes))
 		for j, part := range rdn.Attributes {
-			parts[j] = shortType(part.Type) + "=" + escapeRDN(NormalizeName(part.Value))
+			parts[j] = NormalizeType(part.Type) + "=" + escapeRDN(NormalizeName(part.Value))
 		}
 		slices.Sort(parts)
 		rdns[i] = strings.Join(parts, "+")
@@ -91,7 +97,9 @@ var shortTypes = map[string]string{
 	"userid": "uid", "0.9.2342.19200300.100.1.1": "uid",
 }
 
-func shortType(name string) string {
+// NormalizeType returns the one spelling of an attribute type: its short name where
+// RFC 4514 has one, in lower case.
+func NormalizeType(name string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
 	if short, ok := shortTypes[name]; ok {
 		return short

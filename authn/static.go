@@ -65,14 +65,14 @@ func NewStatic(cfg StaticConfig) (*Static, error) {
 	if s.hasher == nil {
 		s.hasher = NewHasher(passwordsWaiting)
 	}
-	var faults faultList
+	var faults Faults
 	if cfg.Name == "" {
-		faults.add("name", errors.New("a directory needs a name"))
+		faults.Add("name", errors.New("a directory needs a name"))
 	}
 	for i, u := range cfg.Users {
 		key := fmt.Sprintf("static[%d]", i)
 		name := NormalizeName(u.Username)
-		faults.add(key+".username", s.checkName(u.Username))
+		faults.Add(key+".username", s.checkName(u.Username))
 		groups := staticGroups(&faults, key, u.Groups)
 		hash, stamp := staticHash(&faults, key, cfg.Name, name, u)
 		id := Identity{Directory: cfg.Name, Username: name, ID: "static:" + name, Groups: groups, PasswordStamp: stamp}
@@ -81,29 +81,10 @@ func NewStatic(cfg StaticConfig) (*Static, error) {
 			s.costs = append(s.costs, hash.cost)
 		}
 	}
-	if faults.fatal {
-		return nil, errors.Join(faults.errs...)
+	if faults.Fatal() {
+		return nil, faults.Err()
 	}
-	return s, errors.Join(faults.errs...)
-}
-
-// faultList gathers *KeyError values; nil errors are none.
-type faultList struct {
-	errs  []error
-	fatal bool
-}
-
-func (f *faultList) add(key string, err error) {
-	if err != nil {
-		f.errs = append(f.errs, &KeyError{Key: key, Err: err})
-		f.fatal = true
-	}
-}
-
-func (f *faultList) warn(key string, err error) {
-	if err != nil {
-		f.errs = append(f.errs, &KeyError{Key: key, Err: err, Warning: true})
-	}
+	return s, faults.Err()
 }
 
 func (s *Static) checkName(typed string) error {
@@ -123,11 +104,11 @@ func (s *Static) checkName(typed string) error {
 	return nil
 }
 
-func staticGroups(faults *faultList, key string, names []string) []Group {
+func staticGroups(faults *Faults, key string, names []string) []Group {
 	var groups []Group
 	for i, name := range names {
 		if NormalizeName(name) == "" {
-			faults.add(fmt.Sprintf("%s.groups[%d]", key, i), errors.New("an empty group name"))
+			faults.Add(fmt.Sprintf("%s.groups[%d]", key, i), errors.New("an empty group name"))
 		}
 		groups = append(groups, Group{Name: NormalizeName(name)})
 	}
@@ -138,22 +119,22 @@ func staticGroups(faults *faultList, key string, names []string) []Group {
 // staticHash returns the user's hash and a stamp of it. A plain password becomes
 // argon2id with a salt that stays the same over restarts, so that the stamp does
 // too, and so that guessing the password from the stamp is as slow as from a hash.
-func staticHash(faults *faultList, key, directory, name string, u StaticUser) (passwordHash, string) {
+func staticHash(faults *Faults, key, directory, name string, u StaticUser) (passwordHash, string) {
 	text := string(u.PasswordHash)
 	switch {
 	case u.PasswordFile.Secret != "" && u.PasswordHash != "":
-		faults.add(key+".password_hash", errors.New("either password_hash or password_file, not both"))
+		faults.Add(key+".password_hash", errors.New("either password_hash or password_file, not both"))
 		return passwordHash{}, ""
 	case u.PasswordFile.Secret != "":
 		salt := sha256.Sum256([]byte(join("gatehouse static salt", directory, name)))
 		text = hashArgon(u.PasswordFile.Secret, salt[:16])
 	case u.PasswordHash == "":
-		faults.add(key+".password_hash", errors.New("required: password_hash, or a password_file that is not empty"))
+		faults.Add(key+".password_hash", errors.New("required: password_hash, or a password_file that is not empty"))
 		return passwordHash{}, ""
 	}
 	hash, weak, err := parseHash(text)
-	faults.add(key+".password_hash", err)
-	faults.warn(key+".password_hash", weak)
+	faults.Add(key+".password_hash", err)
+	faults.Warn(key+".password_hash", weak)
 	sum := sha256.Sum256([]byte(join("gatehouse static stamp", text)))
 	return hash, hex.EncodeToString(sum[:16])
 }

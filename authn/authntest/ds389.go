@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
-
-	"gatehouse/authn"
 )
 
 // ds389Manager is the superuser of a DS389.
@@ -72,13 +70,8 @@ func (s *DS389) URL() string { return fmt.Sprintf("ldap://localhost:%d", s.port)
 // TLSURL is the ldaps:// address; its certificate is from the CA of Config's Roots.
 func (s *DS389) TLSURL() string { return fmt.Sprintf("ldaps://localhost:%d", s.tlsPort) }
 
-// Config is a directory of all its people, by the preset `389ds`, groups from memberOf.
-func (s *DS389) Config() authn.LDAPConfig {
-	return authn.LDAPConfig{
-		Name: "ds", Preset: "389ds", Servers: []string{s.TLSURL()}, Roots: s.roots,
-		BindDN: ServiceDN, BindPassword: Password, UsersBase: UsersDN,
-	}
-}
+// Roots are the trusted certificates of TLSURL.
+func (s *DS389) Roots() *x509.CertPool { return s.roots }
 
 // DN is where a person of that name stands.
 func (s *DS389) DN(uid string) string { return "uid=" + uid + "," + UsersDN }

@@ -15,8 +15,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/go-ldap/ldap/v3"
-
-	"gatehouse/authn"
 )
 
 // Where a Samba keeps its people and groups, and the account that searches.
@@ -84,13 +82,8 @@ func (s *Samba) URL() string { return "ldap://127.0.0.1" }
 // TLSURL is the ldaps:// address; its certificate is from the CA of Config's Roots.
 func (s *Samba) TLSURL() string { return "ldaps://127.0.0.1" }
 
-// Config is a directory of all its people, by the preset `ad`, over TLS.
-func (s *Samba) Config() authn.LDAPConfig {
-	return authn.LDAPConfig{
-		Name: "ad", Preset: "ad", Servers: []string{s.TLSURL()}, Roots: s.roots,
-		BindDN: SambaServiceDN, BindPassword: Password, UsersBase: SambaBaseDN,
-	}
-}
+// Roots are the trusted certificates of TLSURL.
+func (s *Samba) Roots() *x509.CertPool { return s.roots }
 
 // DN is where a person or group of that name stands.
 func (s *Samba) DN(name string) string { return "CN=" + name + "," + SambaUsersDN }

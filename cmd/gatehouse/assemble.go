@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"gatehouse/authn"
+	"gatehouse/authn/ldap"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
@@ -78,7 +79,7 @@ type directory struct {
 	name        string
 	fingerprint [sha256.Size]byte
 	front       authn.Directory // what the chain asks
-	ldap        *authn.LDAP     // nil for a static one
+	ldap        *ldap.Directory // nil for a static one
 	cache       *authn.Cache    // nil for a static one
 	snapshots   atomic.Int64    // that hold it
 }
@@ -223,28 +224,28 @@ func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 	if d := b.old.find(c.Name, print); d != nil {
 		return d
 	}
-	ldap, err := authn.NewLDAP(cfg)
+	server, err := ldap.New(cfg)
 	b.Errors(key, err)
-	if ldap == nil {
+	if server == nil {
 		return nil
 	}
 	cached := c.LDAP.Cache
 	cached.Metrics, cached.Logger = b.parts.metrics, b.parts.logger
-	cache, err := authn.NewCache(ldap, cached)
+	cache, err := authn.NewCache(server, cached)
 	b.Errors(key+".cache", err)
 	if cache == nil {
-		ldap.Close()
+		server.Close()
 		return nil
 	}
 	if before := b.old.named(c.Name); before != nil {
 		cache.Inherit(before.cache)
 	}
-	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: ldap, cache: cache}
+	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: server, cache: cache}
 }
 
-func (b *builder) ldapConfig(key string, c *config.Directory) authn.LDAPConfig {
+func (b *builder) ldapConfig(key string, c *config.Directory) ldap.Config {
 	o := c.LDAP
-	cfg := authn.LDAPConfig{Name: c.Name, Preset: o.Preset, Servers: o.Servers, StartTLS: o.StartTLS, AllowPlaintext: o.AllowPlaintext,
+	cfg := ldap.Config{Name: c.Name, Preset: o.Preset, Servers: o.Servers, StartTLS: o.StartTLS, AllowPlaintext: o.AllowPlaintext,
 		ServerName: o.ServerName, BindDN: o.BindDN, BindPassword: o.BindPasswordFile.Secret, ReadBindPassword: o.BindPasswordFile.Again, Timeout: o.Timeout, CanaryUser: o.CanaryUser,
 		UsersBase: o.Users.Base, UsersFilter: o.Users.Filter, UsernameAttribute: o.Users.UsernameAttribute, LoginPattern: o.Users.LoginPattern,
 		Metrics: b.parts.metrics, Logger: b.parts.logger}

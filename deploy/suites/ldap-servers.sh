@@ -10,11 +10,11 @@ deploy/test-deps.sh slapd:slapd ldapsearch:ldap-utils curl:curl \
 	ns-slapd:389-ds-base dscreate:python3-lib389
 
 mkdir -p bin
-go test -c -tags ldapservers -o bin/ldap-servers.test ./authn
+go test -c -tags ldapservers -o bin/ldap-servers.test ./authn/ldap
 
 # A domain controller is root's. A skip is a failure here as in `make test`.
-run=(env GATEHOUSE_NO_SKIP=1 ../bin/ldap-servers.test -test.v -test.timeout 5m -test.run '^(TestSamba|TestDS389)$')
+run=(env GATEHOUSE_NO_SKIP=1 ../../bin/ldap-servers.test -test.v -test.timeout 5m -test.run '^(TestSamba|TestDS389)$')
 test "$(id -u)" -eq 0 || run=(sudo -n "${run[@]}")
-(cd authn && "${run[@]}")
+(cd authn/ldap && "${run[@]}")
 
 GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 8m -v -tags ldapservers -run '^TestFaultsUnderLoad$' ./cmd/e2e

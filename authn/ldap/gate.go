@@ -1,0 +1,70 @@
+package ldap
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"gatehouse/authn"
+)
+
+// loginMax bounds a login name, in bytes.
+const loginMax = 256
+
+var errGate = fmt.Errorf("%w: the login name is not allowed", authn.ErrUnknownUser)
+
+// gate refuses login names before any directory sees them. Directories match
+// generously: case, outer spaces, full-width letters and, in one product, a
+// trailing NUL all find the plain name's entry (measured on slapd and Samba).
+// What such a name would find is refused here, so one person has one name in
+// caches and counters whatever is typed.
+type gate struct {
+	pattern *regexp.Regexp
+}
+
+// newGate compiles pattern, anchored at both ends. It is compiled alone first,
+// because `a)|(?:b` is only a pattern once it stands in our parentheses.
+func newGate(pattern string) (gate, error) {
+	if _, err := regexp.Compile(pattern); err != nil {
+		return gate{}, err
+	}
+	anchored, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
+	return gate{anchored}, err
+}
+
+// check returns an error that wraps ErrUnknownUser unless login may be asked for.
+func (g gate) check(login string) error {
+	reason := g.fault(login)
+	if reason == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errGate, reason)
+}
+
+func (g gate) fault(login string) error {
+	switch {
+	case login == "":
+		return errors.New("it is empty")
+	case len(login) > loginMax:
+		return fmt.Errorf("it has more than %d bytes", loginMax)
+	case !utf8.ValidString(login):
+		return errors.New("it is not UTF-8")
+	case strings.ContainsFunc(login, invisible):
+		return errors.New("it has control or invisible characters")
+	case strings.TrimSpace(login) != login:
+		return errors.New("it begins or ends with a space")
+	case !norm.NFKC.IsNormalString(login):
+		return errors.New("it is not in Unicode normal form (NFKC)")
+	case !g.pattern.MatchString(login):
+		return errors.New("it is outside users.login_pattern")
+	}
+	return nil
+}
+
+// invisible holds for control, format, private and surrogate characters.
+func invisible(r rune) bool { return unicode.Is(unicode.C, r) }

@@ -1,0 +1,99 @@
+package ldap
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"gatehouse/authn"
+)
+
+// TestLoginGate: what directories would match besides the plain name is refused.
+func TestLoginGate(t *testing.T) {
+	plain, err := newGate(`[A-Za-z0-9][A-Za-z0-9._@+-]*`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide, err := newGate(`.+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		login       string
+		plain, wide bool
+	}{
+		{"mozart", true, true},
+		{"MOZART", true, true},
+		{"mozart@example.com", true, true},
+		{"müller", false, true},
+		{"two words", false, true},
+		{"", false, false},
+		{" mozart", false, false},
+		{"mozart ", false, false},
+		{"mozart\x00", false, false},
+		{"mo\x00zart", false, false},
+		{"mozart\n", false, false},
+		{"mo\u200bzart", false, false},  // zero-width space
+		{"mo\u00adzart", false, false},  // soft hyphen
+		{"\uff4dozart", false, false},   // full-width m
+		{"\u017fchubert", false, false}, // long s
+		{"\u212aant", false, false},     // Kelvin sign
+		{"mu\u0308ller", false, false},  // decomposed
+		{"mozart\xff", false, false},
+		{strings.Repeat("a", 256), true, true},
+		{strings.Repeat("a", 257), false, false},
+		{"a)(uid=*", false, true},
+		{"*", false, true},
+	} {
+		for _, g := range []struct {
+			gate gate
+			want bool
+		}{{plain, test.plain}, {wide, test.wide}} {
+			if err := g.gate.check(test.login); (err == nil) != g.want || err != nil && !errors.Is(err, authn.ErrUnknownUser) {
+				t.Errorf("%q at %s: %v, want let through: %v", test.login, g.gate.pattern, err, g.want)
+			}
+		}
+	}
+}
+
+// TestLoginGatePattern: a pattern cannot break out of the anchors.
+func TestLoginGatePattern(t *testing.T) {
+	for _, pattern := range []string{`a)|(?:b`, `[`, `(`} {
+		if _, err := newGate(pattern); err == nil {
+			t.Errorf("pattern %q compiled", pattern)
+		}
+	}
+	g, err := newGate(`a|b`)
+	if err != nil || g.check("ax") == nil || g.check("xb") == nil || g.check("b") != nil {
+		t.Errorf("a|b is not anchored as a whole (%v)", err)
+	}
+}
+
+// FuzzLoginGate: whatever passes the widest gate is one visible line in normal form.
+func FuzzLoginGate(f *testing.F) {
+	g, err := newGate(`(?s).*`)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"mozart", "a)(uid=*", "\x00", " x", "\uff4d", strings.Repeat("é", 200)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, login string) {
+		err := g.check(login)
+		if err != nil && !errors.Is(err, authn.ErrUnknownUser) {
+			t.Fatalf("%q: %v", login, err)
+		}
+		if err != nil {
+			return
+		}
+		if login == "" || len(login) > 256 || !utf8.ValidString(login) || strings.TrimSpace(login) != login ||
+			strings.ContainsFunc(login, unicode.IsControl) {
+			t.Fatalf("%q passed", login)
+		}
+		if filter := expand("(uid={login})", "{login}", login); strings.ContainsAny(filter[5:len(filter)-1], "()*\x00") {
+			t.Fatalf("%q became %q", login, filter)
+		}
+	})
+}

@@ -1,0 +1,747 @@
+package ldap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/authn"
+	"gatehouse/metrics"
+)
+
+const (
+	// Searches share connections. A second one is opened when every open one
+	// has growAt searches in flight: on one alone a large answer holds up all.
+	searchConns = 4
+	growAt      = 8
+	// growPause is how long after a failure none further is opened: the service
+	// account may be refused by now, and load would repeat that until it is locked.
+	growPause   = time.Minute
+	searchesMax = 32 * searchConns // at one server
+
+	// A bind takes a connection for itself: it changes the identity of
+	// everything else that runs there. Limits are for one server.
+	bindConns   = 16
+	bindIdle    = 8
+	bindIdleFor = time.Minute
+	bindUses    = 100
+
+	// A search connection that nobody uses is asked something every keepEvery, and
+	// closed after searchIdleFor times that.
+	keepEvery     = time.Minute
+	searchIdleFor = 10
+
+	// How many searches and binds wait for their turn. After a reload everybody's
+	// lookup is due at once: as many as there are people remembered must find room.
+	searchQueue = 1 << 14
+	bindQueue   = 1024
+
+	// settled is how long a server that came back is up before it is preferred again.
+	settled = 31 * time.Second
+	// A server's last search connection that ends is replaced at once, so that a
+	// stopped server is noticed before anybody asks; but only so often, and after
+	// quietAfter without traffic more seldom: a server that ends idle connections
+	// would be given new ones for ever.
+	replaceEvery      = time.Second
+	quietAfter        = 2 * time.Minute
+	replaceWhileQuiet = time.Minute
+
+	// outdoneMost is how many questions that trouble a server another one may
+	// answer well, within one slowWindow, before it does the work alone.
+	outdoneMost = 3
+)
+
+var (
+	errAllDown = errors.New("no server is up")
+	errDown    = errors.New("the server is down")
+	errBusy    = errors.New("too many requests in flight")
+	// errOutdone is why a server is down that answers, but cannot do what another
+	// one can. Where no other is up it is asked all the same.
+	errOutdone = errors.New("another server answers what it cannot")
+)
+
+// pool is the connections to the servers of one directory, and which of the
+// servers are down. Goroutines run only while something is to be done: a dial,
+// a request, a watch over a server that is down.
+type pool struct {
+	startTLS     bool
+	tls          *tls.Config // ServerName is empty where each server has its own
+	bindDN       string
+	readPassword func() (authn.Secret, error) // nil: there is no file to read it from
+	baseDN       string                       // read by probes
+	attempt      time.Duration                // limit of one operation, and of one dial with its bind
+	keepEvery    time.Duration                // how long a search connection rests unasked
+	logger       *slog.Logger
+	directory    string
+	metrics      *metrics.Metrics
+
+	servers []*server
+
+	ctx     context.Context // ends with close
+	stop    context.CancelFunc
+	unwatch func() // ends what the metrics show
+
+	mu           sync.Mutex
+	bindPassword authn.Secret
+	closed       bool
+	active       *server       // preferred at the last question
+	changed      chan struct{} // closed and replaced when a server goes down or up
+}
+
+// turns bounds how many operations run and how many wait for that.
+type turns struct {
+	running, waiting chan struct{}
+}
+
+func newTurns(limit, queue int) turns {
+	return turns{make(chan struct{}, limit), make(chan struct{}, queue)}
+}
+
+// take waits for a turn while ctx lasts; where too many wait already it fails at once.
+func (t turns) take(ctx context.Context) error {
+	select {
+	case t.waiting <- struct{}{}:
+	default:
+		return errBusy
+	}
+	defer func() { <-t.waiting }()
+	select {
+	case t.running <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errBusy, context.Cause(ctx))
+	}
+}
+
+func (t turns) give() { <-t.running }
+
+// full reports whether the next one would have to wait.
+func (t turns) full() bool { return len(t.running) == cap(t.running) }
+
+// server is one of the directory's servers.
+type server struct {
+	url, network, address, host string
+	tls                         bool
+
+	searches, binds turns
+
+	// Guarded by pool.mu.
+	pace     pace
+	down     bool
+	why      error // of down
+	upSince  time.Time
+	search   []*conn
+	idle     []*conn // bind connections, the last used one at the end
+	dialing  *dialing
+	used     time.Time // when a request of somebody last began
+	ungrown  time.Time // when a further search connection could last not be opened
+	replaced time.Time // when an ended search connection was last replaced unasked
+}
+
+// dialing is a search connection that is being opened for whoever waits.
+type dialing struct {
+	done chan struct{} // closed at the end
+	err  error         // readable then
+}
+
+func newPool(cfg Config, servers []*server) *pool {
+	ctx, stop := context.WithCancel(context.Background())
+	for _, s := range servers {
+		s.searches, s.binds = newTurns(searchesMax, searchQueue), newTurns(bindConns, bindQueue)
+	}
+	p := &pool{
+		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN,
+		bindPassword: cfg.BindPassword, readPassword: cfg.ReadBindPassword,
+		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
+		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
+		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),
+	}
+	p.unwatch = p.metrics.WatchLDAPServers(cfg.Name, p.state)
+	return p
+}
+
+// state is what the metrics show of the servers.
+func (p *pool) state() []metrics.LDAPServer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]metrics.LDAPServer, len(p.servers))
+	for i, s := range p.servers {
+		list[i] = metrics.LDAPServer{URL: s.url, Up: !s.down, Active: s == p.active, Searches: len(s.search),
+			Binds: len(s.idle) + len(s.binds.running), InFlight: len(s.searches.running) + len(s.binds.running)}
+	}
+	return list
+}
+
+// available is false while every server is down.
+func (p *pool) available() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.allDown()
+}
+
+func (p *pool) allDown() bool {
+	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.dead() })
+}
+
+// dead reports whether the server cannot be asked at all.
+func (s *server) dead() bool {
+	return s.down && !errors.Is(s.why, errSlow) && !errors.Is(s.why, errOutdone)
+}
+
+// close ends idle connections and background work; what runs ends normally,
+// and later calls open a connection of their own each.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.stop()
+	p.unwatch()
+	for _, s := range p.servers {
+		p.dropAll(s)
+	}
+}
+
+// search runs a search on a shared connection. Where that fails for a reason
+// that another connection may not have, it is tried once more; where the server
+// answers that it cannot do it, it is tried at another one.
+func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
+	var failed *server
+	last := errAllDown
+	for range 2 {
+		s := p.pick(failed)
+		if s == nil || s == failed && misplaced(last) {
+			break
+		}
+		if failed != nil {
+			p.metrics.LDAPEvent(p.directory, metrics.LDAPRetry)
+		}
+		result, err := p.searchOn(ctx, s, request)
+		if err == nil {
+			p.outdone(failed, s, last)
+		}
+		if err == nil || !retryable(err) && !misplaced(err) || ctx.Err() != nil {
+			return result, err
+		}
+		if s == failed && broken(err) {
+			p.markDown(s, err)
+		}
+		failed, last = s, err
+	}
+	return nil, last
+}
+
+// pick returns the server to ask: the first that is up and did not just come
+// back, else one that did, or that has as many searches as it may, or that is
+// slow; failed only where there is no other. nil: all are down.
+func (p *pool) pick(failed *server) *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prefer(p.best(standing))
+	return p.best(func(s *server) int {
+		switch {
+		case s == failed:
+			return 5
+		case s.searches.full():
+			return max(3, standing(s))
+		}
+		return standing(s)
+	})
+}
+
+// standing is lower for a better server.
+func standing(s *server) int {
+	switch {
+	case s.down:
+		return 4
+	case time.Since(s.upSince) < settled:
+		return 2
+	}
+	return 1
+}
+
+// best is the first of the servers with the lowest rank that can be asked at all.
+func (p *pool) best(rank func(*server) int) (best *server) {
+	for _, s := range p.servers {
+		if !s.dead() && (best == nil || rank(s) < rank(best)) {
+			best = s
+		}
+	}
+	return best
+}
+
+// outdone takes in that other has answered what failed could not. A server of
+// which that is so by its state (it is empty, it refers elsewhere, it lacks a
+// right) is taken out of use at once: a bind there would call good passwords
+// wrong. One that is only busy may be so a few times.
+func (p *pool) outdone(failed, other *server, err error) {
+	if failed == nil || failed == other || !answered(err) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failed.pace.outdone++
+	if !failed.down && (misplaced(err) || failed.pace.outdone >= outdoneMost) {
+		p.goDown(failed, fmt.Errorf("%w: %w", errOutdone, err))
+	}
+}
+
+// prefer notes which server is asked by and by.
+func (p *pool) prefer(s *server) {
+	if s == nil || s == p.active {
+		return
+	}
+	if p.active != nil {
+		p.metrics.LDAPEvent(p.directory, metrics.LDAPFailover)
+	}
+	p.active = s
+}
+
+// abandonable runs an operation that go-ldap cannot be made to leave early, and
+// stops waiting for it when ctx ends. The operation goes on to its own time limit.
+func abandonable[T any](ctx context.Context, operation func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := operation()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return result, context.Cause(ctx)
+	}
+}
+
+func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
+	if err := s.searches.take(ctx); err != nil {
+		return nil, err
+	}
+	c, err := p.acquire(ctx, s)
+	if err != nil {
+		s.searches.give()
+		return nil, err
+	}
+	return abandonable(ctx, func() (*ldap.SearchResult, error) {
+		began := time.Now()
+		result, err := c.ldap.Search(request)
+		p.measured(s, "search", began, err)
+		err = c.explainPlain(err)
+		p.release(c, err)
+		s.searches.give()
+		return result, err
+	})
+}
+
+// measured takes in how long an operation took.
+func (p *pool) measured(s *server, operation string, began time.Time, err error) {
+	took := time.Since(began)
+	result := "ok"
+	switch {
+	case broken(err):
+		result = "fault"
+	case err != nil:
+		result = "refused"
+	}
+	p.metrics.LDAPOperation(p.directory, s.url, operation, result, took)
+	if operation == "search" && !broken(err) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.paced(s, took)
+	}
+}
+
+// acquire returns the least busy search connection, opening one where needed.
+// Whoever waits for the same dial shares its outcome.
+func (p *pool) acquire(ctx context.Context, s *server) (*conn, error) {
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return p.private(ctx, s)
+		}
+		if s.dead() {
+			p.mu.Unlock()
+			return nil, errDown
+		}
+		c := p.leastBusy(s)
+		var d *dialing
+		if c == nil || c.inFlight >= growAt && len(s.search) < searchConns && time.Since(s.ungrown) > growPause {
+			d = p.startDial(s)
+		}
+		if c != nil {
+			c.begin()
+			p.mu.Unlock()
+			return c, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-d.done:
+			if d.err != nil && p.ctx.Err() == nil {
+				return nil, d.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// private opens a connection for one request, after close.
+func (p *pool) private(ctx context.Context, s *server) (*conn, error) {
+	c, err := p.open(ctx, s, true)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.inFlight, c.retired = 1, true
+	return c, nil
+}
+
+func (p *pool) leastBusy(s *server) *conn {
+	for _, c := range slices.Clone(s.search) {
+		if time.Now().After(c.expiry) {
+			p.retire(c)
+		}
+	}
+	if len(s.search) == 0 {
+		return nil
+	}
+	return slices.MinFunc(s.search, func(a, b *conn) int { return a.inFlight - b.inFlight })
+}
+
+// startDial opens a search connection in the background unless that runs already.
+func (p *pool) startDial(s *server) *dialing {
+	if s.dialing != nil {
+		return s.dialing
+	}
+	d := &dialing{done: make(chan struct{})}
+	s.dialing = d
+	go func() {
+		c, err := p.open(p.ctx, s, true)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		defer close(d.done)
+		s.dialing = nil
+		if err == nil {
+			err = p.adopt(c)
+		}
+		d.err = err
+		switch {
+		case err == nil:
+		case len(s.search) == 0:
+			p.goDown(s, err)
+		default:
+			s.ungrown = time.Now()
+			p.logger.Warn("LDAP server takes no further connection", "server", s.url, "error", err)
+		}
+	}()
+	return d
+}
+
+// adopt takes a new search connection into the pool.
+func (p *pool) adopt(c *conn) error {
+	if c.ended {
+		return errors.New("the server closed the connection at once")
+	}
+	if p.closed || c.server.dead() {
+		go c.close()
+		return nil
+	}
+	c.server.search = append(c.server.search, c)
+	c.used = time.Now()
+	p.rest(c)
+	return nil
+}
+
+// begin counts a search on c as running.
+func (c *conn) begin() {
+	c.timer.Stop()
+	c.used = time.Now()
+	c.server.used = c.used
+	c.inFlight++
+}
+
+// rest lets a search connection lie until its next use, or until it is time to
+// see whether the server is still there: firewalls forget idle connections, and
+// a server that went silent should be noticed before somebody waits for it.
+func (p *pool) rest(c *conn) { c.timer = time.AfterFunc(p.keepEvery, func() { p.keep(c) }) }
+
+// keep asks a question on a connection that nobody used, or ends it where that
+// has been so for long.
+func (p *pool) keep(c *conn) {
+	p.mu.Lock()
+	switch {
+	case c.retired || c.inFlight > 0:
+		p.mu.Unlock()
+		return
+	case time.Since(c.used) >= searchIdleFor*p.keepEvery, time.Now().After(c.expiry):
+		p.retire(c)
+		p.mu.Unlock()
+		return
+	}
+	c.inFlight++
+	p.mu.Unlock()
+	_, err := c.ldap.Search(p.readBase())
+	p.release(c, err)
+}
+
+// release ends a search's use of c. A connection that did not bring an LDAP
+// answer is not used again; if it is not even closed, the server is silent.
+func (p *pool) release(c *conn, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.inFlight--
+	if broken(err) {
+		p.retire(c)
+		if !c.ended {
+			p.goDown(c.server, err)
+		}
+	}
+	switch {
+	case c.inFlight > 0:
+	case c.retired:
+		go c.close()
+	default:
+		p.rest(c)
+	}
+}
+
+// retire takes c out of the pool; it is closed with its last request.
+func (p *pool) retire(c *conn) {
+	if c.retired {
+		return
+	}
+	c.retired = true
+	remove(&c.server.search, c)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.inFlight == 0 {
+		go c.close()
+	}
+}
+
+// ended is called once when c cannot be read any more.
+func (p *pool) ended(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.ended = true
+	s := c.server
+	if remove(&s.idle, c) {
+		c.timer.Stop()
+	}
+	if remove(&s.search, c) {
+		c.retired = true
+		c.timer.Stop()
+		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > s.replaceEvery() {
+			s.replaced = time.Now()
+			p.startDial(s)
+		}
+	}
+}
+
+// replaceEvery is how often the last search connection is replaced unasked.
+func (s *server) replaceEvery() time.Duration {
+	if time.Since(s.used) > quietAfter {
+		return replaceWhileQuiet
+	}
+	return replaceEvery
+}
+
+// bind checks a password on a connection that serves nothing else.
+func (p *pool) bind(ctx context.Context, dn string, password authn.Secret) (*ldap.SimpleBindResult, error) {
+	var failed *server
+	last := errAllDown
+	for range 2 {
+		s := p.pick(failed)
+		if s == nil || s == failed && unjudged(last) {
+			break
+		}
+		result, err := p.bindOn(ctx, s, dn, password)
+		var unsent *unsentError
+		if !errors.As(err, &unsent) && !unjudged(err) || ctx.Err() != nil {
+			return result, err
+		}
+		failed, last = s, err
+	}
+	return nil, last
+}
+
+// unsentError is a bind that did not reach a server. It may be tried again, and so
+// may one that is unjudged; any other may count towards a lockout.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string { return e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
+
+func (p *pool) bindOn(ctx context.Context, s *server, dn string, password authn.Secret) (*ldap.SimpleBindResult, error) {
+	if err := s.binds.take(ctx); err != nil {
+		return nil, err
+	}
+	c, err := p.takeBind(ctx, s)
+	if err != nil {
+		s.binds.give()
+		return nil, &unsentError{err}
+	}
+	request := ldap.NewSimpleBindRequest(dn, string(password), []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
+	return abandonable(ctx, func() (*ldap.SimpleBindResult, error) {
+		began := time.Now()
+		result, err := c.ldap.SimpleBind(request)
+		p.measured(s, "bind", began, err)
+		p.putBind(c, err)
+		s.binds.give()
+		if closedBefore(err) {
+			err = &unsentError{err}
+		}
+		return result, err
+	})
+}
+
+func (p *pool) takeBind(ctx context.Context, s *server) (*conn, error) {
+	p.mu.Lock()
+	s.used = time.Now()
+	if last := len(s.idle) - 1; last >= 0 {
+		c := s.idle[last]
+		s.idle = s.idle[:last]
+		c.timer.Stop()
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.mu.Unlock()
+	c, err := p.open(ctx, s, false)
+	if err != nil && ctx.Err() == nil {
+		p.markDown(s, err)
+	}
+	return c, err
+}
+
+func (p *pool) putBind(c *conn, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.uses++
+	if broken(err) && !c.ended {
+		p.goDown(c.server, err)
+	}
+	judged := err == nil || ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultUnwillingToPerform,
+		ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights)
+	if !judged || c.ended || c.server.dead() || p.closed || c.uses >= bindUses || time.Now().After(c.expiry) ||
+		len(c.server.idle) >= bindIdle {
+		go c.close()
+		return
+	}
+	c.server.idle = append(c.server.idle, c)
+	c.timer = time.AfterFunc(bindIdleFor, func() { p.dropIdle(c) })
+}
+
+func (p *pool) dropIdle(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if remove(&c.server.idle, c) {
+		go c.close()
+	}
+}
+
+// dropAll closes the connections of s that nobody uses, and the others with
+// their last request.
+func (p *pool) dropAll(s *server) {
+	for _, c := range slices.Clone(s.search) {
+		p.retire(c)
+	}
+	for _, c := range s.idle {
+		c.timer.Stop()
+		go c.close()
+	}
+	s.idle = nil
+}
+
+func (p *pool) markDown(s *server, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.goDown(s, why)
+}
+
+// goDown takes s out of use until a probe brings it back.
+func (p *pool) goDown(s *server, why error) {
+	if s.dead() || p.closed {
+		return
+	}
+	p.logger.Warn("LDAP server is down", "server", s.url, "error", why)
+	watched := s.down
+	s.down, s.why = true, why
+	p.dropAll(s)
+	p.announce()
+	if !watched {
+		go p.watch(s)
+	}
+}
+
+func (p *pool) announce() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// answered reports whether err is a result code that the server sent (RFC 4511 4.1.9),
+// not one of go-ldap's own, which begin at 200.
+func answered(err error) bool {
+	var result *ldap.Error
+	return errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork
+}
+
+// broken reports whether an operation left its connection in an unknown condition.
+func broken(err error) bool { return err != nil && !answered(err) }
+
+// closedBefore reports whether go-ldap found the connection closed when it was to be used.
+func closedBefore(err error) bool {
+	return ldap.IsErrorWithCode(err, ldap.ErrorNetwork) && err.Error() == closedText
+}
+
+var closedText = ldap.NewError(ldap.ErrorNetwork, errors.New("ldap: connection closed")).Error()
+
+// retryable reports whether a read may do better on another connection or server:
+// there was no answer, or one that speaks of the server's trouble at the moment.
+func retryable(err error) bool {
+	return !answered(err) && !errors.Is(err, errBusy) || momentary(err)
+}
+
+func momentary(err error) bool {
+	return ldap.IsErrorAnyOf(err, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded,
+		ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultOther)
+}
+
+// misplaced reports whether a read may do better at another server, and only
+// there: this one has answered, and neither with entries nor with a cut list. It
+// may be empty or being filled (32, 10, 53), or know other rights (50, 8, 13).
+func misplaced(err error) bool {
+	return err != nil && answered(err) && !momentary(err) && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded)
+}
+
+// unjudged reports whether a server answered a bind without a look at the
+// password, so that it may be sent to another one: it refers elsewhere, is busy,
+// going down, or wants another kind of connection.
+func unjudged(err error) bool {
+	return err != nil && ldap.IsErrorAnyOf(err, ldap.LDAPResultReferral, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable,
+		ldap.LDAPResultStrongAuthRequired, ldap.LDAPResultConfidentialityRequired)
+}
+
+// seconds is d for a search's time limit, at least one.
+func seconds(d time.Duration) int { return max(1, int(d/time.Second)) }
+
+func remove(list *[]*conn, c *conn) bool {
+	i := slices.Index(*list, c)
+	if i < 0 {
+		return false
+	}
+	*list = slices.Delete(*list, i, i+1)
+	return true
+}

@@ -1,0 +1,208 @@
+package ldap_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authn/authntest"
+)
+
+// What use has found, at a real slapd.
+
+// refOf is what a token of id says.
+func refOf(id authn.Identity) authn.Ref {
+	return authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}
+}
+
+// posix adds a person with the number of a primary group.
+func posix(s *authntest.Slapd, uid, gid string) {
+	s.AddUser(uid, map[string][]string{"objectClass": {"inetOrgPerson", "posixAccount"},
+		"uidNumber": {"1000"}, "gidNumber": {gid}, "homeDirectory": {"/home/" + uid}})
+}
+
+func posixGroup(s *authntest.Slapd, cn, gid string, members ...string) {
+	attributes := map[string][]string{"objectClass": {"posixGroup"}, "cn": {cn}, "gidNumber": {gid}}
+	if len(members) > 0 {
+		attributes["memberUid"] = members
+	}
+	s.Add("cn="+cn+","+authntest.GroupsDN, attributes)
+}
+
+// TestPosixGroups: groups that list names list them as the entry writes them, and
+// the primary group is one, whose number a person's entry may have too.
+// rows D1, D2, A1
+func TestPosixGroups(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	posix(s, "Handel", "700")
+	posix(s, "haydn", "701")
+	posixGroup(s, "Interns", "1", "Handel")
+	posixGroup(s, "others", "2", "handel", "HANDEL", "Haydn")
+	posixGroup(s, "staff", "700")
+	posixGroup(s, "haydns", "701", "haydn")
+	s.AddGroup("strings", "uid=Handel,"+authntest.UsersDN)
+	s.AddGroup("orchestra", "cn=strings,"+authntest.GroupsDN)
+	for _, test := range []struct {
+		name, filter, base string
+		nested             bool
+		handel, haydn      []string
+	}{
+		{"preset", "", authntest.GroupsDN, false, []string{"interns", "staff"}, []string{"haydns"}},
+		{"people are no groups", "", authntest.BaseDN, false, []string{"interns", "staff"}, []string{"haydns"}},
+		{"names", "(memberUid={username})", authntest.GroupsDN, false, []string{"interns"}, []string{"haydns"}},
+		{"number", "(&(objectClass=posixGroup)(gidNumber={gid_number}))", authntest.GroupsDN, false, []string{"staff"}, []string{"haydns"}},
+		{"nested", "(|(member={dn})(memberUid={username})(gidNumber={gid_number}))", authntest.GroupsDN, true,
+			[]string{"interns", "orchestra", "staff", "strings"}, []string{"haydns"}},
+	} {
+		cfg := config(s)
+		cfg.Preset, cfg.UsersFilter = "rfc2307", ""
+		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNested = test.base, test.filter, test.nested
+		d := open(t, cfg)
+		for login, want := range map[string][]string{"handel": test.handel, "HANDEL": test.handel, "Haydn": test.haydn} {
+			id, err := d.Find(t.Context(), login)
+			if err != nil || !slices.Equal(names(id.Groups), want) {
+				t.Errorf("%s: %s is in %q, %v; want %q", test.name, login, names(id.Groups), err, want)
+			}
+			if again, err := d.Lookup(t.Context(), refOf(id)); err != nil || !slices.Equal(again.Groups, id.Groups) {
+				t.Errorf("%s: looked up, %s is in %q, %v; want %q", test.name, login, names(again.Groups), err, want)
+			}
+		}
+	}
+}
+
+// TestNoPrimaryGroup: who has no number is in no group by number. // row D2
+func TestNoPrimaryGroup(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	posixGroup(s, "root", "0")
+	cfg := config(s)
+	cfg.GroupsBase, cfg.GroupsFilter = authntest.GroupsDN, "(|(member={dn})(gidNumber={gid_number}))"
+	id, err := open(t, cfg).Find(t.Context(), "mozart")
+	if err != nil || !slices.Equal(names(id.Groups), []string{"composers"}) {
+		t.Errorf("groups = %q, %v", names(id.Groups), err)
+	}
+}
+
+// TestSeveralNames: the name is the RDN's value whatever the order, and tokens under
+// each of the others stay good, through the cache and while the directory is away.
+// rows D4, A22
+func TestSeveralNames(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	dn := s.AddUser("Grieg", map[string][]string{"uid": {"edvard", "Grieg", "hagerup"}, "mail": {"grieg@example.com"}})
+	s.Add("cn=release,"+authntest.GroupsDN, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"rel-old", "release"}, "member": {dn}})
+	cfg := config(s)
+	cfg.GroupsBase = authntest.GroupsDN
+	cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: time.Minute, StaleFor: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	var id authn.Identity
+	for _, order := range [][]string{{"Grieg", "hagerup", "edvard"}, {"hagerup", "edvard", "Grieg"}} {
+		s.Replace(dn, "uid", order...)
+		cache.Expire()
+		for _, typed := range []string{"grieg", "edvard", "grieg@example.com"} {
+			if id, err = login(cache, typed, authntest.Password); err != nil || id.Username != "grieg" || !slices.Equal(names(id.Groups), []string{"release"}) || id.Note == "" {
+				t.Fatalf("%s is %+v, %v", typed, id, err)
+			}
+		}
+	}
+	lookup := func(when string) {
+		for _, name := range []string{"grieg", "edvard", "hagerup"} {
+			got, err := cache.Lookup(t.Context(), authn.Ref{Directory: "example", Username: name, ID: id.ID})
+			if err != nil || got.Username != "grieg" {
+				t.Errorf("%s, the token of %s: %+v, %v", when, name, got, err)
+			}
+		}
+	}
+	lookup("with the directory up")
+	s.Stop()
+	lookup("remembered")
+	cache.Expire()
+	lookup("stale")
+}
+
+// TestFoundAgain: whoever could log in is found by every later lookup. // rows D5, A1
+func TestFoundAgain(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	person := func(uid, kind string) {
+		s.AddUser(uid, map[string][]string{"objectClass": {"inetOrgPerson", "posixAccount"}, "employeeType": {kind}, "mail": {uid + "@example.com"},
+			"cn": {"Herr  " + uid}, "uidNumber": {"1"}, "gidNumber": {"1"}, "homeDirectory": {"Home-" + uid}})
+	}
+	person("Anna", "human")
+	person("robot", "machine")
+	for _, test := range []struct {
+		filter, attribute, login, name string
+	}{
+		{"(|(&(uid={login})(employeeType=machine))(&(mail={login})(employeeType=human)))", "uid", "anna@example.com", "anna"},
+		{"(|(&(uid={login})(employeeType=machine))(&(mail={login})(employeeType=human)))", "uid", "robot", "robot"},
+		{"(|(&(mail={login})(employeeType=human))(&(employeeType=machine)(|(cn={login})(uid={login}))))", "uid", "ANNA@example.com", "anna"},
+		{"(mail={login}@example.com)", "uid", "anna", "anna"},
+		{"(&(uid={login})(!(mail={login})))", "uid", "anna", "anna"},
+		{"(|(uid={login})(homeDirectory={login}))", "homeDirectory", "anna", "home-anna"}, // which compares case
+		{"(homeDirectory={login})", "homeDirectory", "Home-Anna", "home-anna"},
+		{"(mail={login})", "cn", "anna@example.com", "herr anna"},
+	} {
+		cfg := config(s)
+		cfg.UsersFilter, cfg.UsernameAttribute = test.filter, test.attribute
+		d := open(t, cfg)
+		id, err := login(d, test.login, authntest.Password)
+		if err != nil || id.Username != test.name {
+			t.Errorf("%s: %s is %+v, %v", test.filter, test.login, id, err)
+			continue
+		}
+		if again, err := d.Lookup(t.Context(), refOf(id)); err != nil || again.ID != id.ID || again.Username != id.Username {
+			t.Errorf("%s: looked up, %s is %+v, %v", test.filter, test.name, again, err)
+		}
+		cfg.UsersFilter = "(&" + test.filter + "(!(objectClass=posixAccount)))"
+		if again, err := open(t, cfg).Lookup(t.Context(), refOf(id)); !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("%s: one who may no longer log in is %+v, %v", test.filter, again, err)
+		}
+		if again, err := d.Lookup(t.Context(), authn.Ref{Directory: "example", Username: "bach", ID: id.ID}); !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("%s: under a name of somebody else they are %+v, %v", test.filter, again, err)
+		}
+	}
+}
+
+// TestFreeIPARoles: memberOf names a role like a group; the preset takes groups
+// alone, and member_of_base does so for everybody. // row D7
+func TestFreeIPARoles(t *testing.T) {
+	const accounts = "cn=accounts," + authntest.BaseDN
+	s := authntest.StartSlapd(t, authntest.Options{LDIF: `
+dn: cn=accounts,dc=example,dc=com
+objectClass: applicationProcess
+cn: accounts
+
+dn: uid=clara,cn=accounts,dc=example,dc=com
+objectClass: inetOrgPerson
+objectClass: posixAccount
+uid: clara
+cn: Clara
+sn: Schumann
+uidNumber: 1
+gidNumber: 1
+homeDirectory: /home/clara
+userPassword: password
+memberOf: cn=release,cn=roles,cn=accounts,dc=example,dc=com
+memberOf: cn=Editors,CN=Groups,cn=accounts,dc=example,dc=com
+memberOf: cn=admins,cn=groups,ou=other,dc=example,dc=com
+
+`})
+	for name, test := range map[string]struct {
+		preset, base string
+		want         []string
+	}{
+		"freeipa":          {"freeipa", "", []string{"editors"}},
+		"another base":     {"freeipa", "CN=Roles, cn=accounts," + authntest.BaseDN, []string{"release"}},
+		"openldap":         {"openldap", "", []string{"admins", "editors", "release"}},
+		"openldap, a base": {"openldap", "cn=groups , CN=ACCOUNTS,dc=Example,dc=com", []string{"editors"}},
+	} {
+		cfg := config(s)
+		cfg.Preset, cfg.UsersFilter, cfg.UsersBase, cfg.MemberOfBase = test.preset, "", accounts, test.base
+		id, err := open(t, cfg).Find(t.Context(), "clara")
+		if err != nil || !slices.Equal(names(id.Groups), test.want) {
+			t.Errorf("%s: groups = %q, %v; want %q", name, names(id.Groups), err, test.want)
+		}
+	}
+}
