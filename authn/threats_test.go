@@ -139,8 +139,8 @@ func TestH7JunkNames(t *testing.T) {
 		if after-before > 20<<20 {
 			t.Errorf("grown by %d KiB", (after-before)>>10)
 		}
-		if n := len(th.running) + len(th.everywhere) + th.names.Len() + th.people.Len(); n != 0 || th.unknown.Len() != throttledUnknown || th.sources.Len() != throttledSources {
-			t.Errorf("%d entries that nobody needs, %d names, %d networks", n, th.unknown.Len(), th.sources.Len())
+		if n := len(th.passwords) + len(th.everywhere) + th.names.Len() + th.people.pairs.Len(); n != 0 || th.unknown.pairs.Len() != throttledUnknown || th.sources.networks.Len() != throttledSources {
+			t.Errorf("%d entries that nobody needs, %d names, %d networks", n, th.unknown.pairs.Len(), th.sources.networks.Len())
 		}
 		runtime.KeepAlive(th)
 	})

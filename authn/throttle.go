@@ -2,13 +2,8 @@ package authn
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,13 +15,16 @@ import (
 // ThrottleConfig is the `throttle` section of the config.
 type ThrottleConfig struct {
 	// Failures is how many different wrong passwords one person may have from
-	// one client network (/24, IPv6 /64) in Window; 0: no limit.
-	// Default 5.
+	// one client network (/24, IPv6 /64) in Window; 0: no limit. A good login does
+	// not forget them, or a job behind a shared address would clear the way for
+	// whoever guesses beside it; but the password that was good there in the last
+	// day passes although they are used up. Default 5.
 	Failures int `yaml:"failures" min:"0"`
 	// Window is how long a failure counts. Default 5m.
 	Window time.Duration `yaml:"window"`
-	// UsersPerSource is how many different names may fail from one client
-	// network in Window; 0: no limit. Default 50.
+	// UsersPerSource is how many different names may fail, or be checked, from one
+	// client network in Window; 0: no limit. Who logged in from there in the last
+	// day is exempt. Default 50.
 	UsersPerSource int `yaml:"users_per_source" min:"0"`
 	// InFlight is how many different passwords of one person may be checked at
 	// the same time, from wherever they come; 0: no limit. Many logins with one
@@ -65,22 +63,19 @@ type Throttle struct {
 
 	mu      sync.Mutex
 	cfg     ThrottleConfig
-	people  *simplelru.LRU[pair, []failure]
-	unknown *simplelru.LRU[pair, []failure]
-	sources *simplelru.LRU[netip.Prefix, map[digest]time.Time]
-	good    *simplelru.LRU[pair, time.Time]
+	people  failureStore
+	unknown failureStore
+	sources sourceStore
+	good    *simplelru.LRU[pair, goodLogin]
 	// names says whom a typed name was found to be, so that a throttled login is
 	// refused before a directory is asked.
 	names *simplelru.LRU[digest, digest]
-	// running holds the passwords being checked now: each may turn out wrong,
-	// so that logins side by side cannot overrun the limit.
-	running map[pair]map[digest]int
-	// everywhere holds the same by person alone.
-	everywhere map[digest]map[digest]int
+	// passwords are those being checked now of a pair, everywhere those of a person
+	// wherever they log in from, and checked the names of a network.
+	passwords  running[pair]
+	everywhere running[digest]
+	checked    running[netip.Prefix]
 }
-
-// digest stands for a name, a person or a password, under the process' own key.
-type digest [16]byte
 
 // pair is one person, or one unknown name, in one client network.
 type pair struct {
@@ -88,8 +83,9 @@ type pair struct {
 	network netip.Prefix
 }
 
-// failure is one wrong password.
-type failure struct {
+// goodLogin is the last login of a pair that succeeded. The password is zero where
+// it has been refused since.
+type goodLogin struct {
 	password digest
 	at       time.Time
 }
@@ -97,12 +93,15 @@ type failure struct {
 // NewThrottle returns a throttle that has seen nothing.
 func NewThrottle(cfg ThrottleConfig) *Throttle {
 	return &Throttle{
-		seal: newSealer(), cfg: cfg, running: map[pair]map[digest]int{}, everywhere: map[digest]map[digest]int{},
-		people:  newLRU[pair, []failure](throttledPeople),
-		unknown: newLRU[pair, []failure](throttledUnknown),
-		sources: newLRU[netip.Prefix, map[digest]time.Time](throttledSources),
-		good:    newLRU[pair, time.Time](throttledPeople),
-		names:   newLRU[digest, digest](throttledPeople),
+		seal: newSealer(), cfg: cfg,
+		people:     newFailureStore(throttledPeople),
+		unknown:    newFailureStore(throttledUnknown),
+		sources:    newSourceStore(throttledSources),
+		good:       newLRU[pair, goodLogin](throttledPeople),
+		names:      newLRU[digest, digest](throttledPeople),
+		passwords:  running[pair]{},
+		everywhere: running[digest]{},
+		checked:    running[netip.Prefix]{},
 	}
 }
 
@@ -111,6 +110,20 @@ func (t *Throttle) Configure(cfg ThrottleConfig) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cfg = cfg
+}
+
+// try is one login. One that is admitted ends with settle.
+type try struct {
+	t        *Throttle
+	pair     pair
+	known    bool
+	password digest
+}
+
+// tryLocked is the login of a person, or where known is false of a typed name.
+func (t *Throttle) tryLocked(a Attempt, who digest, known bool) *try {
+	return &try{t: t, pair: pair{who, a.network()}, known: known,
+		password: t.seal.digest("password", string(who[:]), string(a.Password))}
 }
 
 // gate refuses a login whose name is known to be throttled, before any directory
@@ -122,20 +135,12 @@ func (t *Throttle) gate(a Attempt) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
-	p := pair{typed, a.network()}
-	store := t.unknown
-	if who, ok := t.names.Get(typed); ok {
-		p.who, store = who, t.people
+	who, known := t.names.Get(typed)
+	if !known {
+		who = typed
 	}
-	return t.verdict(t.personWait(store, p, nil), t.sourceWait(p))
-}
-
-// try is one admitted login; it ends with settle.
-type try struct {
-	t        *Throttle
-	pair     pair
-	known    bool
-	password digest
+	y := t.tryLocked(a, who, known)
+	return verdict(y.personWaitLocked(), y.sourceWaitLocked())
 }
 
 // admit lets a login through to the check of its password, for the person that
@@ -147,49 +152,21 @@ func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
-	y := &try{t: t, pair: pair{typed, a.network()}, known: !id.Anonymous()}
-	store := t.unknown
-	if y.known {
-		y.pair.who, store = t.seal.digest("person", id.Directory, id.Username), t.people
+	y := t.tryLocked(a, typed, false)
+	if !id.Anonymous() {
+		y = t.tryLocked(a, t.seal.digest("person", id.Directory, id.Username), true)
 		t.names.Add(typed, y.pair.who)
 	}
-	y.password = t.seal.digest("password", string(y.pair.who[:]), string(a.Password))
-	if err := t.verdict(t.personWait(store, y.pair, &y.password), t.sourceWait(y.pair)); err != nil {
+	if err := verdict(max(y.personWaitLocked(), y.besideWaitLocked()), y.sourceWaitLocked()); err != nil {
 		return nil, err
 	}
-	if t.crowded(y) {
+	if y.crowdedLocked() {
 		return nil, &ThrottledError{RetryAfter: time.Second, Limit: "logins_per_user"}
 	}
-	begin(t.running, y.pair, y.password)
-	begin(t.everywhere, y.pair.who, y.password)
+	t.passwords.begin(y.pair, y.password)
+	t.everywhere.begin(y.pair.who, y.password)
+	t.checked.begin(y.pair.network, y.pair.who)
 	return y, nil
-}
-
-// crowded says whether too many other passwords of the person are being checked.
-func (t *Throttle) crowded(y *try) bool {
-	others := t.everywhere[y.pair.who]
-	if _, same := others[y.password]; t.cfg.InFlight <= 0 || same || len(others) < t.cfg.InFlight {
-		return false
-	}
-	at, ok := t.good.Get(y.pair)
-	return !ok || time.Since(at) >= rememberedGood
-}
-
-func begin[K comparable](running map[K]map[digest]int, key K, password digest) {
-	if running[key] == nil {
-		running[key] = map[digest]int{}
-	}
-	running[key][password]++
-}
-
-func end[K comparable](running map[K]map[digest]int, key K, password digest) {
-	passwords := running[key]
-	if passwords[password]--; passwords[password] <= 0 {
-		delete(passwords, password)
-	}
-	if len(passwords) == 0 {
-		delete(running, key)
-	}
 }
 
 // settle counts how the login ended. A fault counts for nothing; but a caller
@@ -199,123 +176,140 @@ func (y *try) settle(ctx context.Context, err error) {
 	if y == nil {
 		return
 	}
-	y.t.mu.Lock()
-	defer y.t.mu.Unlock()
-	end(y.t.running, y.pair, y.password)
-	end(y.t.everywhere, y.pair.who, y.password)
+	t := y.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.passwords.end(y.pair, y.password)
+	t.everywhere.end(y.pair.who, y.password)
+	t.checked.end(y.pair.network, y.pair.who)
 	busy := new(ThrottledError)
 	switch {
 	case err == nil:
-		y.t.people.Remove(y.pair)
-		y.t.good.Add(y.pair, time.Now())
+		y.store().of(y.pair).clear(y.password) // somebody may have left before it was found good
+		t.good.Add(y.pair, goodLogin{y.password, time.Now()})
 	case errors.As(err, &busy):
-	case refused(err), ctx.Err() != nil:
-		y.t.count(y)
+	case refused(err):
+		y.disproveLocked()
+		y.countLocked()
+	case ctx.Err() != nil && !y.provenLocked():
+		y.countLocked()
 	}
 }
 
-// count adds a failure. Stores are kept in the order of the last failure, so
-// that what is evicted first is what would lapse first.
-func (t *Throttle) count(y *try) {
-	now := time.Now()
-	store := t.unknown
+// store is where the failures of the login's name are.
+func (y *try) store() failureStore {
 	if y.known {
-		store = t.people
+		return y.t.people
 	}
-	old, _ := store.Peek(y.pair)
-	fresh := t.lasting(old, now)
-	if !slices.ContainsFunc(fresh, func(f failure) bool { return f.password == y.password }) && t.cfg.Failures > 0 {
-		store.Add(y.pair, append(fresh, failure{y.password, now}))
-	}
-	t.countSource(y.pair, now)
+	return y.t.unknown
 }
 
-func (t *Throttle) countSource(p pair, now time.Time) {
-	if t.cfg.UsersPerSource <= 0 {
-		return
+// countLocked adds a failure.
+func (y *try) countLocked() {
+	cfg := y.t.cfg
+	if cfg.Failures > 0 {
+		y.store().add(y.pair, y.password, cfg.Window)
 	}
-	names, ok := t.sources.Get(p.network)
-	if !ok {
-		names = map[digest]time.Time{}
-		t.sources.Add(p.network, names)
-	}
-	for who, at := range names {
-		if now.Sub(at) >= t.cfg.Window {
-			delete(names, who)
-		}
-	}
-	if _, again := names[p.who]; again || len(names) < t.cfg.UsersPerSource {
-		names[p.who] = now
+	if cfg.UsersPerSource > 0 {
+		y.t.sources.add(y.pair, cfg.UsersPerSource, cfg.Window)
 	}
 }
 
-// personWait is how long a person must wait until fewer failures than the limit
-// count; 0: not at all. With a password, those being checked now count as well.
-func (t *Throttle) personWait(store *simplelru.LRU[pair, []failure], p pair, password *digest) time.Duration {
-	old, _ := store.Peek(p)
-	now := time.Now()
-	failures := t.lasting(old, now)
-	over := len(failures) - t.cfg.Failures
+// provenLocked reports whether the password is the one that was good here not
+// long ago.
+func (y *try) provenLocked() bool {
+	good, ok := y.t.good.Get(y.pair)
+	return ok && good.password == y.password && time.Since(good.at) < rememberedGood
+}
+
+// disproveLocked notes that a password is no longer good, if it was.
+func (y *try) disproveLocked() {
+	if good, ok := y.t.good.Peek(y.pair); ok && good.password == y.password {
+		y.t.good.Add(y.pair, goodLogin{at: good.at})
+	}
+}
+
+// familiarLocked reports whether somebody logged in from there not long ago.
+func (t *Throttle) familiarLocked(p pair) bool {
+	good, ok := t.good.Peek(p)
+	return ok && time.Since(good.at) < rememberedGood
+}
+
+// personWaitLocked is how long the person must wait until fewer failures than the
+// limit count; 0: not at all, or the password is known to be good.
+func (y *try) personWaitLocked() time.Duration {
+	cfg, now := y.t.cfg, time.Now()
+	all := y.store().of(y.pair)
+	lasting := all.lasting(cfg.Window, now)
+	over := len(lasting) - cfg.Failures
 	switch {
-	case t.cfg.Failures <= 0:
+	case cfg.Failures <= 0, over < 0:
 		return 0
-	case over >= 0:
-		return failures[over].at.Add(t.cfg.Window).Sub(now)
-	case password == nil:
+	case !y.provenLocked():
+		all.guess(y.password, cfg.Window, now)
+	case !all.guessed(cfg.Window, now):
+		return 0
+	}
+	return lasting[over].at.Add(cfg.Window).Sub(now)
+}
+
+// besideWaitLocked is a moment where the failures and the other passwords that
+// are being checked now would be too many together.
+func (y *try) besideWaitLocked() time.Duration {
+	cfg := y.t.cfg
+	if cfg.Failures <= 0 || y.provenLocked() {
 		return 0
 	}
 	counted := map[digest]bool{}
-	for _, f := range failures {
+	for _, f := range y.store().of(y.pair).lasting(cfg.Window, time.Now()) {
 		counted[f.password] = true
 	}
-	for other := range t.running[p] {
+	for other := range y.t.passwords[y.pair] {
 		counted[other] = true
 	}
-	delete(counted, *password)
-	if len(counted) >= t.cfg.Failures {
+	delete(counted, y.password)
+	if len(counted) >= cfg.Failures {
 		return time.Second
 	}
 	return 0
 }
 
-// lasting returns the failures that still count, in a new slice, oldest first.
-func (t *Throttle) lasting(all []failure, now time.Time) []failure {
-	var out []failure
-	for _, f := range all {
-		if now.Sub(f.at) < t.cfg.Window {
-			out = append(out, f)
+// sourceWaitLocked is how long the network must wait until fewer names than the
+// limit have failed from it, or a moment where those that are being checked now
+// would be too many beside them. Who logged in from there not long ago goes on,
+// and is not counted while being checked.
+func (y *try) sourceWaitLocked() time.Duration {
+	t, cfg, now := y.t, y.t.cfg, time.Now()
+	if cfg.UsersPerSource <= 0 || t.familiarLocked(y.pair) {
+		return 0
+	}
+	failed := t.sources.lasting(y.pair.network, cfg.Window, now)
+	if over := len(failed) - cfg.UsersPerSource; over >= 0 {
+		return oldest(failed)[over].Add(cfg.Window).Sub(now)
+	}
+	others := failed // a copy of our own
+	for who := range t.checked[y.pair.network] {
+		if !t.familiarLocked(pair{who, y.pair.network}) {
+			others[who] = now
 		}
 	}
-	return out
+	delete(others, y.pair.who)
+	if len(others) >= cfg.UsersPerSource {
+		return time.Second
+	}
+	return 0
 }
 
-// sourceWait is how long a network must wait until fewer names than the limit
-// have failed from it. Who logged in from there not long ago goes on.
-func (t *Throttle) sourceWait(p pair) time.Duration {
-	names, _ := t.sources.Peek(p.network)
-	if t.cfg.UsersPerSource <= 0 || len(names) < t.cfg.UsersPerSource {
-		return 0
-	}
-	now := time.Now()
-	if at, ok := t.good.Get(p); ok && now.Sub(at) < rememberedGood {
-		return 0
-	}
-	var live []time.Time
-	for _, at := range names {
-		if now.Sub(at) < t.cfg.Window {
-			live = append(live, at)
-		}
-	}
-	over := len(live) - t.cfg.UsersPerSource
-	if over < 0 {
-		return 0
-	}
-	slices.SortFunc(live, time.Time.Compare)
-	return live[over].Add(t.cfg.Window).Sub(now)
+// crowdedLocked reports whether too many other passwords of the person are being
+// checked, wherever they come from.
+func (y *try) crowdedLocked() bool {
+	others := y.t.everywhere[y.pair.who]
+	_, same := others[y.password]
+	return y.t.cfg.InFlight > 0 && !same && len(others) >= y.t.cfg.InFlight && !y.t.familiarLocked(y.pair)
 }
 
 // verdict refuses a login that would have to wait.
-func (t *Throttle) verdict(person, source time.Duration) error {
+func verdict(person, source time.Duration) error {
 	limit := "failures"
 	if source > person {
 		limit = "users_per_source"
@@ -352,33 +346,6 @@ func (a Attempt) network() netip.Prefix {
 	}
 	via := a.Via.Unmap().WithZone("")
 	return netip.PrefixFrom(via, via.BitLen())
-}
-
-// sealer makes digests under a random key of the process' own, so that what is
-// remembered of a password is of no use elsewhere.
-type sealer [32]byte
-
-func newSealer() sealer {
-	var s sealer
-	rand.Read(s[:]) // never fails: it would end the program
-	return s
-}
-
-func (s *sealer) digest(parts ...string) digest {
-	mac := hmac.New(sha256.New, s[:])
-	mac.Write([]byte(join(parts...)))
-	return digest(mac.Sum(nil)[:16])
-}
-
-// join puts parts together so that no two lists give the same text: each has its
-// length before it.
-func join(parts ...string) string {
-	var b []byte
-	for _, p := range parts {
-		b = binary.AppendUvarint(b, uint64(len(p)))
-		b = append(b, p...)
-	}
-	return string(b)
 }
 
 func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {

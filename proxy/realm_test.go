@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,6 +137,7 @@ func TestRealmMatrix(t *testing.T) {
 		get, post, refresh int  // at the realm
 		basic, bearer      int  // under /v2/
 		throttleFirst      bool // three wrong passwords go before
+		password           string
 	}{
 		{fault: "none", change: func(*person) {}, get: 200, post: 200, refresh: 200, basic: 200, bearer: 200},
 		{fault: "another password", change: func(p *person) { p.password = "new" }, get: 401, post: 401, refresh: 200, basic: 401, bearer: 200},
@@ -150,7 +152,9 @@ func TestRealmMatrix(t *testing.T) {
 		{fault: "an error that nobody knows", change: func(p *person) {
 			p.find, p.lookup = errors.New("boom at ldap.inner"), errors.New("boom at ldap.inner")
 		}, get: 503, post: 503, refresh: 503, basic: 503, bearer: 503},
-		{fault: "throttled", change: func(*person) {}, throttleFirst: true, get: 429, post: 429, refresh: 200, basic: 429, bearer: 200},
+		{fault: "throttled", change: func(*person) {}, throttleFirst: true, password: "a fourth", get: 429, post: 429, refresh: 200, basic: 429, bearer: 200},
+		// A9: the password that was good before passes.
+		{fault: "throttled, with the good password", change: func(*person) {}, throttleFirst: true, get: 200, post: 200, refresh: 200, basic: 200, bearer: 200},
 	} {
 		h := newRealm(t, p) // its throttle has counted nothing
 		p.set(func(*person) {})
@@ -164,6 +168,7 @@ func TestRealmMatrix(t *testing.T) {
 			}
 		}
 		p.set(c.change)
+		password := cmp.Or(c.password, "carol-secret")
 		for _, way := range []struct {
 			name    string
 			request *http.Request
@@ -171,11 +176,11 @@ func TestRealmMatrix(t *testing.T) {
 			scheme  string // of the 401
 			reason  string
 		}{
-			{"GET with Basic", h.basic("/auth", "carol", "carol-secret"), c.get, "Basic", ""},
-			{"POST with a password", h.form("grant_type", "password", "username", "carol", "password", "carol-secret", "client_id", "x"), c.post, "Basic", ""},
+			{"GET with Basic", h.basic("/auth", "carol", password), c.get, "Basic", ""},
+			{"POST with a password", h.form("grant_type", "password", "username", "carol", "password", password, "client_id", "x"), c.post, "Basic", ""},
 			{"POST with a refresh token", h.form("grant_type", "refresh_token", "refresh_token", got.RefreshToken, "service", "gatehouse"), c.refresh, "Basic", ""},
-			{"Basic under /v2/", h.basic("/v2/", "carol", "carol-secret"), c.basic, "Bearer", ""},
-			{"Basic on content", h.basic("/v2/team/app/tags/list", "carol", "carol-secret"), c.basic, "Bearer", ""},
+			{"Basic under /v2/", h.basic("/v2/", "carol", password), c.basic, "Bearer", ""},
+			{"Basic on content", h.basic("/v2/team/app/tags/list", "carol", password), c.basic, "Bearer", ""},
 			{"Bearer", h.request("GET", "/v2/team/app/tags/list", got.Token, nil), c.bearer, "Bearer", `error="invalid_token"`},
 		} {
 			resp, body := h.do(way.request)

@@ -651,8 +651,11 @@ func TestOnePerson(t *testing.T) {
 	}
 	throttled := new(authn.ThrottledError)
 	for _, name := range good {
-		if _, err := try(name, authntest.Password); !errors.As(err, &throttled) {
+		if _, err := try(name, "a sixth"); !errors.As(err, &throttled) {
 			t.Errorf("%q escapes the throttle: %v", name, err)
+		}
+		if _, err := try(name, authntest.Password); err != nil {
+			t.Errorf("%q with the password that is known to be good: %v", name, err)
 		}
 	}
 }
