@@ -16,7 +16,7 @@ var digestA = "sha256:" + strings.Repeat("a", 64)
 // Bearer challenge of quoted attributes in the fixed order, or the request is refused.
 func FuzzChallenge(f *testing.F) {
 	well := regexp.MustCompile(`^Bearer realm="https?://[A-Za-z0-9._:\[\]-]+/auth",service="gatehouse"(,scope="[a-z0-9:/._,* -]+")?(,error="insufficient_scope")?$`)
-	e, _ := newEdge(Config{AllowPlaintext: true})
+	e, _ := newEdge(ListenConfig{AllowPlaintext: true})
 	g := &Gateway{service: "gatehouse"}
 	f.Add("registry.example.com", "GET", "/v2/a/b/manifests/v1")
 	f.Add(`a"b`, "POST", "/v2/a/blobs/uploads/?mount="+digestA+"&from=b/c")

@@ -27,9 +27,9 @@ type edge struct {
 }
 
 // newEdge checks `listen`.
-func newEdge(cfg Config) (*edge, []error) {
+func newEdge(cfg ListenConfig) (*edge, []error) {
 	var faults []error
-	e := &edge{tls: cfg.TLS, allowPlaintext: cfg.AllowPlaintext}
+	e := &edge{tls: cfg.TLS != nil, allowPlaintext: cfg.AllowPlaintext}
 	for i, s := range cfg.TrustedProxies {
 		p, err := parsePrefix(s)
 		if err != nil {

@@ -259,7 +259,7 @@ func TestLogInjection(t *testing.T) {
 // TestTrustedProxies is B9 from the other side: the walk over hops stops at the
 // first that is not trusted.
 func TestTrustedProxies(t *testing.T) {
-	e, faults := newEdge(Config{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}})
+	e, faults := newEdge(ListenConfig{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
@@ -390,7 +390,7 @@ func TestForwardedPort(t *testing.T) {
 		{"public with another", "10.0.0.1:5", []string{"https://gw.test:8443"}, "gw.test", http.Header{"X-Forwarded-Port": {"8444"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e, faults := newEdge(Config{TrustedProxies: []string{"10.0.0.0/8"}, PublicURLs: c.public})
+			e, faults := newEdge(ListenConfig{TrustedProxies: []string{"10.0.0.0/8"}, PublicURLs: c.public})
 			if len(faults) > 0 {
 				t.Fatal(faults)
 			}

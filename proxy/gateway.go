@@ -10,8 +10,6 @@ package proxy
 
 import (
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -27,48 +25,6 @@ import (
 	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
-
-// Config is what a Gateway is made of. Strings are as in the config file; what
-// the file names by path arrives here already read.
-type Config struct {
-	PublicURLs     []string // https://registry.example.com; empty: any Host is ours
-	TrustedProxies []string // CIDRs whose X-Forwarded-* count
-	AllowPlaintext bool     // plain HTTP from afar is served
-	Basic          bool     // Basic credentials are taken under /v2/ too
-	TLS            bool     // the listener ends TLS
-
-	Upstream UpstreamConfig
-
-	// Service is the challenge's service, as in the Keyring.
-	Service string
-	// UploadGrace is how long after its end a token still continues an upload.
-	UploadGrace time.Duration
-
-	Limits Limits // zero: DefaultLimits
-	Load   *Load  // what is in flight, kept over reloads; nil: a new one
-
-	Keyring *tokens.Keyring
-	Granter *tokens.Granter
-	Chain   *authn.Chain
-	Policy  *authz.Policy
-
-	Metrics *metrics.Metrics
-	Access  *slog.Logger // one record a request; nil: none
-	Audit   *slog.Logger // see audit.go; nil: none
-	Logger  *slog.Logger // all else; nil discards
-}
-
-// UpstreamConfig is the registry behind.
-type UpstreamConfig struct {
-	URL           string // http or https, with a path prefix or without
-	CAs           *x509.CertPool
-	Certificate   *tls.Certificate
-	Username      string
-	Password      authn.Secret
-	Timeout       time.Duration // until response headers; 0: 30 s
-	BlobMount     bool          // from= is honoured, so it may be passed on
-	RedirectHosts []string      // host, host:port or *.suffix
-}
 
 // expiryGrace is how long a token is good after its advertised end: a client
 // whose clock or network is slow must not lose a push for it.
@@ -99,7 +55,7 @@ type Gateway struct {
 // New checks the config. Its error joins *authn.KeyError values whose keys are
 // the config file's (`listen.public_urls[0]`, `upstream.url`). It dials nothing.
 func New(cfg Config) (*Gateway, error) {
-	e, faults := newEdge(cfg)
+	e, faults := newEdge(cfg.ListenConfig)
 	u, more := newUpstream(cfg.Upstream, cfg.Metrics)
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, errors.Join(faults...)

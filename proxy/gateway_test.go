@@ -520,7 +520,7 @@ func TestHosts(t *testing.T) {
 // scheme that it was asked by.
 func TestTwoSchemes(t *testing.T) {
 	for _, urls := range [][]string{{"http://gw.test", "https://gw.test"}, {"https://gw.test", "http://gw.test"}} {
-		e, faults := newEdge(Config{PublicURLs: urls})
+		e, faults := newEdge(ListenConfig{PublicURLs: urls})
 		if len(faults) > 0 {
 			t.Fatal(faults)
 		}
@@ -564,7 +564,7 @@ func TestRaw(t *testing.T) {
 }
 
 func TestForwardedFor(t *testing.T) {
-	e, faults := newEdge(Config{TrustedProxies: []string{"10.0.0.0/8"}})
+	e, faults := newEdge(ListenConfig{TrustedProxies: []string{"10.0.0.0/8"}})
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

@@ -158,7 +158,7 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 		b.Fatal(err)
 	}
 	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{static}})
-	cfg := Config{Upstream: UpstreamConfig{URL: "http://upstream"}, AllowPlaintext: true, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
+	cfg := Config{Upstream: UpstreamConfig{URL: "http://upstream"}, ListenConfig: ListenConfig{AllowPlaintext: true}, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
 		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: b.keyring, Chain: chain, Policy: policy}), Metrics: b.metrics, Limits: DefaultLimits()}
 	if change != nil {
 		change(&cfg)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -62,9 +63,13 @@ func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
 			faults = append(faults, keyError("upstream.redirect_hosts", i, "is no host, host:port or *.suffix"))
 		}
 	}
+	roots, err := authn.Roots(cfg.CAFile, authn.Folder{})
+	faults = append(faults, inUpstream(err)...)
+	pair, err := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
+	faults = append(faults, inUpstream(err)...)
 	u := &upstream{base: url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(base.Path, "/")},
-		username: cfg.Username, password: cfg.Password, timeout: cfg.Timeout, blobMount: cfg.BlobMount,
-		redirects: cfg.RedirectHosts, metrics: m, transport: newTransport(cfg)}
+		username: cfg.Username, password: cfg.PasswordFile.Secret, timeout: cfg.Timeout, blobMount: cfg.BlobMount,
+		redirects: cfg.RedirectHosts, metrics: m, transport: newTransport(roots, pair)}
 	if u.timeout <= 0 {
 		u.timeout = 30 * time.Second
 	}
@@ -72,12 +77,21 @@ func newUpstream(cfg UpstreamConfig, m *metrics.Metrics) (*upstream, []error) {
 	return u, faults
 }
 
+// inUpstream gives the faults of what the section names their whole keys.
+func inUpstream(err error) (faults []error) {
+	var k *authn.KeyError
+	if errors.As(err, &k) {
+		faults = append(faults, &authn.KeyError{Key: "upstream." + k.Key, Err: k.Err})
+	}
+	return faults
+}
+
 // newTransport speaks HTTP/1.1 with the registry, without a proxy of the
 // environment and without compression, which would change what was digested.
-func newTransport(cfg UpstreamConfig) *http.Transport {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.CAs}
-	if cfg.Certificate != nil {
-		tlsConfig.Certificates = []tls.Certificate{*cfg.Certificate}
+func newTransport(roots *x509.CertPool, pair *tls.Certificate) *http.Transport {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	if pair != nil {
+		tlsConfig.Certificates = []tls.Certificate{*pair}
 	}
 	dialer := &net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}
 	return &http.Transport{

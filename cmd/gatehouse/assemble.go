@@ -37,7 +37,6 @@ type parts struct {
 type snapshot struct {
 	loaded      *config.Loaded
 	cfg         *config.Config // of loaded
-	upstream    proxy.UpstreamConfig
 	gateway     *proxy.Gateway
 	chain       *authn.Chain
 	policy      *authz.Policy
@@ -114,20 +113,10 @@ func assemble(l *config.Loaded, p *parts, old *snapshot) *snapshot {
 	s.policy = b.policy()
 	b.openDirectories(s)
 	s.keyring = b.keyring()
-	gateway := b.gatewayConfig()
-	s.upstream = gateway.Upstream
 	s.certificate = b.certificate()
 	s.tls = s.listenerTLS(old)
 	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Logger: p.logger})
-	gateway.Keyring, gateway.Chain, gateway.Policy = s.keyring, s.chain, s.policy
-	if s.keyring != nil && s.policy != nil {
-		gateway.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.keyring, Chain: s.chain, Policy: s.policy})
-	}
-	if b.cfg.Upstream.URL != "" {
-		g, err := proxy.New(gateway)
-		l.Errors("", err)
-		s.gateway = g
-	}
+	s.gateway = b.gateway(s)
 	return s
 }
 
@@ -326,20 +315,21 @@ func (p *parts) makeKey() error {
 	return err
 }
 
-// gatewayConfig is the proxy's config.
-func (b *builder) gatewayConfig() proxy.Config {
-	c, u, p := &b.cfg.Listen, &b.cfg.Upstream, b.parts
-	cfg := proxy.Config{PublicURLs: c.PublicURLs, TrustedProxies: c.TrustedProxies, AllowPlaintext: c.AllowPlaintext, Basic: c.Basic,
-		TLS: c.TLS != nil, Service: b.cfg.Tokens.Service, UploadGrace: b.cfg.Tokens.UploadGrace,
-		Limits: b.cfg.Limits.Limits, Load: p.load, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger,
-		Upstream: proxy.UpstreamConfig{URL: u.URL, Username: u.Username, Password: u.PasswordFile.Secret, Timeout: u.Timeout,
-			BlobMount: u.BlobMount, RedirectHosts: u.RedirectHosts}}
-	var err error
-	cfg.Upstream.CAs, err = authn.Roots(u.CAFile, authn.Folder{})
-	b.Errors("upstream", err)
-	cfg.Upstream.Certificate, err = authn.KeyPair(u.CertFile, u.KeyFile)
-	b.Errors("upstream", err)
-	return cfg
+// gateway makes the handler of all requests.
+func (b *builder) gateway(s *snapshot) *proxy.Gateway {
+	c, p := b.cfg, b.parts
+	cfg := proxy.Config{ListenConfig: c.Listen, Upstream: c.Upstream, Limits: c.Limits.Limits,
+		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.keyring, Chain: s.chain, Policy: s.policy,
+		Load: p.load, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger}
+	if s.keyring != nil && s.policy != nil {
+		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.keyring, Chain: s.chain, Policy: s.policy})
+	}
+	if c.Upstream.URL == "" { // told already
+		return nil
+	}
+	g, err := proxy.New(cfg)
+	b.Errors("", err)
+	return g
 }
 
 // certificate is the listener's pair: the old one, which looks at its files again when
@@ -357,6 +347,6 @@ func (b *builder) certificate() *proxy.Certificate {
 	return c
 }
 
-func samePair(a, b *config.TLS) bool {
+func samePair(a, b *proxy.ListenTLS) bool {
 	return a.CertFile.Name == b.CertFile.Name && a.KeyFile.Name == b.KeyFile.Name && a.MinVersion == b.MinVersion
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 
+	"gatehouse/authn"
 	"gatehouse/proxy"
 )
 
@@ -28,9 +29,14 @@ func newRegistry(cfg proxy.UpstreamConfig) (*registryClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.CAs}, DisableKeepAlives: true}
-	if cfg.Certificate != nil {
-		transport.TLSClientConfig.Certificates = []tls.Certificate{*cfg.Certificate}
+	roots, rerr := authn.Roots(cfg.CAFile, authn.Folder{})
+	pair, perr := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
+	if err := errors.Join(rerr, perr); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, DisableKeepAlives: true}
+	if pair != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*pair}
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &registryClient{base, cfg, &http.Client{Transport: transport, Timeout: onlineLimit, CheckRedirect: noRedirect}}, nil
@@ -58,7 +64,7 @@ func (r *registryClient) doWith(ctx context.Context, method, target string, head
 		}
 	}
 	if r.config.Username != "" {
-		req.SetBasicAuth(r.config.Username, string(r.config.Password))
+		req.SetBasicAuth(r.config.Username, string(r.config.PasswordFile.Secret))
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
@@ -84,7 +90,7 @@ func (r *registryClient) resolve(target string) (*url.URL, error) {
 
 // registry reads the upstream's part of the config once more; it had no fault.
 func (c *checker) registry() (*registryClient, error) {
-	return newRegistry(c.snapshot.upstream)
+	return newRegistry(c.loaded.Config.Upstream)
 }
 
 // upstream asks for the API's base.

@@ -78,8 +78,6 @@ func (l *Loaded) checkSections() {
 	if c.Admin.Address != "" {
 		l.checkAddress("admin.address", c.Admin.Address)
 	}
-	l.checkPlaintext(&c.Listen)
-	l.checkUpstream(&c.Upstream)
 	l.checkRevoked()
 	l.checkStreams(c)
 	l.checkDirectories()
@@ -91,30 +89,6 @@ func (l *Loaded) checkAddress(key, address string) {
 		l.Fault(key, "%q is no address; write host:port or :port, such as 127.0.0.1:5000", Clip(address))
 	} else if strings.ContainsAny(host, " /@") {
 		l.Fault(key, "%q is no host name or address", Clip(host))
-	}
-}
-
-// checkPlaintext warns of a listener that serves less, or shows more, than its
-// owner may think.
-func (l *Loaded) checkPlaintext(c *Listen) {
-	host, _, err := net.SplitHostPort(c.Address)
-	addr, aerr := netip.ParseAddr(host)
-	local := host == "localhost" || aerr == nil && addr.IsLoopback()
-	switch {
-	case c.TLS != nil || err != nil || local:
-	case c.AllowPlaintext:
-		l.Warn("listen.allow_plaintext", "without tls, passwords and tokens cross the network in the clear")
-	case len(c.TrustedProxies) == 0:
-		l.Warn("listen.address", "without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS")
-	}
-}
-
-func (l *Loaded) checkUpstream(u *Upstream) {
-	if u.Timeout <= 0 && !l.Faulty("upstream.timeout") {
-		l.Fault("upstream.timeout", "must be above 0s")
-	}
-	if u.CAFile.Name+u.CertFile.Name != "" && strings.HasPrefix(strings.ToLower(u.URL), "http:") {
-		l.Fault("upstream.url", "is http, where ca_file and cert_file mean nothing; write https or remove them")
 	}
 }
 

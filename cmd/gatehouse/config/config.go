@@ -21,11 +21,11 @@ import (
 // Config is the file as the contract describes it.
 type Config struct {
 	// Listen is the public listener.
-	Listen Listen `yaml:"listen"`
+	Listen proxy.ListenConfig `yaml:"listen"`
 	// Admin is the listener of health and metrics.
 	Admin Admin `yaml:"admin"`
 	// Upstream is the registry that the gateway stands in front of.
-	Upstream Upstream `yaml:"upstream"`
+	Upstream proxy.UpstreamConfig `yaml:"upstream"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.
@@ -44,42 +44,12 @@ type Config struct {
 	Policy []authz.Rule `yaml:"policy"`
 }
 
-// Listen is the section `listen`.
-type Listen struct {
-	Address        string   `yaml:"address"`
-	PublicURLs     []string `yaml:"public_urls"`
-	TrustedProxies []string `yaml:"trusted_proxies"`
-	AllowPlaintext bool     `yaml:"allow_plaintext"`
-	Basic          bool     `yaml:"basic"`
-	TLS            *TLS     `yaml:"tls"`
-}
-
-// TLS is the section `listen.tls`.
-type TLS struct {
-	CertFile   authn.File       `yaml:"cert_file,required"`
-	KeyFile    authn.SecretFile `yaml:"key_file,required"`
-	MinVersion proxy.TLSVersion `yaml:"min_version"`
-}
-
 // Admin is the section `admin`.
 type Admin struct {
 	// Address is host:port; metrics and health answer only here. Empty: off. Default 127.0.0.1:9180.
 	Address string `yaml:"address"`
 	// Pprof serves Go's profiles under /debug/pprof/ too. Default false.
 	Pprof bool `yaml:"pprof"`
-}
-
-// Upstream is the section `upstream`.
-type Upstream struct {
-	URL           string           `yaml:"url,required"`
-	CAFile        authn.File       `yaml:"ca_file"`
-	CertFile      authn.File       `yaml:"cert_file" with:"key_file"`
-	KeyFile       authn.SecretFile `yaml:"key_file" with:"cert_file"`
-	Username      string           `yaml:"username" with:"password_file"`
-	PasswordFile  authn.SecretFile `yaml:"password_file" with:"username"`
-	Timeout       time.Duration    `yaml:"timeout"`
-	BlobMount     bool             `yaml:"blob_mount"`
-	RedirectHosts []string         `yaml:"redirect_hosts"`
 }
 
 // Limits are the caps of package proxy, and those of logins.
@@ -163,9 +133,7 @@ type Groups struct {
 
 // Defaults are those of the sections that are this package's own.
 func (c *Config) Defaults() {
-	c.Listen.Address = ":5000"
 	c.Admin.Address = "127.0.0.1:9180"
-	c.Upstream.Timeout = 30 * time.Second
 	c.Limits.LoginsPerUser, c.Limits.PasswordsWaiting = 16, 256
 	c.Shutdown.Timeout = 5 * time.Minute
 	c.Log.Level = "info"

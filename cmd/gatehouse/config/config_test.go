@@ -31,9 +31,9 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(r.findings)
 	}
 	want := Config{
-		Listen:   Listen{Address: ":5000", TLS: &TLS{CertFile: authn.File{Name: "c"}}},
+		Listen:   proxy.ListenConfig{Address: ":5000", TLS: &proxy.ListenTLS{CertFile: authn.File{Name: "c"}}},
 		Admin:    Admin{Address: "127.0.0.1:9180"},
-		Upstream: Upstream{Timeout: 30 * time.Second},
+		Upstream: proxy.UpstreamConfig{Timeout: 30 * time.Second},
 		Tokens:   tokens.Config{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour},
 		Throttle: authn.ThrottleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50},
 		Limits: Limits{Limits: proxy.Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,

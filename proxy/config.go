@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/metrics"
+	"gatehouse/tokens"
+)
+
+// Config is what a Gateway is made of.
+type Config struct {
+	ListenConfig
+	Upstream UpstreamConfig
+
+	// Service is the challenge's service, as in the Keyring.
+	Service string
+	// UploadGrace is how long after its end a token still continues an upload.
+	UploadGrace time.Duration
+
+	Limits Limits // zero: DefaultLimits
+	Load   *Load  // what is in flight, kept over reloads; nil: a new one
+
+	Keyring *tokens.Keyring
+	Granter *tokens.Granter
+	Chain   *authn.Chain
+	Policy  *authz.Policy
+
+	Metrics *metrics.Metrics
+	Access  *slog.Logger // one record a request; nil: none
+	Audit   *slog.Logger // see audit.go; nil: none
+	Logger  *slog.Logger // all else; nil discards
+}
+
+// ListenConfig is the public listener: the section `listen`.
+type ListenConfig struct {
+	// Address is host:port or :port. Default :5000.
+	Address string `yaml:"address"`
+	// PublicURLs are the scheme and host by which clients know the gateway, such as
+	// https://registry.example.com; another Host gets 421. Default empty: any.
+	PublicURLs []string `yaml:"public_urls"`
+	// TrustedProxies are CIDRs whose X-Forwarded-* count, read right to left. Default empty.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// AllowPlaintext serves plain HTTP from afar too; without it and without TLS only
+	// loopback and trusted proxies are served. Default false.
+	AllowPlaintext bool `yaml:"allow_plaintext"`
+	// Basic takes Basic credentials under /v2/ too. Default false: they count as no token.
+	Basic bool `yaml:"basic"`
+	// TLS is the pair that is served. Default none: plain HTTP.
+	TLS *ListenTLS `yaml:"tls"`
+}
+
+// ListenTLS is the section `listen.tls`.
+type ListenTLS struct {
+	// CertFile holds the certificate and its chain in PEM. It is read again each minute.
+	CertFile authn.File `yaml:"cert_file,required"`
+	// KeyFile holds its private key in PEM. It is read again each minute.
+	KeyFile authn.SecretFile `yaml:"key_file,required"`
+	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
+	MinVersion TLSVersion `yaml:"min_version"`
+}
+
+// Defaults are what the config file may leave out.
+func (c *ListenConfig) Defaults() { c.Address = ":5000" }
+
+// Check warns of a listener that serves less, shows more, or believes more than its
+// owner may think. Keys are relative to `listen`.
+func (c *ListenConfig) Check() error {
+	var found []error
+	everybody := false
+	for i, text := range c.TrustedProxies {
+		warned, all := checkTrusted(text)
+		everybody = everybody || all
+		if warned != nil {
+			found = append(found, &authn.KeyError{Key: fmt.Sprintf("trusted_proxies[%d]", i), Err: warned, Warning: true})
+		}
+	}
+	switch local := loopback(c.Address); {
+	case c.TLS != nil || local:
+	case c.AllowPlaintext:
+		found = append(found, warning("allow_plaintext", "without tls, passwords and tokens cross the network in the clear"))
+	case len(c.TrustedProxies) == 0:
+		found = append(found, warning("address", "without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS"))
+	case everybody:
+		found = append(found, warning("address", "without tls, and with everybody a trusted proxy, passwords and tokens cross the network in the clear"))
+	}
+	return errors.Join(found...)
+}
+
+// checkTrusted looks at one trusted proxy; what is no CIDR newEdge refuses.
+func checkTrusted(text string) (warned error, everybody bool) {
+	written, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, false
+	}
+	network, most := written.Masked(), 7
+	if network.Addr().Is6() {
+		most = 15
+	}
+	switch {
+	case network.Bits() <= most:
+		return fmt.Errorf("%s trusts everybody in it to say whose request it is: any of them may pass for any client in rules with networks, throttles and logs. Name your own proxies", network), true
+	case written != network:
+		return fmt.Errorf("bits are set behind the prefix; all of %s is trusted", network), false
+	}
+	return nil, false
+}
+
+// loopback reports whether a host, or the host of host:port, is this machine.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
+func warning(key, text string) error {
+	return &authn.KeyError{Key: key, Err: errors.New(text), Warning: true}
+}
+
+// UpstreamConfig is the registry that the gateway stands in front of: the section `upstream`.
+type UpstreamConfig struct {
+	// URL is http or https, with a path prefix or without.
+	URL string `yaml:"url,required"`
+	// CAFile holds certificates in PEM that are trusted beside the system's.
+	CAFile authn.File `yaml:"ca_file"`
+	// CertFile is the certificate, in PEM, by which the gateway is known to the upstream.
+	CertFile authn.File `yaml:"cert_file" with:"key_file"`
+	// KeyFile is its private key in PEM.
+	KeyFile authn.SecretFile `yaml:"key_file" with:"cert_file"`
+	// Username is the gateway's own name at the upstream. Default empty: it has none.
+	Username string `yaml:"username" with:"password_file"`
+	// PasswordFile holds its password.
+	PasswordFile authn.SecretFile `yaml:"password_file" with:"username"`
+	// Timeout is the time until response headers; an upload's end and a manifest PUT
+	// have 15m. Default 30s.
+	Timeout time.Duration `yaml:"timeout" min:"1s"`
+	// BlobMount passes mounts on, where the upstream honours from=. Default false.
+	BlobMount bool `yaml:"blob_mount"`
+	// RedirectHosts are host, host:port or *.suffix that the upstream's redirects may name.
+	RedirectHosts []string `yaml:"redirect_hosts"`
+}
+
+// Defaults are what the config file may leave out.
+func (c *UpstreamConfig) Defaults() { c.Timeout = 30 * time.Second }
+
+// Check finds keys that mean nothing with plain HTTP, and warns of a password on it.
+// Keys are relative to `upstream`.
+func (c *UpstreamConfig) Check() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || !strings.EqualFold(u.Scheme, "http"):
+		return nil
+	case c.CAFile.Name+c.CertFile.Name != "":
+		return &authn.KeyError{Key: "url", Err: errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them")}
+	case c.Username != "" && !loopback(u.Hostname()):
+		return warning("username", "its password crosses the network in the clear, as upstream.url is http; use https")
+	}
+	return nil
+}
