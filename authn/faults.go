@@ -38,6 +38,25 @@ func (f *Faults) Warn(key string, err error) {
 	}
 }
 
+// Join takes in an error that joins *KeyError values, or is one; nil is nothing.
+func (f *Faults) Join(err error) {
+	list := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		list = joined.Unwrap()
+	}
+	for _, err := range list {
+		var k *KeyError
+		switch {
+		case err == nil:
+		case errors.As(err, &k):
+			f.errs = append(f.errs, k)
+			f.fatal = f.fatal || !k.Warning
+		default:
+			f.Add("", err)
+		}
+	}
+}
+
 // Fatal reports whether the config cannot be used: something besides warnings was added.
 func (f *Faults) Fatal() bool { return f.fatal }
 

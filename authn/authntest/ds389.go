@@ -70,8 +70,8 @@ func (s *DS389) URL() string { return fmt.Sprintf("ldap://localhost:%d", s.port)
 // TLSURL is the ldaps:// address; its certificate is from the CA of Config's Roots.
 func (s *DS389) TLSURL() string { return fmt.Sprintf("ldaps://localhost:%d", s.tlsPort) }
 
-// Roots are the trusted certificates of TLSURL.
-func (s *DS389) Roots() *x509.CertPool { return s.roots }
+// CAFile is the file (PEM) with the CA that signed the server's certificate.
+func (s *DS389) CAFile() string { return s.path("ca.crt") }
 
 // DN is where a person of that name stands.
 func (s *DS389) DN(uid string) string { return "uid=" + uid + "," + UsersDN }

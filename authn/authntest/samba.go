@@ -82,8 +82,8 @@ func (s *Samba) URL() string { return "ldap://127.0.0.1" }
 // TLSURL is the ldaps:// address; its certificate is from the CA of Config's Roots.
 func (s *Samba) TLSURL() string { return "ldaps://127.0.0.1" }
 
-// Roots are the trusted certificates of TLSURL.
-func (s *Samba) Roots() *x509.CertPool { return s.roots }
+// CAFile is the file (PEM) with the CA that signed the server's certificate.
+func (s *Samba) CAFile() string { return s.path("ca.crt") }
 
 // DN is where a person or group of that name stands.
 func (s *Samba) DN(name string) string { return "CN=" + name + "," + SambaUsersDN }

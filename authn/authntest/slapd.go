@@ -5,7 +5,6 @@
 package authntest
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -113,16 +112,9 @@ func (s *Slapd) SocketURL() string { return "ldapi://" + url.PathEscape(s.path("
 // CAFile is the file (PEM) with the CA that signed the server's certificate.
 func (s *Slapd) CAFile() string { return s.path("ca.crt") }
 
-// KeyPair is a certificate of that CA with its key, good for a client too.
-func (s *Slapd) KeyPair() tls.Certificate {
-	s.t.Helper()
-	pair, err := tls.LoadX509KeyPair(s.path("server.crt"), s.path("server.key"))
-	must(s.t, err)
-	return pair
-}
-
-// Roots is the content of CAFile.
-func (s *Slapd) Roots() *x509.CertPool { return s.roots }
+// KeyPair are the files (PEM) of the server's certificate, good for a client too,
+// and its key.
+func (s *Slapd) KeyPair() (cert, key string) { return s.path("server.crt"), s.path("server.key") }
 
 // Start starts a stopped server on the same ports with the same data.
 func (s *Slapd) Start() {

@@ -37,7 +37,7 @@ func adConfig(f *authntest.Fake) ldap.Config {
 	f.Put(devs, map[string][]string{"cn": {"Devs"}, "objectClass": {"group"}, "objectSid": {sid(1200)}, "member": {frank}})
 	f.Put("cn=staff,"+adGroups, map[string][]string{"cn": {"staff"}, "objectClass": {"group"}, "objectSid": {sid(1201)}, "member": {devs}})
 	cfg := faultConfig(f)
-	cfg.Preset, cfg.UsersFilter, cfg.UsersBase = "ad", "", "ou=People,dc=ad,dc=test"
+	cfg.Preset, cfg.Users.Filter, cfg.Users.Base = "ad", "", "ou=People,dc=ad,dc=test"
 	return cfg
 }
 
@@ -50,16 +50,16 @@ func TestADGroups(t *testing.T) {
 		searches int
 	}{
 		"memberOf": {func(*ldap.Config) {}, []string{"devs", "domain users"}, 2},
-		"by search": {func(c *ldap.Config) { c.GroupsBase = "dc=ad,dc=test" },
+		"by search": {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: "dc=ad,dc=test"} },
 			[]string{"devs", "domain users"}, 3},
-		"by search, a part of the domain": {func(c *ldap.Config) { c.GroupsBase = adGroups },
+		"by search, a part of the domain": {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: adGroups} },
 			[]string{"devs"}, 3},
-		"tokenGroups": {func(c *ldap.Config) { c.GroupsBase, c.GroupsNested = "dc=ad,dc=test", true },
+		"tokenGroups": {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: "dc=ad,dc=test", Nested: true} },
 			[]string{"devs", "domain users", "staff"}, 3},
-		"tokenGroups, a part of the domain": {func(c *ldap.Config) { c.GroupsBase, c.GroupsNested = adGroups, true },
+		"tokenGroups, a part of the domain": {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: adGroups, Nested: true} },
 			[]string{"devs", "staff"}, 3},
 		"an own filter, level by level": {func(c *ldap.Config) {
-			c.GroupsBase, c.GroupsNested, c.GroupsFilter = "dc=ad,dc=test", true, "(member={dn})"
+			c.Groups = &ldap.Groups{Base: "dc=ad,dc=test", Nested: true, Filter: "(member={dn})"}
 		}, []string{"devs", "domain users", "staff"}, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,15 +99,15 @@ func TestADIncomplete(t *testing.T) {
 		want   string
 	}{
 		"no tokenGroups": {func(f *authntest.Fake, c *ldap.Config) {
-			c.GroupsBase, c.GroupsNested = "dc=ad,dc=test", true
+			c.Groups = &ldap.Groups{Base: "dc=ad,dc=test", Nested: true}
 			f.Put(frank, person(nil))
 		}, "no tokenGroups"},
 		"a part of tokenGroups": {func(f *authntest.Fake, c *ldap.Config) {
-			c.GroupsBase, c.GroupsNested = "dc=ad,dc=test", true
+			c.Groups = &ldap.Groups{Base: "dc=ad,dc=test", Nested: true}
 			f.Put(frank, person(map[string][]string{"tokenGroups;range=0-1": {sid(1200), sid(1201)}}))
 		}, "only a part of tokenGroups"},
 		"too many in tokenGroups": {func(f *authntest.Fake, c *ldap.Config) {
-			c.GroupsBase, c.GroupsNested = "dc=ad,dc=test", true
+			c.Groups = &ldap.Groups{Base: "dc=ad,dc=test", Nested: true}
 			f.Put(frank, person(map[string][]string{"tokenGroups": many("sid%d")}))
 		}, "more than 1000 groups"},
 		"a part of memberOf": {func(f *authntest.Fake, _ *ldap.Config) {
@@ -123,12 +123,12 @@ func TestADIncomplete(t *testing.T) {
 			f.Put(frank, person(map[string][]string{"objectSid": {"\x01\x05\x00"}}))
 		}, "malformed"},
 		"the server's size limit": {func(f *authntest.Fake, c *ldap.Config) {
-			c.GroupsBase = "dc=ad,dc=test"
+			c.Groups = &ldap.Groups{Base: "dc=ad,dc=test"}
 			f.Put("cn=devs2,"+adGroups, map[string][]string{"cn": {"devs2"}, "objectClass": {"group"}, "member": {frank}})
 			f.Limit(1)
 		}, "Size Limit Exceeded"},
 		"the groups' base is gone": {func(f *authntest.Fake, c *ldap.Config) {
-			c.GroupsBase = "ou=nowhere,dc=ad,dc=test"
+			c.Groups = &ldap.Groups{Base: "ou=nowhere,dc=ad,dc=test"}
 		}, "No Such Object"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package ldap
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,44 +22,92 @@ import (
 	"gatehouse/metrics"
 )
 
-// Config is one `ldap` directory. Strings are as in the config file; what
-// the file names by path arrives here already read. Empty strings take the
-// preset's defaults, then the general ones.
+// Config is the section `ldap` of a directory. Empty strings take the preset's
+// defaults, then the general ones.
 type Config struct {
-	Name           string
-	Preset         string // "", openldap, ad, freeipa, 389ds, rfc2307: defaults for what is empty below
-	Servers        []string
-	StartTLS       bool
-	AllowPlaintext bool
-	Roots          *x509.CertPool   // nil: the system's
-	Certificate    *tls.Certificate // shown to servers that ask for one; nil: none
-	ServerName     string           // the name in the servers' certificates; "": each URL's host
-	BindDN         string
-	BindPassword   authn.Secret
-	// ReadBindPassword reads BindPassword again where a server refuses it; nil:
-	// nothing can be read.
-	ReadBindPassword func() (authn.Secret, error)
-	Timeout          time.Duration
-	CanaryUser       string // a login that always finds somebody; see Directory.Canary
+	// Preset is the kind of server, which gives defaults for what is empty: openldap,
+	// ad, freeipa, 389ds, rfc2307; empty: none.
+	Preset string `yaml:"preset"`
+	// Servers are URLs of servers that hold the same, asked in this order:
+	// ldap://HOST[:PORT], ldaps://HOST[:PORT] or ldapi://PATH with %2F for /. Required.
+	Servers []string `yaml:"servers"`
+	// StartTLS secures connections to ldap:// servers. Default false.
+	StartTLS bool `yaml:"start_tls"`
+	// AllowPlaintext lets passwords cross the network in plain text, to ldap:// servers
+	// beyond loopback without StartTLS. Default false.
+	AllowPlaintext bool `yaml:"allow_plaintext"`
+	// CAFile holds trusted roots (PEM) beside the system's.
+	CAFile authn.File `yaml:"ca_file"`
+	// CADir is a folder of which every file holds trusted roots (PEM).
+	CADir authn.Folder `yaml:"ca_dir"`
+	// CertFile is the certificate (PEM) shown to servers that ask for one.
+	CertFile authn.File `yaml:"cert_file" with:"key_file"`
+	// KeyFile is the key (PEM) of CertFile.
+	KeyFile authn.SecretFile `yaml:"key_file" with:"cert_file"`
+	// ServerName is the name in the servers' certificates. Default: each URL's host.
+	ServerName string `yaml:"server_name"`
+	// BindDN is the service account that searches; Active Directory takes name@domain
+	// and DOMAIN\name too. Default: anonymous searches.
+	BindDN string `yaml:"bind_dn" with:"bind_password_file"`
+	// BindPasswordFile holds the password of BindDN. It is read again where a server
+	// refuses what it held.
+	BindPasswordFile authn.SecretFile `yaml:"bind_password_file" with:"bind_dn"`
+	// Timeout is for one lookup or login in all. Default 5s.
+	Timeout time.Duration `yaml:"timeout"`
+	// CanaryUser is a login that always finds somebody; see Directory.Canary. Default: none.
+	CanaryUser string `yaml:"canary_user"`
+	// Users says who may log in.
+	Users Users `yaml:"users"`
+	// Groups says which groups people have. Default: those of the entry's memberOf,
+	// each named by its first RDN's value.
+	Groups *Groups `yaml:"groups"`
+	// Cache is for whoever puts an authn.Cache in front of the directory.
+	Cache authn.CacheConfig `yaml:"cache"`
 
-	UsersBase         string
-	UsersFilter       string
-	UsernameAttribute string
-	LoginPattern      string
-
-	// Groups by search; GroupsBase empty: the entry's memberOf, or those below
-	// MemberOfBase.
-	GroupsBase          string
-	MemberOfBase        string
-	GroupsFilter        string
-	GroupsNameAttribute string
-	// GroupsNested takes groups of groups. With the preset ad and no GroupsFilter,
-	// tokenGroups says which they are, else GroupsFilter is asked level by level.
-	GroupsNested bool
-
-	Metrics *metrics.Metrics
-	Logger  *slog.Logger
+	// Name is the directory's name in the config.
+	Name string `yaml:"-"`
+	// Metrics counts what servers are asked; nil: nothing is counted.
+	Metrics *metrics.Metrics `yaml:"-" json:"-"`
+	// Logger gets what happens to servers; nil discards.
+	Logger *slog.Logger `yaml:"-" json:"-"`
 }
+
+// Users is the section `users`.
+type Users struct {
+	// Base is the DN below which people are searched. Required.
+	Base string `yaml:"base"`
+	// Filter (RFC 4515) finds the one entry of a login, which stands for {login},
+	// escaped. Required without a preset.
+	Filter string `yaml:"filter"`
+	// UsernameAttribute holds the canonical name. Default uid.
+	UsernameAttribute string `yaml:"username_attribute"`
+	// LoginPattern is a regular expression that a whole login matches; others are
+	// refused without asking. Default [A-Za-z0-9][A-Za-z0-9._@+-]*.
+	LoginPattern string `yaml:"login_pattern"`
+}
+
+// Groups is the section `groups`. It has either Base or MemberOfBase.
+type Groups struct {
+	// Base is the DN below which groups are searched.
+	Base string `yaml:"base"`
+	// MemberOfBase takes the groups of the entry's memberOf that stand below this DN,
+	// without a search.
+	MemberOfBase string `yaml:"member_of_base"`
+	// Filter (RFC 4515) finds the groups of a person, or of a group with Nested. {dn} is
+	// the entry's DN, {username} the name as the entry writes it, {gid_number} the
+	// primary group's number; all escaped. Default (member={dn}).
+	Filter string `yaml:"filter"`
+	// NameAttribute holds a group's name. Default cn.
+	NameAttribute string `yaml:"name_attribute"`
+	// Nested takes groups of groups. With the preset ad and no Filter, tokenGroups says
+	// which they are, else Filter is asked level by level, five at most. Default false.
+	Nested bool `yaml:"nested"`
+}
+
+const defaultTimeout = 5 * time.Second
+
+// Defaults leave to New what a preset may fill in.
+func (cfg *Config) Defaults() { cfg.Timeout = defaultTimeout }
 
 // preset is what a kind of server lets us assume.
 type preset struct {
@@ -77,7 +124,7 @@ var presets = map[string]preset{
 		users: "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"},
 }
 
-// NewLDAP checks the config and dials nothing. Its error joins *KeyError values
+// New checks the config and dials nothing. Its error joins *authn.KeyError values
 // whose keys are the config file's, relative to `ldap` (`users.filter`, `servers[1]`).
 func New(cfg Config) (*Directory, error) {
 	limitPackets()
@@ -86,16 +133,14 @@ func New(cfg Config) (*Directory, error) {
 	if !known {
 		faults.Add("preset", errors.New("must be openldap, ad, freeipa, 389ds or rfc2307"))
 	}
-	byToken := cfg.Preset == "ad" && cfg.GroupsNested && cfg.GroupsFilter == ""
-	filtered := cfg.GroupsFilter != ""
+	byToken := cfg.Preset == "ad" && cfg.Groups != nil && cfg.Groups.Nested && cfg.Groups.Filter == ""
+	cfg.checkSources(&faults)
 	cfg.applyDefaults(defaults)
+	secured := cfg.clientTLS(&faults)
 	servers := cfg.checkServers(&faults)
 	cfg.checkUsers(&faults)
 	cfg.checkGroups(&faults)
-	if filtered && cfg.GroupsBase == "" {
-		faults.Add("groups.filter", errors.New("means nothing without groups.base: no group is searched"))
-	}
-	gate, err := newGate(cfg.LoginPattern)
+	gate, err := newGate(cfg.Users.LoginPattern)
 	faults.Add("users.login_pattern", err)
 	if err == nil && cfg.CanaryUser != "" {
 		faults.Add("canary_user", gate.fault(cfg.CanaryUser))
@@ -103,7 +148,7 @@ func New(cfg Config) (*Directory, error) {
 	if faults.Fatal() {
 		return nil, faults.Err()
 	}
-	return &Directory{cfg: cfg, gate: gate, pool: newPool(cfg, servers), byToken: byToken}, nil
+	return &Directory{cfg: cfg, gate: gate, pool: newPool(cfg, secured, servers), byToken: byToken}, nil
 }
 
 // limitPackets bounds what a server can make us hold in memory for one answer;
@@ -111,15 +156,19 @@ func New(cfg Config) (*Directory, error) {
 var limitPackets = sync.OnceFunc(func() { ber.MaxPacketLengthBytes = 16 << 20 })
 
 func (cfg *Config) applyDefaults(defaults preset) {
-	cfg.UsersFilter = cmp.Or(cfg.UsersFilter, defaults.users)
-	cfg.UsernameAttribute = cmp.Or(cfg.UsernameAttribute, defaults.username, "uid")
-	cfg.LoginPattern = cmp.Or(cfg.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
-	cfg.GroupsFilter = cmp.Or(cfg.GroupsFilter, defaults.groups)
-	if cfg.Preset == "freeipa" && cfg.GroupsBase == "" {
-		cfg.MemberOfBase = cmp.Or(cfg.MemberOfBase, ipaGroups(cfg.UsersBase))
+	users, groups := &cfg.Users, Groups{}
+	users.Filter = cmp.Or(users.Filter, defaults.users)
+	users.UsernameAttribute = cmp.Or(users.UsernameAttribute, defaults.username, "uid")
+	users.LoginPattern = cmp.Or(users.LoginPattern, "[A-Za-z0-9][A-Za-z0-9._@+-]*")
+	if cfg.Groups != nil {
+		groups = *cfg.Groups
+	} else if cfg.Preset == "freeipa" {
+		groups.MemberOfBase = ipaGroups(users.Base)
 	}
-	cfg.GroupsNameAttribute = cmp.Or(cfg.GroupsNameAttribute, "cn")
-	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	groups.Filter = cmp.Or(groups.Filter, defaults.groups)
+	groups.NameAttribute = cmp.Or(groups.NameAttribute, "cn")
+	cfg.Groups = &groups
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -129,6 +178,21 @@ func (cfg *Config) applyDefaults(defaults preset) {
 // names roles, privileges and rules of access as well, which may be called alike.
 func ipaGroups(usersBase string) string {
 	return strings.TrimSuffix("cn=groups,cn=accounts,"+domainOf(usersBase), ",")
+}
+
+// clientTLS is what TLS to every server of a directory has in common. ServerName is
+// empty where each server has its own.
+func (cfg *Config) clientTLS(faults *authn.Faults) *tls.Config {
+	config := &tls.Config{ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12}
+	var err error
+	config.RootCAs, err = authn.Roots(cfg.CAFile, cfg.CADir)
+	faults.Join(err)
+	pair, err := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
+	faults.Join(err)
+	if pair != nil {
+		config.Certificates = []tls.Certificate{*pair}
+	}
+	return config
 }
 
 func (cfg *Config) checkServers(faults *authn.Faults) []*server {
@@ -143,7 +207,7 @@ func (cfg *Config) checkServers(faults *authn.Faults) []*server {
 		}
 		faults.Add(fmt.Sprintf("servers[%d]", i), err)
 	}
-	if cfg.BindDN != "" && cfg.BindPassword == "" {
+	if cfg.BindDN != "" && cfg.BindPasswordFile.Secret == "" {
 		faults.Add("bind_dn", errors.New("has no password: set bind_password_file"))
 	}
 	if _, err := ldap.ParseDN(cfg.BindDN); err != nil && !strings.ContainsAny(cfg.BindDN, `@\`) {
@@ -153,7 +217,7 @@ func (cfg *Config) checkServers(faults *authn.Faults) []*server {
 	if cfg.ServerName != "" && !slices.ContainsFunc(servers, secured) {
 		faults.Add("server_name", errors.New("means nothing without ldaps:// or start_tls"))
 	}
-	if cfg.Certificate != nil && !slices.ContainsFunc(servers, secured) {
+	if cfg.CertFile.Name != "" && !slices.ContainsFunc(servers, secured) {
 		faults.Add("cert_file", errors.New("means nothing without ldaps:// or start_tls"))
 	}
 	if cfg.Timeout < 0 {
@@ -209,11 +273,11 @@ func loopback(host string) bool {
 var attributeName = regexp.MustCompile(`\A(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)\z`)
 
 func (cfg *Config) checkUsers(faults *authn.Faults) {
-	checkBase(faults, "users.base", cfg.UsersBase)
-	if !attributeName.MatchString(cfg.UsernameAttribute) {
-		faults.Add("users.username_attribute", fmt.Errorf("%q is no attribute name", cfg.UsernameAttribute))
+	checkBase(faults, "users.base", cfg.Users.Base)
+	if !attributeName.MatchString(cfg.Users.UsernameAttribute) {
+		faults.Add("users.username_attribute", fmt.Errorf("%q is no attribute name", cfg.Users.UsernameAttribute))
 	}
-	switch filter := cfg.UsersFilter; {
+	switch filter := cfg.Users.Filter; {
 	case filter == "":
 		faults.Add("users.filter", errors.New("is required, such as (uid={login})"))
 	case !strings.Contains(filter, "{login}"):
@@ -228,31 +292,43 @@ func (cfg *Config) checkUsers(faults *authn.Faults) {
 	}
 }
 
-func (cfg *Config) checkGroups(faults *authn.Faults) {
-	if cfg.MemberOfBase != "" {
-		checkBase(faults, "groups.member_of_base", cfg.MemberOfBase)
-		if cfg.GroupsBase != "" {
-			faults.Add("groups.member_of_base", errors.New("goes without groups.base: groups are searched, or taken from memberOf"))
-		}
+// checkSources wants a groups section to say where groups come from, as it was written.
+func (cfg *Config) checkSources(faults *authn.Faults) {
+	g := cfg.Groups
+	switch {
+	case g == nil:
+	case g.Base != "" && g.MemberOfBase != "":
+		faults.Add("groups.member_of_base", errors.New("goes without groups.base: groups are searched, or taken from memberOf"))
+	case g.Base != "":
+	case g.Nested:
+		faults.Add("groups.base", errors.New("is required with nested: memberOf shows direct groups only"))
+	case g.MemberOfBase == "":
+		faults.Add("groups", errors.New("needs base, where groups are searched, or member_of_base, below which the entry's memberOf counts; without the section all of memberOf counts"))
+	case g.Filter != "":
+		faults.Add("groups.filter", errors.New("means nothing with member_of_base: no group is searched"))
 	}
-	if cfg.GroupsBase == "" {
-		if cfg.GroupsNested {
-			faults.Add("groups.base", errors.New("is required with nested: memberOf shows direct groups only"))
-		}
+}
+
+func (cfg *Config) checkGroups(faults *authn.Faults) {
+	g := cfg.Groups
+	if g.MemberOfBase != "" {
+		checkBase(faults, "groups.member_of_base", g.MemberOfBase)
+	}
+	if !attributeName.MatchString(g.NameAttribute) {
+		faults.Add("groups.name_attribute", fmt.Errorf("%q is no attribute name", g.NameAttribute))
+	}
+	if g.Base == "" {
 		return
 	}
-	checkBase(faults, "groups.base", cfg.GroupsBase)
-	if !attributeName.MatchString(cfg.GroupsNameAttribute) {
-		faults.Add("groups.name_attribute", fmt.Errorf("%q is no attribute name", cfg.GroupsNameAttribute))
-	}
-	has := func(placeholder string) bool { return strings.Contains(cfg.GroupsFilter, placeholder) }
+	checkBase(faults, "groups.base", g.Base)
+	has := func(placeholder string) bool { return strings.Contains(g.Filter, placeholder) }
 	switch {
 	case !has("{dn}") && !has("{username}") && !has("{gid_number}"):
 		faults.Add("groups.filter", errors.New("must contain {dn}, {username} or {gid_number}"))
-	case !has("{dn}") && cfg.GroupsNested:
+	case !has("{dn}") && g.Nested:
 		faults.Add("groups.filter", errors.New("must contain {dn} with nested: groups are members by their DN"))
 	}
-	_, err := ldap.CompileFilter(expand(cfg.GroupsFilter, "{dn}", "x", "{username}", "x", "{gid_number}", "1"))
+	_, err := ldap.CompileFilter(expand(g.Filter, "{dn}", "x", "{username}", "x", "{gid_number}", "1"))
 	faults.Add("groups.filter", err)
 }
 

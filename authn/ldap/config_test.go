@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"crypto/tls"
 	"errors"
 	"slices"
 	"testing"
@@ -18,7 +17,7 @@ func TestNewLDAPFaults(t *testing.T) {
 	}{
 		{"good", func(*Config) {}, nil},
 		{"empty", func(c *Config) { *c = Config{} }, []string{"servers", "users.base", "users.filter"}},
-		{"preset fills the filter", func(c *Config) { c.Preset, c.UsersFilter = "ad", "" }, nil},
+		{"preset fills the filter", func(c *Config) { c.Preset, c.Users.Filter = "ad", "" }, nil},
 		{"unknown preset", func(c *Config) { c.Preset = "novell" }, []string{"preset"}},
 		{"plain text off loopback", func(c *Config) { c.Servers = []string{"ldap://127.0.0.1", "ldap://ldap.example.com"} }, []string{"servers[1]"}},
 		{"plain text allowed", func(c *Config) { c.Servers, c.AllowPlaintext = []string{"ldap://ldap.example.com"}, true }, nil},
@@ -32,35 +31,35 @@ func TestNewLDAPFaults(t *testing.T) {
 			c.Servers = []string{"127.0.0.1", "http://x", "ldaps://", "ldaps://x/dc=y", "ldaps://u:p@x", "ldapi://", "ldaps://x:y"}
 		}, []string{"servers[0]", "servers[1]", "servers[2]", "servers[3]", "servers[4]", "servers[5]", "servers[6]"}},
 		{"bind_dn alone", func(c *Config) { c.BindDN = "cn=x" }, []string{"bind_dn"}},
-		{"bind_dn no DN", func(c *Config) { c.BindDN, c.BindPassword = "x", "y" }, []string{"bind_dn"}},
-		{"bind_dn of AD", func(c *Config) { c.BindDN, c.BindPassword = `EXAMPLE\x`, "y" }, nil},
-		{"base no DN", func(c *Config) { c.UsersBase = "example.com" }, []string{"users.base"}},
-		{"filter without login", func(c *Config) { c.UsersFilter = "(uid=mozart)" }, []string{"users.filter"}},
-		{"filter open", func(c *Config) { c.UsersFilter = "(&(uid={login})" }, []string{"users.filter"}},
-		{"two filters", func(c *Config) { c.UsersFilter = "(uid={login})(a=b)" }, []string{"users.filter"}},
-		{"pattern", func(c *Config) { c.LoginPattern = "[" }, []string{"users.login_pattern"}},
-		{"attribute", func(c *Config) { c.UsernameAttribute = "uid)(x" }, []string{"users.username_attribute"}},
-		{"nested without base", func(c *Config) { c.GroupsNested = true }, []string{"groups.base"}},
-		{"groups", func(c *Config) { c.GroupsBase, c.GroupsFilter, c.GroupsNameAttribute = "x", "(member=x)", "-" },
+		{"bind_dn no DN", func(c *Config) { c.BindDN, c.BindPasswordFile.Secret = "x", "y" }, []string{"bind_dn"}},
+		{"bind_dn of AD", func(c *Config) { c.BindDN, c.BindPasswordFile.Secret = `EXAMPLE\x`, "y" }, nil},
+		{"base no DN", func(c *Config) { c.Users.Base = "example.com" }, []string{"users.base"}},
+		{"filter without login", func(c *Config) { c.Users.Filter = "(uid=mozart)" }, []string{"users.filter"}},
+		{"filter open", func(c *Config) { c.Users.Filter = "(&(uid={login})" }, []string{"users.filter"}},
+		{"two filters", func(c *Config) { c.Users.Filter = "(uid={login})(a=b)" }, []string{"users.filter"}},
+		{"pattern", func(c *Config) { c.Users.LoginPattern = "[" }, []string{"users.login_pattern"}},
+		{"attribute", func(c *Config) { c.Users.UsernameAttribute = "uid)(x" }, []string{"users.username_attribute"}},
+		{"nested without base", func(c *Config) { c.Groups = &Groups{Nested: true} }, []string{"groups.base"}},
+		{"groups", func(c *Config) { c.Groups = &Groups{Base: "x", Filter: "(member=x)", NameAttribute: "-"} },
 			[]string{"groups.base", "groups.filter", "groups.name_attribute"}},
-		{"groups by number", func(c *Config) { c.GroupsBase, c.GroupsFilter = "dc=x", "(gidNumber={gid_number})" }, nil},
-		{"member_of_base", func(c *Config) { c.MemberOfBase = "ou=groups,dc=x" }, nil},
-		{"member_of_base no DN", func(c *Config) { c.MemberOfBase = "groups" }, []string{"groups.member_of_base"}},
-		{"member_of_base and filter", func(c *Config) { c.MemberOfBase, c.GroupsFilter = "dc=x", "(member={dn})" }, []string{"groups.filter"}}, // row A11
-		{"filter alone", func(c *Config) { c.GroupsFilter = "(member={dn})" }, []string{"groups.filter"}},                                      // row A11
-		{"two ways to groups", func(c *Config) { c.GroupsBase, c.MemberOfBase = "dc=x", "dc=x" }, []string{"groups.member_of_base"}},
+		{"groups by number", func(c *Config) { c.Groups = &Groups{Base: "dc=x", Filter: "(gidNumber={gid_number})"} }, nil},
+		{"member_of_base", func(c *Config) { c.Groups = &Groups{MemberOfBase: "ou=groups,dc=x"} }, nil},
+		{"member_of_base no DN", func(c *Config) { c.Groups = &Groups{MemberOfBase: "groups"} }, []string{"groups.member_of_base"}},
+		{"member_of_base and filter", func(c *Config) { c.Groups = &Groups{MemberOfBase: "dc=x", Filter: "(member={dn})"} }, []string{"groups.filter"}}, // row A11
+		{"filter alone", func(c *Config) { c.Groups = &Groups{Filter: "(member={dn})"} }, []string{"groups"}},                                           // row A11
+		{"two ways to groups", func(c *Config) { c.Groups = &Groups{Base: "dc=x", MemberOfBase: "dc=x"} }, []string{"groups.member_of_base"}},
 		{"nested by name", func(c *Config) {
-			c.GroupsBase, c.GroupsFilter, c.GroupsNested = "dc=x", "(memberUid={username})", true
+			c.Groups = &Groups{Base: "dc=x", Filter: "(memberUid={username})", Nested: true}
 		}, []string{"groups.filter"}},
 		{"TLS settings", func(c *Config) {
-			c.Servers, c.Certificate, c.ServerName = []string{"ldap://127.0.0.1", "ldaps://x"}, new(tls.Certificate), "x"
+			c.Servers, c.CertFile.Name, c.ServerName = []string{"ldap://127.0.0.1", "ldaps://x"}, "x.crt", "x"
 		}, nil},
-		{"TLS settings without TLS", func(c *Config) { c.Certificate, c.ServerName = new(tls.Certificate), "x" }, []string{"cert_file", "server_name"}},
+		{"TLS settings without TLS", func(c *Config) { c.CertFile.Name, c.ServerName = "x.crt", "x" }, []string{"cert_file", "server_name"}},
 		{"canary", func(c *Config) { c.CanaryUser = "bach" }, nil},
 		{"canary outside the pattern", func(c *Config) { c.CanaryUser = "b ach" }, []string{"canary_user"}},
 		{"timeout", func(c *Config) { c.Timeout = -1 }, []string{"timeout"}},
 	} {
-		cfg := Config{Name: "example", Servers: []string{"ldap://127.0.0.1"}, UsersBase: "dc=example,dc=com", UsersFilter: "(uid={login})"}
+		cfg := Config{Name: "example", Servers: []string{"ldap://127.0.0.1"}, Users: Users{Base: "dc=example,dc=com", Filter: "(uid={login})"}}
 		test.change(&cfg)
 		d, err := New(cfg)
 		if keys := keysOf(err); !slices.Equal(keys, test.want) {
@@ -102,7 +101,7 @@ func TestLookupFilter(t *testing.T) {
 		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
 		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
 	} {
-		d := &Directory{cfg: Config{UsernameAttribute: "uid", UsersFilter: test.filter}}
+		d := &Directory{cfg: Config{Users: Users{UsernameAttribute: "uid", Filter: test.filter}}}
 		if got := d.lookupFilter("a*b"); got != test.want {
 			t.Errorf("%s: %s, want %s", test.filter, got, test.want)
 		}
@@ -118,9 +117,9 @@ func TestIPAGroups(t *testing.T) {
 		"cn=users,cn=accounts,dc=ipa,dc=example,dc=com": "cn=groups,cn=accounts,dc=ipa,dc=example,dc=com",
 		"dc=example,dc=com":                             "cn=groups,cn=accounts,dc=example,dc=com",
 	} {
-		d, err := New(Config{Name: "ipa", Preset: "freeipa", Servers: []string{"ldap://127.0.0.1"}, UsersBase: base})
-		if err != nil || d.cfg.MemberOfBase != want {
-			t.Errorf("%s: %q, %v; want %q", base, d.cfg.MemberOfBase, err, want)
+		d, err := New(Config{Name: "ipa", Preset: "freeipa", Servers: []string{"ldap://127.0.0.1"}, Users: Users{Base: base}})
+		if err != nil || d.cfg.Groups.MemberOfBase != want {
+			t.Errorf("%s: %q, %v; want %q", base, d.cfg.Groups.MemberOfBase, err, want)
 		}
 		d.Close()
 	}

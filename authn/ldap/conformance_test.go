@@ -41,12 +41,12 @@ func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*ldap.Config){
 		"slapd": func(*ldap.Config) {},
 		"slapd nested": func(c *ldap.Config) {
-			c.GroupsBase, c.GroupsNested = authntest.GroupsDN, true
+			c.Groups = &ldap.Groups{Base: authntest.GroupsDN, Nested: true}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, subject := onSlapd(t, change)
-			if cfg.GroupsNested {
+			if cfg.Groups != nil {
 				subject.Groups = []string{"artists", "composers"}
 			}
 			subject.Directory = open(t, cfg)
@@ -104,7 +104,7 @@ func TestPresets(t *testing.T) {
 	} {
 		t.Run(test.preset+" "+test.base, func(t *testing.T) {
 			cfg := config(s)
-			cfg.Preset, cfg.UsersFilter, cfg.GroupsBase = test.preset, "", test.base
+			cfg.Preset, cfg.Users.Filter, cfg.Groups = test.preset, "", groupsBelow(test.base)
 			authntest.Conformance(t, authntest.Subject{Directory: open(t, cfg), Login: "clara", Username: "clara",
 				Password: authntest.Password, Groups: test.want})
 		})

@@ -115,15 +115,6 @@ func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err 
 	return c, nil
 }
 
-// clientTLS is what TLS to every server of a directory has in common.
-func clientTLS(cfg Config) *tls.Config {
-	config := &tls.Config{RootCAs: cfg.Roots, ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12}
-	if cfg.Certificate != nil {
-		config.Certificates = []tls.Certificate{*cfg.Certificate}
-	}
-	return config
-}
-
 // secure starts TLS, where the config wants it, and the LDAP session.
 func (p *pool) secure(ctx context.Context, c *conn) error {
 	config := p.tls.Clone()

@@ -57,7 +57,7 @@ func (d *Directory) Canary(ctx context.Context) error {
 	if d.cfg.CanaryUser == "" {
 		return nil
 	}
-	if _, err := d.entry(ctx, expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)); err != nil {
+	if _, err := d.entry(ctx, expand(d.cfg.Users.Filter, "{login}", d.cfg.CanaryUser)); err != nil {
 		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
 	}
 	return nil
@@ -78,7 +78,7 @@ func (d *Directory) Find(ctx context.Context, login string) (authn.Identity, err
 		return authn.Identity{}, err
 	}
 	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
-		return d.entry(ctx, expand(d.cfg.UsersFilter, "{login}", login))
+		return d.entry(ctx, expand(d.cfg.Users.Filter, "{login}", login))
 	}, func(authn.Identity) error { return nil })
 }
 
@@ -106,7 +106,7 @@ var caseIgnored = []string{"uid", "userid", "cn", "commonname", "mail", "rfc822m
 // krbPrincipalName), and some servers blanks and forms of Unicode.
 func (d *Directory) equalInDirectory(username string) bool {
 	odd := func(r rune) bool { return r <= ' ' || r > '~' }
-	return slices.Contains(caseIgnored, strings.ToLower(d.cfg.UsernameAttribute)) && !strings.ContainsFunc(username, odd)
+	return slices.Contains(caseIgnored, strings.ToLower(d.cfg.Users.UsernameAttribute)) && !strings.ContainsFunc(username, odd)
 }
 
 // entryByID looks for the person of ref by the lasting id, and takes the entry if
@@ -123,8 +123,8 @@ func (d *Directory) entryByID(ctx context.Context, ref authn.Ref) (*ldap.Entry, 
 		}
 		ids.WriteString("(" + id.name + "=" + value + ")")
 	}
-	entry, err := d.entry(ctx, "(&(|"+ids.String()+")"+whoever(d.cfg.UsersFilter)+")")
-	if err == nil && !nameOf(entry, d.cfg.UsernameAttribute).has(ref.Username) {
+	entry, err := d.entry(ctx, "(&(|"+ids.String()+")"+whoever(d.cfg.Users.Filter)+")")
+	if err == nil && !nameOf(entry, d.cfg.Users.UsernameAttribute).has(ref.Username) {
 		return nil, authn.ErrAbsent
 	}
 	return entry, err
@@ -150,7 +150,7 @@ var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
 // have been another one (a mail address), and for the operator's conditions: by
 // whatever branch of users.filter somebody came in, they are found again.
 func (d *Directory) lookupFilter(username string) string {
-	attribute, filter := d.cfg.UsernameAttribute, d.cfg.UsersFilter
+	attribute, filter := d.cfg.Users.UsernameAttribute, d.cfg.Users.Filter
 	named := "(" + strings.ToLower(attribute) + "={login})"
 	exact := expand(filter, "{login}", username)
 	switch byName := strings.Count(strings.ToLower(filter), named); byName {
@@ -178,7 +178,7 @@ func (d *Directory) person(ctx context.Context, find func(context.Context) (*lda
 	if err != nil {
 		return authn.Identity{}, err
 	}
-	name := nameOf(entry, d.cfg.UsernameAttribute)
+	name := nameOf(entry, d.cfg.Users.UsernameAttribute)
 	if id, err = d.identity(entry, name); err != nil {
 		return authn.Identity{}, err
 	}
@@ -213,21 +213,21 @@ func (d *Directory) entry(ctx context.Context, filter string) (*ldap.Entry, erro
 
 // userSearch looks for two entries at most: the second says that the name is ambiguous.
 func (d *Directory) userSearch(filter string) *ldap.SearchRequest {
-	return ldap.NewSearchRequest(d.cfg.UsersBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
+	return ldap.NewSearchRequest(d.cfg.Users.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
 		2, d.timeLimit(), false, filter, d.attributes(), nil)
 }
 
 // attributes are all that is asked of a person; what a schema lacks is ignored.
 func (d *Directory) attributes() []string {
-	names := []string{d.cfg.UsernameAttribute}
+	names := []string{d.cfg.Users.UsernameAttribute}
 	for _, id := range idAttributes {
 		names = append(names, id.name)
 	}
 	names = append(append(names, stampAttributes...), stateAttributes...)
 	switch {
-	case d.cfg.GroupsBase == "":
+	case d.cfg.Groups.Base == "":
 		names = append(names, "memberOf")
-	case strings.Contains(d.cfg.GroupsFilter, "{gid_number}"):
+	case strings.Contains(d.cfg.Groups.Filter, "{gid_number}"):
 		names = append(names, "gidNumber")
 	}
 	if d.cfg.Preset == "ad" {
@@ -274,7 +274,7 @@ func guidBytes(text string) []byte {
 // identity is what the entry says of the person, without groups.
 func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity, error) {
 	if name.normal == "" {
-		return authn.Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", authn.ErrUnavailable, entry.DN, d.cfg.UsernameAttribute)
+		return authn.Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", authn.ErrUnavailable, entry.DN, d.cfg.Users.UsernameAttribute)
 	}
 	s, err := judge(entry, time.Now())
 	if err != nil {
@@ -284,7 +284,7 @@ func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity,
 		return authn.Identity{}, fmt.Errorf("%w: %s: %s", authn.ErrHeld, name.normal, s.gone)
 	}
 	return authn.Identity{
-		Directory: d.cfg.Name, Username: name.normal, ID: d.lastingID(entry), DN: entry.DN, Note: name.note(d.cfg.UsernameAttribute),
+		Directory: d.cfg.Name, Username: name.normal, ID: d.lastingID(entry), DN: entry.DN, Note: name.note(d.cfg.Users.UsernameAttribute),
 		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin, ValidUntil: s.ends,
 	}, nil
 }

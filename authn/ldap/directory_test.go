@@ -3,11 +3,11 @@ package ldap_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -25,10 +25,34 @@ import (
 // config is a directory of all of example.com on s, groups from memberOf.
 func config(s *authntest.Slapd) ldap.Config {
 	return ldap.Config{
-		Name: "example", Servers: []string{s.URL()}, Roots: s.Roots(),
-		BindDN: authntest.ServiceDN, BindPassword: authntest.Password,
-		UsersBase: authntest.BaseDN, UsersFilter: "(&(|(uid={login})(mail={login}))(objectClass=person))",
+		Name: "example", Servers: []string{s.URL()}, CAFile: caFile(s),
+		BindDN: authntest.ServiceDN, BindPasswordFile: authn.SecretFile{Secret: authntest.Password},
+		Users: ldap.Users{Base: authntest.BaseDN, Filter: "(&(|(uid={login})(mail={login}))(objectClass=person))"},
 	}
+}
+
+// caFile is the CA of a server of authntest's, as a config that was read has it.
+func caFile(s interface{ CAFile() string }) authn.File { return readFile(s.CAFile()) }
+
+func readFile(name string) authn.File {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return authn.File{Name: name, Data: data}
+}
+
+// password is a file that holds text.
+func password(text authn.Secret) authn.SecretFile {
+	return authn.SecretFile{Name: "password.txt", Secret: text}
+}
+
+// groupsBelow is a section with that base; none for an empty one.
+func groupsBelow(base string) *ldap.Groups {
+	if base == "" {
+		return nil
+	}
+	return &ldap.Groups{Base: base}
 }
 
 // open starts the directory of cfg; at the end of the test it is closed, and
@@ -73,7 +97,7 @@ func TestLDAPLogin(t *testing.T) {
 		"ldapi":    func(c *ldap.Config) { c.Servers = []string{s.SocketURL()} },
 		"StartTLS": func(c *ldap.Config) { c.StartTLS = true },
 		"by group search": func(c *ldap.Config) {
-			c.GroupsBase = authntest.GroupsDN
+			c.Groups = &ldap.Groups{Base: authntest.GroupsDN}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +275,7 @@ func TestLDAPPasswordStamp(t *testing.T) {
 func TestLDAPNestedGroups(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	cfg := config(s)
-	cfg.GroupsBase, cfg.GroupsNested = authntest.GroupsDN, true
+	cfg.Groups = &ldap.Groups{Base: authntest.GroupsDN, Nested: true}
 	d := open(t, cfg)
 	artists := "cn=artists," + authntest.GroupsDN
 	top := s.AddGroup("Top", artists)
@@ -272,7 +296,7 @@ func TestLDAPNestedGroups(t *testing.T) {
 func TestLDAPGroupsByName(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	cfg := config(s)
-	cfg.GroupsBase, cfg.GroupsFilter = authntest.GroupsDN, "(|(memberUid={username})(member={dn}))"
+	cfg.Groups = &ldap.Groups{Base: authntest.GroupsDN, Filter: "(|(memberUid={username})(member={dn}))"}
 	d := open(t, cfg)
 	s.Add("cn=Players,"+authntest.GroupsDN, map[string][]string{
 		"objectClass": {"posixGroup"}, "cn": {"Players"}, "gidNumber": {"100"}, "memberUid": {"mozart", "haydn"}})
@@ -286,19 +310,19 @@ func TestLDAPGroupsByName(t *testing.T) {
 func TestLDAPFaults(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	for name, change := range map[string]func(*ldap.Config){
-		"no such base":           func(c *ldap.Config) { c.UsersBase = "ou=nowhere,dc=example,dc=com" },
-		"no such groups base":    func(c *ldap.Config) { c.GroupsBase = "ou=nowhere,dc=example,dc=com" },
-		"foreign base":           func(c *ldap.Config) { c.UsersBase = "dc=example,dc=org" },
-		"anonymous may not read": func(c *ldap.Config) { c.BindDN, c.BindPassword = "", "" },
-		"wrong service password": func(c *ldap.Config) { c.BindPassword = "wrong" },
-		"no CA":                  func(c *ldap.Config) { c.Servers, c.Roots = []string{s.TLSURL()}, nil },
+		"no such base":           func(c *ldap.Config) { c.Users.Base = "ou=nowhere,dc=example,dc=com" },
+		"no such groups base":    func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: "ou=nowhere,dc=example,dc=com"} },
+		"foreign base":           func(c *ldap.Config) { c.Users.Base = "dc=example,dc=org" },
+		"anonymous may not read": func(c *ldap.Config) { c.BindDN = "" },
+		"wrong service password": func(c *ldap.Config) { c.BindPasswordFile = password("wrong") },
+		"no CA":                  func(c *ldap.Config) { c.Servers, c.CAFile = []string{s.TLSURL()}, authn.File{} },
 		"name not in certificate": func(c *ldap.Config) {
 			c.Servers, c.ServerName = []string{s.TLSURL()}, "ldap.example.com"
 		},
 		"no TLS where TLS is wanted": func(c *ldap.Config) {
 			c.Servers = []string{strings.Replace(s.URL(), "ldap:", "ldaps:", 1)}
 		},
-		"no such username attribute": func(c *ldap.Config) { c.UsernameAttribute = "employeeNumber" },
+		"no such username attribute": func(c *ldap.Config) { c.Users.UsernameAttribute = "employeeNumber" },
 		"nobody there":               func(c *ldap.Config) { c.Servers = []string{"ldap://127.0.0.1:1"} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,19 +340,22 @@ func TestLDAPFaults(t *testing.T) {
 // own certificate may be another than that of the URL.
 func TestLDAPClientCertificate(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{Config: "TLSVerifyClient demand"})
-	pair := s.KeyPair()
+	cert, key := s.KeyPair()
 	for _, startTLS := range []bool{false, true} {
-		for _, certificate := range []*tls.Certificate{nil, &pair} {
+		for _, shown := range []bool{false, true} {
 			cfg := config(s)
-			cfg.Certificate, cfg.ServerName, cfg.StartTLS = certificate, "localhost", startTLS
+			cfg.ServerName, cfg.StartTLS = "localhost", startTLS
+			if shown {
+				cfg.CertFile, cfg.KeyFile = readFile(cert), password(authn.Secret(readFile(key).Data))
+			}
 			if !startTLS {
 				cfg.Servers = []string{s.TLSURL()}
 			}
 			id, err := login(open(t, cfg), "mozart", authntest.Password)
 			switch {
-			case certificate != nil && (err != nil || id.Username != "mozart"):
+			case shown && (err != nil || id.Username != "mozart"):
 				t.Errorf("StartTLS %v: %+v, %v", startTLS, id, err)
-			case certificate == nil && !errors.Is(err, authn.ErrUnavailable):
+			case !shown && !errors.Is(err, authn.ErrUnavailable):
 				t.Errorf("StartTLS %v, without a certificate: %+v, %v", startTLS, id, err)
 			}
 		}
@@ -616,7 +643,7 @@ func TestOnePerson(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	dn := s.AddUser("van Ludwig", map[string][]string{"mail": {"Ludwig@example.com"}})
 	cfg := config(s)
-	cfg.LoginPattern = ".*"
+	cfg.Users.LoginPattern = ".*"
 	m := metrics.New(metrics.BuildInfo{})
 	cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: time.Hour, PasswordFor: time.Hour, WrongPasswordFor: time.Hour, Metrics: m})
 	if err != nil {
@@ -671,7 +698,7 @@ func TestLDAPNames(t *testing.T) {
 	s.AddGroup("Bu\u0308ro  Nord", liszt)
 	for _, base := range []string{"", authntest.GroupsDN} {
 		cfg := config(s)
-		cfg.GroupsBase = base
+		cfg.Groups = groupsBelow(base)
 		d := open(t, cfg)
 		id, err := login(d, "liszt@example.com", authntest.Password)
 		want := []authn.Group{{Name: "b\u00fcro nord", DN: "cn=b\u00fcro nord," + authntest.GroupsDN}, {Name: "interns", DN: "cn=interns," + authntest.GroupsDN}}

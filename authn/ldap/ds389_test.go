@@ -23,12 +23,12 @@ func TestDS389(t *testing.T) {
 	})
 	t.Run("conformance, groups by search", func(t *testing.T) {
 		cfg := ds389Config(s)
-		cfg.GroupsBase = authntest.GroupsDN
+		cfg.Groups = &ldap.Groups{Base: authntest.GroupsDN}
 		conform(t, cfg, map[string]func(*ldap.Config){
 			"direct": func(*ldap.Config) {},
 		}, "composers", "soloists")
 		conform(t, cfg, map[string]func(*ldap.Config){
-			"nested": func(c *ldap.Config) { c.GroupsNested = true },
+			"nested": func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: c.Groups.Base, Nested: true} },
 		}, "artists", "composers", "soloists")
 	})
 	t.Run("spellings", func(t *testing.T) { spellings(t, ds389Config(s)) })
@@ -118,7 +118,7 @@ func ds389Hidden(t *testing.T, s *authntest.DS389, d *ldap.Directory) {
 // ds389Config is a directory of all its people, by the preset 389ds, groups from memberOf.
 func ds389Config(s *authntest.DS389) ldap.Config {
 	return ldap.Config{
-		Name: "ds", Preset: "389ds", Servers: []string{s.TLSURL()}, Roots: s.Roots(),
-		BindDN: authntest.ServiceDN, BindPassword: authntest.Password, UsersBase: authntest.UsersDN,
+		Name: "ds", Preset: "389ds", Servers: []string{s.TLSURL()}, CAFile: caFile(s),
+		BindDN: authntest.ServiceDN, BindPasswordFile: authn.SecretFile{Secret: authntest.Password}, Users: ldap.Users{Base: authntest.UsersDN},
 	}
 }

@@ -19,8 +19,8 @@ import (
 func faultConfig(f *authntest.Fake) ldap.Config {
 	return ldap.Config{
 		Name: "fake", Servers: []string{f.URL()}, Timeout: time.Second,
-		BindDN: authntest.ServiceDN, BindPassword: authntest.Password,
-		UsersBase: authntest.UsersDN, UsersFilter: "(uid={login})",
+		BindDN: authntest.ServiceDN, BindPasswordFile: authn.SecretFile{Secret: authntest.Password},
+		Users: ldap.Users{Base: authntest.UsersDN, Filter: "(uid={login})"},
 	}
 }
 
@@ -276,7 +276,7 @@ func TestConnectionsAreShared(t *testing.T) {
 func TestServiceAccountIsSpared(t *testing.T) {
 	f := authntest.StartFake(t)
 	cfg := faultConfig(f)
-	cfg.BindPassword = "wrong"
+	cfg.BindPasswordFile = password("wrong")
 	d := open(t, cfg)
 	for range 50 {
 		if _, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnavailable) {
@@ -454,7 +454,7 @@ func TestMetrics(t *testing.T) {
 // TestMetricsServiceAccount: a refused service account is seen.
 func TestMetricsServiceAccount(t *testing.T) {
 	cfg := faultConfig(authntest.StartFake(t))
-	cfg.BindPassword, cfg.Metrics = "wrong", metrics.New(metrics.BuildInfo{})
+	cfg.BindPasswordFile, cfg.Metrics = password("wrong"), metrics.New(metrics.BuildInfo{})
 	if _, err := open(t, cfg).Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnavailable) {
 		t.Errorf("Find = %v", err)
 	}

@@ -74,7 +74,7 @@ const noGroup = "-1"
 
 // groupFilter is groups.filter for a person, or for a group of that person's groups.
 func (d *Directory) groupFilter(dn string, who filterValues) string {
-	return expand(d.cfg.GroupsFilter, "{dn}", dn, "{username}", who.username, "{gid_number}", cmp.Or(who.gid, noGroup))
+	return expand(d.cfg.Groups.Filter, "{dn}", dn, "{username}", who.username, "{gid_number}", cmp.Or(who.gid, noGroup))
 }
 
 func (d *Directory) collect(ctx context.Context, found groupSet, entry *ldap.Entry, who filterValues) error {
@@ -82,13 +82,13 @@ func (d *Directory) collect(ctx context.Context, found groupSet, entry *ldap.Ent
 	if err != nil {
 		return err
 	}
-	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.GroupsBase, d.cfg.MemberOfBase, domainOf(entry.DN)), sids)
+	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.Groups.Base, d.cfg.Groups.MemberOfBase, domainOf(entry.DN)), sids)
 	switch {
 	case err != nil || d.byToken:
 		return err
-	case d.cfg.GroupsBase == "":
-		return found.addMemberOf(entry, d.cfg.MemberOfBase, d.cfg.GroupsNameAttribute)
-	case d.cfg.GroupsNested:
+	case d.cfg.Groups.Base == "":
+		return found.addMemberOf(entry, d.cfg.Groups.MemberOfBase, d.cfg.Groups.NameAttribute)
+	case d.cfg.Groups.Nested:
 		return d.climb(ctx, found, append(known, entry.DN), who)
 	}
 	_, err = d.addContaining(ctx, found, []string{entry.DN}, who)
@@ -118,7 +118,7 @@ func (d *Directory) addContaining(ctx context.Context, found groupSet, members [
 		for _, dn := range chunk {
 			filter.WriteString(d.groupFilter(dn, who))
 		}
-		return d.addMatching(ctx, found, d.cfg.GroupsBase, filter.String())
+		return d.addMatching(ctx, found, d.cfg.Groups.Base, filter.String())
 	})
 }
 
@@ -149,12 +149,12 @@ func addChunks[T any](all []T, add func([]T) ([]string, error)) (added []string,
 // groupsMax in all are a fault, and so is a list that the server cut.
 func (d *Directory) addMatching(ctx context.Context, found groupSet, base, filters string) ([]string, error) {
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-		groupsMax+1, d.timeLimit(), false, "(|"+filters+")", []string{d.cfg.GroupsNameAttribute}, nil)
+		groupsMax+1, d.timeLimit(), false, "(|"+filters+")", []string{d.cfg.Groups.NameAttribute}, nil)
 	result, err := d.pool.search(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("searching groups: %w", err)
 	}
-	added := found.add(result.Entries, d.cfg.GroupsNameAttribute)
+	added := found.add(result.Entries, d.cfg.Groups.NameAttribute)
 	return added, found.limit()
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/authn"
 	"gatehouse/authn/authntest"
 )
 
@@ -46,7 +47,7 @@ func TestHandshakeMessages(t *testing.T) {
 			cfg := config(s)
 			cfg.Servers, cfg.StartTLS = []string{test.url}, test.startTLS
 			if test.anonymous {
-				cfg.BindDN, cfg.BindPassword = "", ""
+				cfg.BindDN = ""
 			}
 			d := open(t, cfg)
 			findings := d.Inspect(t.Context())
@@ -64,7 +65,7 @@ func TestHandshakeMessages(t *testing.T) {
 func TestHandshakeIsNotExplainedAway(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	cfg := config(s)
-	cfg.Servers, cfg.Roots = []string{s.TLSURL()}, nil
+	cfg.Servers, cfg.CAFile = []string{s.TLSURL()}, authn.File{}
 	_, err := open(t, cfg).Find(t.Context(), "mozart")
 	if err == nil || strings.Contains(err.Error(), "RSA") || strings.Contains(err.Error(), "plain port") {
 		t.Errorf("an unknown CA: %v", err)

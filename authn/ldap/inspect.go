@@ -57,12 +57,12 @@ func (d *Directory) inspectServer(ctx context.Context, s *server) []Finding {
 	}
 	findings = append(findings, fine(subject, "vendor: "+vendor(root)))
 	findings = append(findings, d.inspectKind(subject, activeDirectory(root))...)
-	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.UsersBase))
+	findings = append(findings, inspectBase(c, subject, "users.base", d.cfg.Users.Base))
 	if findings[len(findings)-1].OK {
 		findings = append(findings, d.inspectSearch(c, subject))
 	}
-	if d.cfg.GroupsBase != "" {
-		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.GroupsBase))
+	if d.cfg.Groups.Base != "" {
+		findings = append(findings, inspectBase(c, subject, "groups.base", d.cfg.Groups.Base))
 	}
 	if d.cfg.CanaryUser != "" {
 		findings = append(findings, d.inspectCanary(c, subject))
@@ -137,7 +137,7 @@ func (d *Directory) inspectKind(subject string, activeDirectory bool) (findings 
 	if d.cfg.Preset == "ad" {
 		findings = append(findings, fault(subject, "preset: it is ad, and this is no domain controller"))
 	}
-	for _, filter := range []struct{ key, text string }{{"users.filter", d.cfg.UsersFilter}, {"groups.filter", d.cfg.GroupsFilter}} {
+	for _, filter := range []struct{ key, text string }{{"users.filter", d.cfg.Users.Filter}, {"groups.filter", d.cfg.Groups.Filter}} {
 		if strings.Contains(filter.text, inChain) {
 			findings = append(findings, fault(subject, filter.key+": "+inChain+" is a rule of Active Directory; here it would match nobody"))
 		}
@@ -161,7 +161,7 @@ const nobody = "gatehouse-check-nobody"
 // inspectSearch looks for somebody who does not exist, as a login does.
 func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 	start := time.Now()
-	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", nobody)))
+	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.Users.Filter, "{login}", nobody)))
 	took := time.Since(start).Round(100 * time.Microsecond)
 	switch {
 	case err == nil && len(result.Entries) > 0, ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
@@ -176,7 +176,7 @@ func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 
 // inspectCanary looks for the canary user: without it every absence would be a fault.
 func (d *Directory) inspectCanary(c *conn, subject string) Finding {
-	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.UsersFilter, "{login}", d.cfg.CanaryUser)))
+	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.Users.Filter, "{login}", d.cfg.CanaryUser)))
 	switch {
 	case err != nil:
 		return fault(subject, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err))
@@ -215,7 +215,7 @@ func (d *Directory) inspectSchema(c *conn, subject, dn string) []Finding {
 	if len(findings) == 0 {
 		findings = append(findings, fine(subject, fmt.Sprintf("every attribute of the filters is in its schema (%d known)", len(known))))
 	}
-	if d.cfg.GroupsBase == "" && !known["memberof"] {
+	if d.cfg.Groups.Base == "" && !known["memberof"] {
 		findings = append(findings, warn(subject, "its schema has no memberOf: nobody has groups; set groups.base"))
 	}
 	return findings
@@ -242,16 +242,16 @@ func readSchema(c *conn, dn string) (map[string]bool, error) {
 type attributeUse struct{ key, name string }
 
 func (d *Directory) attributeUses() []attributeUse {
-	uses := []attributeUse{{"users.username_attribute", d.cfg.UsernameAttribute}}
+	uses := []attributeUse{{"users.username_attribute", d.cfg.Users.UsernameAttribute}}
 	add := func(key, filter string) {
 		for _, match := range filterAttribute.FindAllStringSubmatch(filter, -1) {
 			uses = append(uses, attributeUse{key, match[1]})
 		}
 	}
-	add("users.filter", d.cfg.UsersFilter)
-	if d.cfg.GroupsBase != "" {
-		add("groups.filter", d.cfg.GroupsFilter)
-		uses = append(uses, attributeUse{"groups.name_attribute", d.cfg.GroupsNameAttribute})
+	add("users.filter", d.cfg.Users.Filter)
+	if d.cfg.Groups.Base != "" {
+		add("groups.filter", d.cfg.Groups.Filter)
+		uses = append(uses, attributeUse{"groups.name_attribute", d.cfg.Groups.NameAttribute})
 	}
 	return uses
 }

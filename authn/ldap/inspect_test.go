@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/authn"
 	"gatehouse/authn/authntest"
 	"gatehouse/authn/ldap"
 )
@@ -18,19 +19,19 @@ func TestInspect(t *testing.T) {
 		want   string // in the only fault; "": there is none
 	}{
 		{"good", func(*ldap.Config) {}, ""},
-		{"good ldaps", func(c *ldap.Config) { c.Servers = []string{s.TLSURL()}; c.GroupsBase = authntest.GroupsDN }, "renew it"},
+		{"good ldaps", func(c *ldap.Config) { c.Servers = []string{s.TLSURL()}; c.Groups = groupsBelow(authntest.GroupsDN) }, "renew it"},
 		{"down", func(c *ldap.Config) { c.Servers = []string{"ldap://127.0.0.1:1"} }, "connection refused"},
-		{"unknown CA", func(c *ldap.Config) { c.Servers, c.Roots = []string{s.TLSURL()}, nil }, "ca_file"},
-		{"bad service password", func(c *ldap.Config) { c.BindPassword = "sesame" }, "bind_password_file"},
-		{"bad base", func(c *ldap.Config) { c.UsersBase = "ou=nowhere,dc=example,dc=com" }, "users.base"},
+		{"unknown CA", func(c *ldap.Config) { c.Servers, c.CAFile = []string{s.TLSURL()}, authn.File{} }, "ca_file"},
+		{"bad service password", func(c *ldap.Config) { c.BindPasswordFile = password("sesame") }, "bind_password_file"},
+		{"bad base", func(c *ldap.Config) { c.Users.Base = "ou=nowhere,dc=example,dc=com" }, "users.base"},
 		{"canary", func(c *ldap.Config) { c.CanaryUser = "bach" }, ""},
 		{"no canary", func(c *ldap.Config) { c.CanaryUser = "haydn" }, "canary_user"},
-		{"bad groups base", func(c *ldap.Config) { c.GroupsBase = "ou=nowhere,dc=example,dc=com" }, "groups.base"},
+		{"bad groups base", func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: "ou=nowhere,dc=example,dc=com"} }, "groups.base"},
 		{"a rule of Active Directory", func(c *ldap.Config) {
-			c.GroupsBase, c.GroupsFilter = authntest.GroupsDN, "(member:1.2.840.113556.1.4.1941:={dn})"
+			c.Groups = &ldap.Groups{Base: authntest.GroupsDN, Filter: "(member:1.2.840.113556.1.4.1941:={dn})"}
 		}, "groups.filter"},
-		{"a filter for everybody", func(c *ldap.Config) { c.UsersFilter = "(|(uid={login})(objectClass=person))" }, "whatever is typed"},
-		{"unknown attribute", func(c *ldap.Config) { c.UsersFilter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
+		{"a filter for everybody", func(c *ldap.Config) { c.Users.Filter = "(|(uid={login})(objectClass=person))" }, "whatever is typed"},
+		{"unknown attribute", func(c *ldap.Config) { c.Users.Filter = "(|(uid={login})(sAMAccountName={login}))" }, "no attribute sAMAccountName"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := config(s)

@@ -151,15 +151,15 @@ type dialing struct {
 	err  error         // readable then
 }
 
-func newPool(cfg Config, servers []*server) *pool {
+func newPool(cfg Config, secured *tls.Config, servers []*server) *pool {
 	ctx, stop := context.WithCancel(context.Background())
 	for _, s := range servers {
 		s.searches, s.binds = newTurns(searchesMax, searchQueue), newTurns(bindConns, bindQueue)
 	}
 	p := &pool{
-		startTLS: cfg.StartTLS, tls: clientTLS(cfg), bindDN: cfg.BindDN,
-		bindPassword: cfg.BindPassword, readPassword: cfg.ReadBindPassword,
-		baseDN: cfg.UsersBase, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
+		startTLS: cfg.StartTLS, tls: secured, bindDN: cfg.BindDN,
+		bindPassword: cfg.BindPasswordFile.Secret, readPassword: cfg.BindPasswordFile.Reread,
+		baseDN: cfg.Users.Base, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
 		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
 		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),
 	}

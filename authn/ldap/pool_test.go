@@ -13,7 +13,7 @@ func twoServers(t *testing.T, test func(p *pool, first, second *server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d, err := New(Config{Name: "example", Servers: []string{"ldap://127.0.0.1:1", "ldap://127.0.0.1:2"},
-			UsersBase: "dc=example,dc=com", UsersFilter: "(uid={login})"})
+			Users: Users{Base: "dc=example,dc=com", Filter: "(uid={login})"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/authntest"
+	"gatehouse/authn/ldap"
 )
 
 // What use has found, at a real slapd.
@@ -57,8 +58,8 @@ func TestPosixGroups(t *testing.T) {
 			[]string{"interns", "orchestra", "staff", "strings"}, []string{"haydns"}},
 	} {
 		cfg := config(s)
-		cfg.Preset, cfg.UsersFilter = "rfc2307", ""
-		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNested = test.base, test.filter, test.nested
+		cfg.Preset, cfg.Users.Filter = "rfc2307", ""
+		cfg.Groups = &ldap.Groups{Base: test.base, Filter: test.filter, Nested: test.nested}
 		d := open(t, cfg)
 		for login, want := range map[string][]string{"handel": test.handel, "HANDEL": test.handel, "Haydn": test.haydn} {
 			id, err := d.Find(t.Context(), login)
@@ -77,7 +78,7 @@ func TestNoPrimaryGroup(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	posixGroup(s, "root", "0")
 	cfg := config(s)
-	cfg.GroupsBase, cfg.GroupsFilter = authntest.GroupsDN, "(|(member={dn})(gidNumber={gid_number}))"
+	cfg.Groups = &ldap.Groups{Base: authntest.GroupsDN, Filter: "(|(member={dn})(gidNumber={gid_number}))"}
 	id, err := open(t, cfg).Find(t.Context(), "mozart")
 	if err != nil || !slices.Equal(names(id.Groups), []string{"composers"}) {
 		t.Errorf("groups = %q, %v", names(id.Groups), err)
@@ -92,7 +93,7 @@ func TestSeveralNames(t *testing.T) {
 	dn := s.AddUser("Grieg", map[string][]string{"uid": {"edvard", "Grieg", "hagerup"}, "mail": {"grieg@example.com"}})
 	s.Add("cn=release,"+authntest.GroupsDN, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"rel-old", "release"}, "member": {dn}})
 	cfg := config(s)
-	cfg.GroupsBase = authntest.GroupsDN
+	cfg.Groups = &ldap.Groups{Base: authntest.GroupsDN}
 	cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{FreshFor: time.Minute, StaleFor: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +146,7 @@ func TestFoundAgain(t *testing.T) {
 		{"(mail={login})", "cn", "anna@example.com", "herr anna"},
 	} {
 		cfg := config(s)
-		cfg.UsersFilter, cfg.UsernameAttribute = test.filter, test.attribute
+		cfg.Users.Filter, cfg.Users.UsernameAttribute = test.filter, test.attribute
 		d := open(t, cfg)
 		id, err := login(d, test.login, authntest.Password)
 		if err != nil || id.Username != test.name {
@@ -155,7 +156,7 @@ func TestFoundAgain(t *testing.T) {
 		if again, err := d.Lookup(t.Context(), refOf(id)); err != nil || again.ID != id.ID || again.Username != id.Username {
 			t.Errorf("%s: looked up, %s is %+v, %v", test.filter, test.name, again, err)
 		}
-		cfg.UsersFilter = "(&" + test.filter + "(!(objectClass=posixAccount)))"
+		cfg.Users.Filter = "(&" + test.filter + "(!(objectClass=posixAccount)))"
 		if again, err := open(t, cfg).Lookup(t.Context(), refOf(id)); !errors.Is(err, authn.ErrUnknownUser) {
 			t.Errorf("%s: one who may no longer log in is %+v, %v", test.filter, again, err)
 		}
@@ -199,7 +200,10 @@ memberOf: cn=admins,cn=groups,ou=other,dc=example,dc=com
 		"openldap, a base": {"openldap", "cn=groups , CN=ACCOUNTS,dc=Example,dc=com", []string{"editors"}},
 	} {
 		cfg := config(s)
-		cfg.Preset, cfg.UsersFilter, cfg.UsersBase, cfg.MemberOfBase = test.preset, "", accounts, test.base
+		cfg.Preset, cfg.Users.Filter, cfg.Users.Base = test.preset, "", accounts
+		if test.base != "" {
+			cfg.Groups = &ldap.Groups{MemberOfBase: test.base}
+		}
 		id, err := open(t, cfg).Find(t.Context(), "clara")
 		if err != nil || !slices.Equal(names(id.Groups), test.want) {
 			t.Errorf("%s: groups = %q, %v; want %q", name, names(id.Groups), err, test.want)

@@ -38,7 +38,8 @@ func TestServicePasswordIsReadAgain(t *testing.T) {
 	cfg := faultConfig(f)
 	var log shared
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	cfg.BindPassword, cfg.ReadBindPassword = "before", func() (authn.Secret, error) { return authntest.Password, nil }
+	cfg.BindPasswordFile = password("before")
+	cfg.BindPasswordFile.Reread = func() (authn.Secret, error) { return authntest.Password, nil }
 	d := open(t, cfg)
 	for range 3 {
 		if _, err := login(d, "mozart", authntest.Password); err != nil {
@@ -73,7 +74,8 @@ func TestServicePasswordStaysRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := authntest.StartFake(t)
 			cfg := faultConfig(f)
-			cfg.BindPassword, cfg.ReadBindPassword = "wrong", test.read
+			cfg.BindPasswordFile = password("wrong")
+			cfg.BindPasswordFile.Reread = test.read
 			d := open(t, cfg)
 			_, err := d.Find(t.Context(), "mozart")
 			if !errors.Is(err, authn.ErrUnavailable) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") {

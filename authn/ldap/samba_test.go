@@ -60,10 +60,10 @@ func sambaGroups(t *testing.T, s *authntest.Samba) {
 		want   []string
 	}{
 		"memberOf":    {func(*ldap.Config) {}, direct},
-		"search":      {func(c *ldap.Config) { c.GroupsBase = authntest.SambaBaseDN }, direct},
-		"tokenGroups": {func(c *ldap.Config) { c.GroupsBase, c.GroupsNested = authntest.SambaBaseDN, true }, nested},
+		"search":      {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: authntest.SambaBaseDN} }, direct},
+		"tokenGroups": {func(c *ldap.Config) { c.Groups = &ldap.Groups{Base: authntest.SambaBaseDN, Nested: true} }, nested},
 		"in chain": {func(c *ldap.Config) {
-			c.GroupsBase, c.GroupsFilter = authntest.SambaBaseDN, "(member:1.2.840.113556.1.4.1941:={dn})"
+			c.Groups = &ldap.Groups{Base: authntest.SambaBaseDN, Filter: "(member:1.2.840.113556.1.4.1941:={dn})"}
 		}, nested},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func sambaNames(t *testing.T, s *authntest.Samba) {
 	for _, name := range []string{"gatehouse@ad.test", `ADTEST\gatehouse`} {
 		cfg := sambaConfig(s)
 		cfg.BindDN = name
-		cfg.UsersFilter = "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"
+		cfg.Users.Filter = "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"
 		id, err := login(open(t, cfg), "Mozart@AD.test", authntest.Password)
 		if err != nil || id.Username != "mozart" {
 			t.Errorf("with bind_dn %s: %+v, %v", name, id, err)
@@ -94,7 +94,7 @@ func sambaNames(t *testing.T, s *authntest.Samba) {
 // sambaConfig is a directory of all its people, by the preset ad, over TLS.
 func sambaConfig(s *authntest.Samba) ldap.Config {
 	return ldap.Config{
-		Name: "ad", Preset: "ad", Servers: []string{s.TLSURL()}, Roots: s.Roots(),
-		BindDN: authntest.SambaServiceDN, BindPassword: authntest.Password, UsersBase: authntest.SambaBaseDN,
+		Name: "ad", Preset: "ad", Servers: []string{s.TLSURL()}, CAFile: caFile(s),
+		BindDN: authntest.SambaServiceDN, BindPasswordFile: authn.SecretFile{Secret: authntest.Password}, Users: ldap.Users{Base: authntest.SambaBaseDN},
 	}
 }

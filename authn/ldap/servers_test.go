@@ -19,7 +19,7 @@ import (
 // spellings: what is typed finds the one person under his one name, or nobody,
 // even where the operator's pattern lets everything through.
 func spellings(t *testing.T, cfg ldap.Config) {
-	cfg.LoginPattern = "(?s).*"
+	cfg.Users.LoginPattern = "(?s).*"
 	d := open(t, cfg)
 	want, err := d.Find(t.Context(), "mozart")
 	if err != nil {

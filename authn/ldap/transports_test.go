@@ -51,7 +51,10 @@ func TestGroupRenamed(t *testing.T) {
 	for base, want := range map[string][]string{"": {"authors"}, authntest.GroupsDN: {"artists", "authors"}} {
 		t.Run("base "+base, func(t *testing.T) {
 			cfg := config(s)
-			cfg.GroupsBase, cfg.GroupsNested = base, base != ""
+			cfg.Groups = groupsBelow(base)
+			if cfg.Groups != nil {
+				cfg.Groups.Nested = true
+			}
 			if id, err := open(t, cfg).Find(t.Context(), "mozart"); err != nil || !slices.Equal(names(id.Groups), want) {
 				t.Errorf("groups = %q, %v; want %q", names(id.Groups), err, want)
 			}

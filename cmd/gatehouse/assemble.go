@@ -205,7 +205,8 @@ func (b *builder) staticDirectory(key string, c *config.Directory) *directory {
 }
 
 func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
-	cfg := b.ldapConfig(key, c)
+	cfg := *c.LDAP
+	cfg.Name, cfg.Metrics, cfg.Logger = c.Name, b.parts.metrics, b.parts.logger
 	if b.FaultyFiles(key) {
 		return nil
 	}
@@ -230,24 +231,6 @@ func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 		cache.Inherit(before.cache)
 	}
 	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: server, cache: cache}
-}
-
-func (b *builder) ldapConfig(key string, c *config.Directory) ldap.Config {
-	o := c.LDAP
-	cfg := ldap.Config{Name: c.Name, Preset: o.Preset, Servers: o.Servers, StartTLS: o.StartTLS, AllowPlaintext: o.AllowPlaintext,
-		ServerName: o.ServerName, BindDN: o.BindDN, BindPassword: o.BindPasswordFile.Secret, ReadBindPassword: o.BindPasswordFile.Again, Timeout: o.Timeout, CanaryUser: o.CanaryUser,
-		UsersBase: o.Users.Base, UsersFilter: o.Users.Filter, UsernameAttribute: o.Users.UsernameAttribute, LoginPattern: o.Users.LoginPattern,
-		Metrics: b.parts.metrics, Logger: b.parts.logger}
-	if g := o.Groups; g != nil {
-		cfg.GroupsBase, cfg.GroupsFilter, cfg.GroupsNameAttribute, cfg.GroupsNested = g.Base, g.Filter, g.NameAttribute, g.Nested
-		cfg.MemberOfBase = g.MemberOfBase
-	}
-	var err error
-	cfg.Roots, err = authn.Roots(o.CAFile, o.CADir)
-	b.Errors(key, err)
-	cfg.Certificate, err = authn.KeyPair(o.CertFile, o.KeyFile)
-	b.Errors(key, err)
-	return cfg
 }
 
 // find is the directory of that name if it was made of the same config and files.

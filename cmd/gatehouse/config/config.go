@@ -9,10 +9,10 @@
 package config
 
 import (
-	"errors"
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/ldap"
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/tokens"
@@ -91,44 +91,7 @@ type Directory struct {
 	// Static are people of the config itself.
 	Static []authn.StaticUser `yaml:"static"`
 	// LDAP is a directory server.
-	LDAP *LDAP `yaml:"ldap"`
-}
-
-// LDAP is the section `ldap` of a directory.
-type LDAP struct {
-	Preset           string            `yaml:"preset"`
-	Servers          []string          `yaml:"servers"`
-	StartTLS         bool              `yaml:"start_tls"`
-	AllowPlaintext   bool              `yaml:"allow_plaintext"`
-	CAFile           authn.File        `yaml:"ca_file"`
-	CADir            authn.Folder      `yaml:"ca_dir"`
-	CertFile         authn.File        `yaml:"cert_file" with:"key_file"`
-	KeyFile          authn.SecretFile  `yaml:"key_file" with:"cert_file"`
-	ServerName       string            `yaml:"server_name"`
-	BindDN           string            `yaml:"bind_dn" with:"bind_password_file"`
-	BindPasswordFile authn.SecretFile  `yaml:"bind_password_file" with:"bind_dn"`
-	Timeout          time.Duration     `yaml:"timeout"`
-	CanaryUser       string            `yaml:"canary_user"`
-	Users            LDAPUsers         `yaml:"users"`
-	Groups           *Groups           `yaml:"groups"`
-	Cache            authn.CacheConfig `yaml:"cache"`
-}
-
-// LDAPUsers is the section `users` of an LDAP directory.
-type LDAPUsers struct {
-	Base              string `yaml:"base"`
-	Filter            string `yaml:"filter"`
-	UsernameAttribute string `yaml:"username_attribute"`
-	LoginPattern      string `yaml:"login_pattern"`
-}
-
-// Groups is the section `groups` of an LDAP directory.
-type Groups struct {
-	Base          string `yaml:"base"`
-	MemberOfBase  string `yaml:"member_of_base"`
-	Filter        string `yaml:"filter"`
-	NameAttribute string `yaml:"name_attribute"`
-	Nested        bool   `yaml:"nested"`
+	LDAP *ldap.Config `yaml:"ldap"`
 }
 
 // Defaults are those of the sections that are this package's own.
@@ -138,15 +101,4 @@ func (c *Config) Defaults() {
 	c.Shutdown.Timeout = 5 * time.Minute
 	c.Log.Level = "info"
 	c.Audit.PerSecond = 100
-}
-
-// Defaults leave to the package what a preset may fill in.
-func (c *LDAP) Defaults() { c.Timeout = 5 * time.Second }
-
-// Check wants to know where groups come from.
-func (g *Groups) Check() error {
-	if g.Base+g.MemberOfBase == "" && !g.Nested {
-		return &authn.KeyError{Err: errors.New("needs base, where groups are searched, or member_of_base, below which the entry's memberOf counts; without the section all of memberOf counts")}
-	}
-	return nil
 }

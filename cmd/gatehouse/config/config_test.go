@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/authn"
+	"gatehouse/authn/ldap"
 	"gatehouse/proxy"
 	"gatehouse/tokens"
 )
@@ -42,7 +43,7 @@ func TestDefaults(t *testing.T) {
 		Shutdown: Shutdown{Timeout: 5 * time.Minute},
 		Log:      Log{Level: "info"},
 		Audit:    Audit{PerSecond: 100},
-		Directories: []Directory{{Name: "a", LDAP: &LDAP{Timeout: 5 * time.Second, Users: LDAPUsers{Base: "x"},
+		Directories: []Directory{{Name: "a", LDAP: &ldap.Config{Timeout: 5 * time.Second, Users: ldap.Users{Base: "x"},
 			Cache: authn.CacheConfig{FreshFor: time.Minute, StaleFor: 10 * time.Minute, NegativeFor: 15 * time.Second,
 				PasswordFor: 30 * time.Second, WrongPasswordFor: time.Minute}}}},
 	}
