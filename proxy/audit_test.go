@@ -84,6 +84,7 @@ func TestAudit(t *testing.T) {
 			{"a pull with a wrong password", "GET", "/v2/a/manifests/v1", basic("alice", "canary"), "login refused user=alice directory=local actions=pull repository=a reference=v1 reason status=401"},
 			{"too much at once", "POST", "/v2/a/blobs/uploads/", full, "throttle refused user=alice directory=local token_id actions=push repository=a rule=c.yaml:1 limit=uploads_per_user reason status=429"},
 			{"a revoked token", "GET", "/v2/a/manifests/v1", bearer(revoked), "token refused user=bob directory=local token_id actions=pull repository=a reference=v1 reason status=401"},
+			{"a revoked person's password", "GET", "/v2/a/manifests/v1", basic("bob", "good"), "login refused user=bob directory=local actions=pull repository=a reference=v1 reason status=401"},
 		} {
 			out.Reset()
 			if c.name == "a revoked token" {

@@ -275,7 +275,7 @@ func (g *Gateway) identify(x *exchange) error {
 		g.metrics.TokenValidation(validation(err))
 		return err
 	}
-	id, err := tokens.Identify(x.r.Context(), g.chain, token, false)
+	id, err := g.keyring.Identify(x.r.Context(), g.chain, token, false)
 	g.metrics.TokenValidation(liveness(err))
 	if err != nil {
 		return err
@@ -331,6 +331,9 @@ func (g *Gateway) identifyBasic(x *exchange) error {
 	x.event.login = true
 	id, err := g.chain.Authenticate(x.r.Context(), *attempt)
 	x.event.identity = id
+	if err == nil {
+		err = g.keyring.Admit(id)
+	}
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (a asker) ask(ctx context.Context, text string, q authz.Request) string {
 	if err != nil {
 		return fmt.Sprint("expired ", errors.Is(err, ErrExpired))
 	}
-	id, err := Identify(ctx, a.chain, token, false)
+	id, err := a.keyring().Identify(ctx, a.chain, token, false)
 	if err != nil {
 		return fmt.Sprint("refused ", errors.Is(err, ErrInvalidToken))
 	}

@@ -72,19 +72,20 @@ func checkLetters(key, value string) error {
 type Revocation struct {
 	// ID is the id (jti) of one token, as the log shows it; it stands alone.
 	ID string `yaml:"token,nonempty"`
-	// User is a person: NAME, or DIRECTORY/NAME, in any letter case.
+	// User is a person: NAME, or DIRECTORY/NAME, in any letter case. Without
+	// issued_before no login of theirs is taken either.
 	User string `yaml:"user,nonempty"`
 	// Before takes the tokens issued before it (RFC 3339); zero: whenever.
 	Before time.Time `yaml:"issued_before"`
 }
 
-// Person gives the parts of User in lower case; no directory: any.
+// Person gives the parts of User as identities have them; no directory: any.
 func (r *Revocation) Person() (directory, name string) {
-	person := strings.ToLower(r.User)
-	if directory, name, bound := strings.Cut(person, "/"); bound {
-		return directory, name
+	first, rest, bound := strings.Cut(r.User, "/")
+	if bound {
+		return authn.NormalizeName(first), authn.NormalizeName(rest)
 	}
-	return "", person
+	return "", authn.NormalizeName(first)
 }
 
 // tokenID is what a jti looks like. A whole token does not: a secret must not

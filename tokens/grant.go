@@ -12,9 +12,12 @@ import (
 
 // GranterConfig says what a Granter works with.
 type GranterConfig struct {
+	// Keyring signs what is granted.
 	Keyring *Keyring
-	Chain   *authn.Chain
-	Policy  *authz.Policy
+	// Chain checks passwords, and finds the person of a refresh token.
+	Chain *authn.Chain
+	// Policy says which part of the asked scope is granted.
+	Policy *authz.Policy
 }
 
 // Granter answers requests for tokens. It is immutable.
@@ -26,24 +29,36 @@ func NewGranter(cfg GranterConfig) *Granter { return &Granter{cfg} }
 // GrantRequest is a request for a token. Attempt nil and RefreshToken empty is the
 // anonymous caller.
 type GrantRequest struct {
-	Attempt      *authn.Attempt
+	// Attempt is a name with a password.
+	Attempt *authn.Attempt
+	// RefreshToken is the text of one; it goes before Attempt.
 	RefreshToken authn.Secret
-	Service      string // empty: ours
-	Scopes       []string
-	Offline      bool // a refresh token is asked for
-	Source       netip.Addr
+	// Service is whom the token is to be for; empty: ours.
+	Service string
+	// Scopes are the values of the request's scope parameters, as ParseScope takes them.
+	Scopes []string
+	// Offline asks for a refresh token.
+	Offline bool
+	// Source is the client's address, as in authz.Request.
+	Source netip.Addr
 }
 
 // Reply is a granted token.
 type Reply struct {
-	Token        string
-	Granted      Token // its content; Scope is what was granted
-	ExpiresIn    time.Duration
-	RefreshToken string // empty: none
-	RefreshID    string // of the refresh token that was issued or redeemed, for the log
-	// NoRefresh says why no refresh token was issued although one was asked for; for the log.
+	// Token is the text of the access token.
+	Token string
+	// Granted is its content; Scope is what was granted.
+	Granted Token
+	// ExpiresIn is the advertised lifetime.
+	ExpiresIn time.Duration
+	// RefreshToken is the text of the refresh token; empty: none.
+	RefreshToken string
+	// RefreshID is that of the refresh token that was issued or redeemed, for the log.
+	RefreshID string
+	// NoRefresh is why no refresh token was issued although one was asked for; for the log.
 	NoRefresh string
-	Identity  authn.Identity
+	// Identity is the caller, as far as known.
+	Identity authn.Identity
 }
 
 // Grant checks the credentials and issues a token with that part of the asked
@@ -77,7 +92,9 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (id authn.Identi
 	case r.RefreshToken != "":
 		return g.redeem(ctx, string(r.RefreshToken))
 	case r.Attempt != nil:
-		id, err = g.cfg.Chain.Authenticate(ctx, *r.Attempt)
+		if id, err = g.cfg.Chain.Authenticate(ctx, *r.Attempt); err == nil {
+			err = g.cfg.Keyring.Admit(id)
+		}
 	}
 	return id, "", err
 }

@@ -38,7 +38,7 @@ func (g *Granter) redeem(ctx context.Context, text string) (authn.Identity, stri
 	if age := g.cfg.Keyring.cfg.Now().Sub(t.IssuedAt); age > g.cfg.Keyring.cfg.RefreshLifetime { // made shorter since
 		return authn.Identity{}, t.ID, fmt.Errorf("%w: older than refresh tokens may be now", ErrExpired)
 	}
-	id, err := Identify(ctx, g.cfg.Chain, t, true)
+	id, err := g.cfg.Keyring.Identify(ctx, g.cfg.Chain, t, true)
 	if err == nil && id.NoLogin != "" {
 		return id, t.ID, fmt.Errorf("%w: %s", ErrInvalidToken, id.NoLogin)
 	}

@@ -124,17 +124,17 @@ func TestRefreshRefused(t *testing.T) {
 // TestForeignDirectory: a token is asked of the directory that it names, and is
 // worth nothing where that is gone from the config.
 func TestForeignDirectory(t *testing.T) {
-	p := alice()
+	p, k := alice(), ring(t, nil, generate(t))
 	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{p}})
 	for _, ref := range []authn.Ref{{Directory: "gone", Username: "alice", ID: "u-1"}, {Directory: "CORP", Username: "alice", ID: "u-1"}} {
-		if _, err := Identify(t.Context(), chain, Token{Kind: Access, Subject: ref, PasswordStamp: "p1"}, false); !errors.Is(err, ErrInvalidToken) {
+		if _, err := k.Identify(t.Context(), chain, Token{Kind: Access, Subject: ref, PasswordStamp: "p1"}, false); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("%+v: %v", ref, err)
 		}
 	}
 	if len(p.refs) != 0 {
 		t.Errorf("another directory was asked: %+v", p.refs)
 	}
-	if id, err := Identify(t.Context(), chain, Token{Kind: Access}, true); err != nil || !id.Anonymous() {
+	if id, err := k.Identify(t.Context(), chain, Token{Kind: Access}, true); err != nil || !id.Anonymous() {
 		t.Errorf("anonymous: %+v %v", id, err)
 	}
 }

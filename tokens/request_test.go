@@ -43,7 +43,7 @@ func warmRequest(t testing.TB) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		id, err := Identify(ctx, chain, token, false)
+		id, err := k.Identify(ctx, chain, token, false)
 		if err == nil && !policy.Decide(id, q).Allowed {
 			err = authn.ErrUnknownUser
 		}

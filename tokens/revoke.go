@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"gatehouse/authn"
@@ -44,18 +45,30 @@ func compileRevocations(list []Revocation) (r revocations, faults []error) {
 	return r, faults
 }
 
-// revoked says whether a token is on the list.
+// revoked reports whether a token is on the list.
 func (r *revocations) revoked(t *Token) bool {
-	if r.ids[t.ID] || t.IssuedAt.Before(r.before) {
-		return true
-	}
-	if t.Subject.Directory == "" {
-		return false
-	}
-	for _, v := range r.people[t.Subject.Username] {
-		if (v.directory == "" || v.directory == t.Subject.Directory) && (v.before.IsZero() || t.IssuedAt.Before(v.before)) {
-			return true
-		}
-	}
-	return false
+	return r.ids[t.ID] || t.IssuedAt.Before(r.before) || r.ends(t.Subject.Directory, t.Subject.Username, t.IssuedAt)
 }
+
+// ends reports whether the list ends what the person was given at that moment. The
+// anonymous caller, who is of no directory, has no name.
+func (r *revocations) ends(directory, name string, issued time.Time) bool {
+	return directory != "" && slices.ContainsFunc(r.people[name], func(p revokedPerson) bool {
+		return (p.directory == "" || p.directory == directory) && (p.before.IsZero() || issued.Before(p.before))
+	})
+}
+
+// Admit refuses a login of a person of whom everything is revoked, whenever it was
+// issued: their password is no better than their tokens, and what the realm gave them
+// meanwhile would be good again once they are off the list. The error is an
+// authn.ErrInvalidCredentials, so they are told what a wrong password is told.
+func (k *Keyring) Admit(id authn.Identity) error {
+	if k.revoked.ends(id.Directory, id.Username, endOfTime) {
+		return fmt.Errorf("%w: the person is on tokens.revoked", authn.ErrInvalidCredentials)
+	}
+	return nil
+}
+
+// endOfTime is after every moment that an entry can name (RFC 3339 has four digits
+// for the year).
+var endOfTime = time.Date(10_000, 1, 2, 0, 0, 0, 0, time.UTC)

@@ -81,6 +81,60 @@ func TestRevokedRefresh(t *testing.T) {
 	}
 }
 
+// TestRevokedPerson (row A17): a person of whom everything is revoked is let in by no
+// password either, here or at the realm, and is told what a wrong password is told.
+// An entry with a moment ends tokens and no more.
+func TestRevokedPerson(t *testing.T) {
+	now := time.Now()
+	p := alice()
+	g := granter(t, p, time.Hour, nil, generate(t))
+	for _, c := range []struct {
+		name string
+		list []Revocation
+		out  bool
+	}{
+		{"nobody", nil, false},
+		{"the person", []Revocation{{User: "alice"}}, true},
+		{"in other spellings", []Revocation{{User: "CORP/ Alice"}}, true},
+		{"of another directory", []Revocation{{User: "other/alice"}}, false},
+		{"another person", []Revocation{{User: "bob"}}, false},
+		{"before a moment", []Revocation{{User: "alice", Before: now}}, false},
+		{"before a moment to come", []Revocation{{User: "alice", Before: time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -86399))}}, false},
+		{"everybody before a moment to come", []Revocation{{Before: now.Add(time.Hour)}}, false},
+		{"before a moment, and altogether", []Revocation{{User: "alice", Before: now}, {User: "corp/alice"}}, true},
+		{"a token", []Revocation{{ID: "alice"}}, false},
+	} {
+		g.cfg.Keyring.revoked, _ = compileRevocations(c.list)
+		err := g.cfg.Keyring.Admit(p.id)
+		if errors.Is(err, authn.ErrInvalidCredentials) != c.out || errors.Is(err, ErrInvalidToken) || err != nil && !c.out {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if r, granted := g.Grant(t.Context(), offlineLogin); fmt.Sprint(granted) != fmt.Sprint(err) || (r.Token+r.RefreshToken == "") != c.out || r.Identity.Username != "alice" {
+			t.Errorf("%s, the realm: %+v %v", c.name, r, granted)
+		}
+		if err := g.cfg.Keyring.Admit(authn.Identity{}); err != nil {
+			t.Errorf("%s, the anonymous caller: %v", c.name, err)
+		}
+	}
+}
+
+// TestRevokedByOtherName (rows A17 and D4): a token may bear another name of its
+// person than the directory has for them now; the list counts for both.
+func TestRevokedByOtherName(t *testing.T) {
+	p, k := alice(), ring(t, nil, generate(t))
+	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{p}})
+	token := Token{Kind: Access, Subject: authn.Ref{Directory: "corp", Username: "magdalena", ID: "u-1"}, PasswordStamp: "p1", IssuedAt: time.Now()}
+	for _, c := range []struct {
+		r    Revocation
+		gone bool
+	}{{Revocation{User: "bob"}, false}, {Revocation{User: "alice"}, true}, {Revocation{User: "alice", Before: token.IssuedAt}, false}, {Revocation{User: "corp/alice", Before: token.IssuedAt.Add(1)}, true}} {
+		k.revoked, _ = compileRevocations([]Revocation{c.r})
+		if _, err := k.Identify(t.Context(), chain, token, false); errors.Is(err, ErrRevoked) != c.gone || err != nil && !c.gone {
+			t.Errorf("%+v: %v", c.r, err)
+		}
+	}
+}
+
 // TestRevokedFaults: an entry that ends nothing, or more than it says, is refused.
 func TestRevokedFaults(t *testing.T) {
 	for _, r := range []Revocation{{}, {User: "corp/"}, {ID: "x", User: "alice"}, {ID: "x", Before: time.Now()}, {User: "corp/", Before: time.Now()}} {

@@ -3,8 +3,8 @@
 //
 // A token is a signed JWT (RFC 7519) whose text only this gateway and its
 // replicas need to understand. It says who the person was at the login (name,
-// directory, lasting id, password stamp) and which scope was granted; who he is
-// now is asked of his directory at every request (Identify), so a token is a
+// directory, lasting id, password stamp) and which scope was granted; who they are
+// now is asked of their directory at every request (Identify), so a token is a
 // ceiling and never a right.
 package tokens
 
@@ -21,7 +21,7 @@ import (
 // The ways a token or a request for one can be wrong.
 var (
 	// ErrInvalidToken: malformed, forged, foreign, of another kind, or of a
-	// person who is no longer who he was.
+	// person who is no longer who they were.
 	ErrInvalidToken = errors.New("invalid token")
 	// ErrExpired: good but too old. It wraps ErrInvalidToken.
 	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
@@ -40,6 +40,7 @@ const (
 
 // Token is the content of a verified token, or of one to be issued.
 type Token struct {
+	// Kind is what the token may be used as.
 	Kind Kind
 	// ID is the jti, 128 random bits; Issue fills it in.
 	ID string
@@ -47,15 +48,21 @@ type Token struct {
 	Subject authn.Ref
 	// PasswordStamp is the person's at the login.
 	PasswordStamp string
-	Scope         authz.Scope
-	IssuedAt      time.Time
-	Expires       time.Time // IssuedAt plus the advertised lifetime
+	// Scope is what was granted; empty in a refresh token.
+	Scope authz.Scope
+	// IssuedAt is the moment of the login, or of the refresh; Issue fills it in, in
+	// whole seconds.
+	IssuedAt time.Time
+	// Expires is IssuedAt plus the advertised lifetime.
+	Expires time.Time
 }
 
 // Identify asks the directory for the person of a verified token and checks that
-// he is still the same, with the same password. ErrInvalidToken: he is not;
-// ErrUnavailable passes. strict refuses a stale answer, as the realm must.
-func Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (authn.Identity, error) {
+// they are still the same, with the same password. ErrInvalidToken: they are not;
+// ErrRevoked: the name that the directory has for them now is on the list of what is
+// revoked, for the token may bear another one of theirs; ErrUnavailable passes. strict
+// refuses a stale answer, as the realm must.
+func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (authn.Identity, error) {
 	if t.Subject.Directory == "" {
 		return authn.Identity{}, nil
 	}
@@ -69,6 +76,8 @@ func Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (au
 		return authn.Identity{}, err
 	case id.PasswordStamp != t.PasswordStamp:
 		return authn.Identity{}, fmt.Errorf("%w: the password was changed", ErrInvalidToken)
+	case k.revoked.ends(id.Directory, id.Username, t.IssuedAt):
+		return authn.Identity{}, ErrRevoked
 	}
 	return id, nil
 }

@@ -206,7 +206,7 @@ func TestGrant(t *testing.T) {
 	} {
 		before := *p
 		change(p)
-		if _, err := Identify(t.Context(), chain, token, false); !errors.Is(err, ErrInvalidToken) {
+		if _, err := g.cfg.Keyring.Identify(t.Context(), chain, token, false); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := g.Grant(t.Context(), redeem); !errors.Is(err, ErrInvalidToken) {
@@ -215,7 +215,7 @@ func TestGrant(t *testing.T) {
 		*p = before
 	}
 	p.err = authn.ErrUnavailable
-	if _, err := Identify(t.Context(), chain, token, false); !errors.Is(err, authn.ErrUnavailable) || errors.Is(err, ErrInvalidToken) {
+	if _, err := g.cfg.Keyring.Identify(t.Context(), chain, token, false); !errors.Is(err, authn.ErrUnavailable) || errors.Is(err, ErrInvalidToken) {
 		t.Errorf("a fault: %v", err)
 	}
 	p.err, p.id.PasswordStamp = nil, ""

@@ -78,7 +78,7 @@ func (g gate) pass(ctx context.Context, r authz.Request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	person, err := tokens.Identify(ctx, g.chain, token, false)
+	person, err := g.keyring.Identify(ctx, g.chain, token, false)
 	if err != nil {
 		return false, err
 	}

@@ -147,9 +147,7 @@ func (c *checker) user(ctx context.Context, name string) {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
 			printIdentity(c.out, id)
-			if id.NoLogin == "" {
-				printField(c.out, "state", "may log in")
-			}
+			c.state(id)
 			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
 				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")
 			}
@@ -192,6 +190,16 @@ func printIdentity(w io.Writer, id authn.Identity) {
 func printField(w io.Writer, name, value string) {
 	if value != "" {
 		fmt.Fprintf(w, "%s: %s\n", name, printable(value))
+	}
+}
+
+// state shows whether the person may log in; why the directory says no stands above.
+func (c *checker) state(id authn.Identity) {
+	switch err := c.snapshot.keyring.Admit(id); {
+	case err != nil:
+		printField(c.out, "state", "may not log in: the person is on tokens.revoked")
+	case id.NoLogin == "":
+		printField(c.out, "state", "may log in")
 	}
 }
 
