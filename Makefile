@@ -16,15 +16,15 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 10s
 
-# A slow suite is one executable file, deploy/suites/NAME.sh, whose second line
+# A slow suite is one executable file, cmd/internal/suites/NAME.sh, whose second line
 # is `## what it does`: it is then the target NAME, in `make help` and `make full`.
-SUITES := $(patsubst deploy/suites/%.sh,%,$(wildcard deploy/suites/*.sh))
+SUITES := $(patsubst cmd/internal/suites/%.sh,%,$(wildcard cmd/internal/suites/*.sh))
 
 .PHONY: help build demo test fuzz lint bench full $(SUITES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
-	@for s in $(SUITES); do printf '  make %-14s %s\n' "$$s" "$$(sed -n '2s/^## //p' "deploy/suites/$$s.sh")"; done
+	@for s in $(SUITES); do printf '  make %-14s %s\n' "$$s" "$$(sed -n '2s/^## //p' "cmd/internal/suites/$$s.sh")"; done
 
 build: ## bin/gatehouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse
@@ -33,18 +33,18 @@ demo: ## a directory, a registry and the gateway on this machine, to try it out 
 	@go run ./cmd/demo $(if $(filter 1,$(ONCE)),-once)
 
 test: ## everything, end to end too, in minutes; installs what is missing on Debian; a skip is a failure
-	@deploy/test-deps.sh
+	@cmd/internal/scripts/test-deps.sh
 	@go build ./... && go vet ./...
-	@GATEHOUSE_NO_SKIP=1 FUZZTIME=$(FUZZTIME) deploy/test.sh
+	@GATEHOUSE_NO_SKIP=1 FUZZTIME=$(FUZZTIME) cmd/internal/scripts/test.sh
 
 fuzz: ## each fuzz target alone, FUZZTIME (10s) each
-	@FUZZTIME=$(FUZZTIME) deploy/fuzz.sh
+	@FUZZTIME=$(FUZZTIME) cmd/internal/scripts/fuzz.sh
 
 lint: ## gofmt, vet, staticcheck, known vulnerabilities
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	@GOVULNCHECK=$(GOVULNCHECK) deploy/vulncheck.sh
+	@GOVULNCHECK=$(GOVULNCHECK) cmd/internal/scripts/vulncheck.sh
 
 bench: ## Go benchmarks, then the gateway against a bare registry and nginx
 	go run ./cmd/bench
@@ -52,4 +52,4 @@ bench: ## Go benchmarks, then the gateway against a bare registry and nginx
 full: test lint bench $(SUITES) ## all of the above and every slow suite
 
 $(SUITES): ## (in help by the loop above)
-	deploy/suites/$@.sh
+	cmd/internal/suites/$@.sh

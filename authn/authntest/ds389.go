@@ -42,7 +42,7 @@ type DS389 struct {
 	port    int
 	tlsPort int
 	roots   *x509.CertPool
-	process *process
+	process *Process
 }
 
 // StartDS389 makes an instance in a folder of its own and starts it, which takes
@@ -83,7 +83,7 @@ func (s *DS389) Hide() { s.Replace(BaseDN, "aci") }
 // Show gives it back.
 func (s *DS389) Show() { s.Replace(BaseDN, "aci", ds389Read) }
 
-// Lockout says whether three wrong passwords lock an account; at first they do.
+// Lockout sets whether three wrong passwords lock an account; at first they do.
 func (s *DS389) Lockout(on bool) {
 	s.t.Helper()
 	s.Replace("cn=config", "passwordLockout", map[bool]string{true: "on", false: "off"}[on])
@@ -138,7 +138,7 @@ func (s *DS389) create() {
 		"nsslapd-listenhost: 127.0.0.1\nnsslapd-securelistenhost: 127.0.0.1\nnsslapd-port: %ds_port%"))
 	file := s.path("test.inf")
 	must(s.t, os.WriteFile(file, fmt.Appendf(nil, ds389Instance, s.port, s.tlsPort, Password, BaseDN), 0o600))
-	cmd := exec.Command(program("dscreate"), "from-file", file)
+	cmd := exec.Command(Program("dscreate"), "from-file", file)
 	cmd.Env = append(os.Environ(), "PREFIX="+s.dir, "HOME="+s.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.endTool()
@@ -197,17 +197,13 @@ func (s *DS389) endTool() {
 
 func (s *DS389) start() {
 	s.t.Helper()
-	log := s.path("log")
-	s.process = startProcess(s.t, log, exec.Command(program("ns-slapd"), "-D", s.path("etc/dirsrv/slapd-test"), "-i", s.path("pid"), "-d", "0"))
-	if !s.process.await(30*time.Second, func() bool { return answers(s.dial) }) {
-		text, _ := os.ReadFile(log)
-		s.t.Fatalf("ns-slapd does not answer: %s", text)
-	}
+	s.process = Start(s.t, exec.Command(Program("ns-slapd"), "-D", s.path("etc/dirsrv/slapd-test"), "-i", s.path("pid"), "-d", "0"))
+	must(s.t, s.process.Await(30*time.Second, func() bool { return answers(s.dial) }))
 }
 
 func (s *DS389) stop() {
 	if s.process != nil {
-		s.process.kill()
+		s.process.Kill()
 	}
 }
 

@@ -36,17 +36,17 @@ var sambaPorts = []int{389, 636, 3268, 3269}
 // Samba is a running Active Directory domain controller (domain ADTEST, ad.test)
 // on loopback. Every person's password is Password. Its people:
 //
-//	mozart      good; in Composers, which is in Artists; his primary group is Musicians
+//	mozart      good; in Composers, which is in Artists; the primary group is Musicians
 //	bach        good; in nothing but the primary group that everybody has
 //	disabled    by userAccountControl
 //	expired     by accountExpires
 //	locked      by wrong passwords
-//	mustchange  his password at the next login
+//	mustchange  the password at the next login
 type Samba struct {
 	t       testing.TB
 	dir     string
 	roots   *x509.CertPool
-	process *process
+	process *Process
 }
 
 // StartSamba provisions a domain in a folder of its own and starts its server,
@@ -57,7 +57,7 @@ func StartSamba(t testing.TB) *Samba {
 	t.Helper()
 	requirePrograms(t, "samba, samba-ad-dc, samba-ad-provision, samba-dsdb-modules, winbind", "samba", "samba-tool")
 	if os.Getuid() != 0 {
-		skip(t, "a Samba domain controller must be started by root")
+		Skip(t, "a Samba domain controller must be started by root")
 	}
 	requirePorts(t, sambaPorts)
 	dir, err := os.MkdirTemp("", "samba")
@@ -65,13 +65,8 @@ func StartSamba(t testing.TB) *Samba {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &Samba{t: t, dir: dir, roots: WriteCertificates(t, dir)}
 	s.provision()
-	log := s.path("log")
-	s.process = startProcess(t, log, exec.Command(program("samba"), "-i", "-M", "single", "--no-process-group", "-s", s.path("etc/smb.conf")))
-	t.Cleanup(s.process.kill)
-	if !s.process.await(30*time.Second, func() bool { return answers(s.dial) }) {
-		text, _ := os.ReadFile(log)
-		t.Fatalf("samba does not answer: %s", text)
-	}
+	s.process = Start(t, exec.Command(Program("samba"), "-i", "-M", "single", "--no-process-group", "-s", s.path("etc/smb.conf")))
+	must(t, s.process.Await(30*time.Second, func() bool { return answers(s.dial) }))
 	s.populate()
 	return s
 }
@@ -141,7 +136,7 @@ func (s *Samba) Do(f func(*ldap.Conn) error) {
 // LDAP, our certificate, and all that is written below the folder.
 func (s *Samba) provision() {
 	s.t.Helper()
-	out, err := exec.Command(program("samba-tool"), "domain", "provision", "--targetdir="+s.dir, "--realm=AD.TEST", "--domain=ADTEST",
+	out, err := exec.Command(Program("samba-tool"), "domain", "provision", "--targetdir="+s.dir, "--realm=AD.TEST", "--domain=ADTEST",
 		"--server-role=dc", "--dns-backend=NONE", "--adminpass="+sambaAdminPassword, "--host-name=dc1", "--host-ip=127.0.0.1",
 		"--option=interfaces=127.0.0.1/8", "--option=bind interfaces only=yes", "--option=server services=ldap").CombinedOutput()
 	if err != nil {
@@ -194,8 +189,8 @@ func (s *Samba) populate() {
 	s.Replace(SambaBaseDN, "lockoutThreshold", "0")
 }
 
-// makePrimary makes a group of which the person is a member his primary one;
-// then he is none by the `member` attribute.
+// makePrimary makes a group of which the person is a member the primary one;
+// then they are none by the `member` attribute.
 func (s *Samba) makePrimary(name, group string) {
 	s.t.Helper()
 	s.Do(func(c *ldap.Conn) error {
@@ -232,8 +227,8 @@ func windowsPassword(password string) string {
 // requirePrograms skips the test where a program of packages is missing.
 func requirePrograms(t testing.TB, packages string, names ...string) {
 	t.Helper()
-	if slices.ContainsFunc(names, func(name string) bool { return program(name) == "" }) {
-		skip(t, fmt.Sprintf("%s not installed (Debian: %s)", strings.Join(names, " or "), packages))
+	if slices.ContainsFunc(names, func(name string) bool { return Program(name) == "" }) {
+		Skip(t, fmt.Sprintf("%s not installed (Debian: %s)", strings.Join(names, " or "), packages))
 	}
 }
 
@@ -243,17 +238,8 @@ func requirePorts(t testing.TB, ports []int) {
 	for _, port := range ports {
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			skip(t, fmt.Sprintf("port %d is needed: %v", port, err))
+			Skip(t, fmt.Sprintf("port %d is needed: %v", port, err))
 		}
 		listener.Close()
 	}
-}
-
-// skip skips the test, or fails it if nothing may be skipped.
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }

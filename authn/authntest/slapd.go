@@ -72,7 +72,7 @@ type Slapd struct {
 	roots   *x509.CertPool
 
 	mu      sync.Mutex
-	process *process // nil: stopped
+	process *Process // nil: stopped
 }
 
 // StartSlapd starts a slapd and waits until it answers. Where slapd is not
@@ -90,7 +90,7 @@ func StartSlapd(t testing.TB, opts Options) *Slapd {
 	s.write("slapd.conf", s.config())
 	policy := fmt.Sprintf(policyLDIF, ldapBool(opts.MustChange), ldapBool(opts.Lockout > 0), opts.Lockout)
 	s.write("base.ldif", string(musicians)+policy+opts.LDIF)
-	out, err := exec.Command(slapadd(), "-q", "-f", s.path("slapd.conf"), "-l", s.path("base.ldif")).CombinedOutput()
+	out, err := exec.Command(Program("slapadd"), "-q", "-f", s.path("slapd.conf"), "-l", s.path("base.ldif")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("slapadd: %v\n%s", err, out)
 	}
@@ -121,13 +121,13 @@ func (s *Slapd) Start() {
 	s.t.Helper()
 	for attempt := 1; ; attempt++ {
 		s.run()
-		if s.process.await(10*time.Second, func() bool { return answers(s.dial) }) {
+		err := s.process.Await(10*time.Second, func() bool { return answers(s.dial) })
+		if err == nil {
 			return
 		}
 		s.Stop()
 		if attempt == 3 {
-			log, _ := os.ReadFile(s.path("log"))
-			s.t.Fatalf("slapd does not answer: %s", log)
+			s.t.Fatal(err)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (s *Slapd) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process != nil {
-		s.process.kill()
+		s.process.Kill()
 		s.process = nil
 	}
 }
@@ -154,9 +154,9 @@ func (s *Slapd) Pause() {
 	}
 }
 
-// stopped says that every thread has taken the signal in (proc(5), state T).
+// stopped reports whether every thread has taken the signal in (proc(5), state T).
 func (s *Slapd) stopped() bool {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.cmd.Process.Pid))
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Cmd.Process.Pid))
 	must(s.t, err)
 	for _, task := range tasks {
 		stat, err := os.ReadFile(task)
@@ -191,7 +191,7 @@ func (s *Slapd) Add(dn string, attributes map[string][]string) {
 }
 
 // AddUser adds a person with Password and the given uid to the musicians and
-// returns his DN.
+// returns its DN.
 func (s *Slapd) AddUser(uid string, more map[string][]string) string {
 	s.t.Helper()
 	dn := "uid=" + ldap.EscapeDN(uid) + "," + UsersDN
@@ -237,7 +237,7 @@ func (s *Slapd) addGroups() {
 
 func (s *Slapd) run() {
 	urls := s.URL() + " " + s.TLSURL() + " " + s.SocketURL()
-	p := startProcess(s.t, s.path("log"), exec.Command(slapd(), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls))
+	p := Start(s.t, exec.Command(Program("slapd"), "-d", "0", "-f", s.path("slapd.conf"), "-h", urls))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process = p
@@ -261,7 +261,7 @@ func dialBound(url, name, password string, limit time.Duration, options ...ldap.
 	return conn, nil
 }
 
-// answers says whether a server takes the bind of dial.
+// answers reports whether a server takes the bind of dial.
 func answers(dial func() (*ldap.Conn, error)) bool {
 	conn, err := dial()
 	if err == nil {
@@ -283,7 +283,7 @@ func (s *Slapd) signal(sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process != nil {
-		s.process.cmd.Process.Signal(sig)
+		s.process.Cmd.Process.Signal(sig)
 	}
 }
 
@@ -366,20 +366,6 @@ func addRequest(dn string, attributes map[string][]string) *ldap.AddRequest {
 		request.Attribute(name, values)
 	}
 	return request
-}
-
-func slapd() string   { return program("slapd") }
-func slapadd() string { return program("slapadd") }
-
-// program looks where administrators' programs are too: they are often not in a
-// user's PATH.
-func program(name string) string {
-	for _, candidate := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 func modulePath() string {

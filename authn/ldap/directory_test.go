@@ -66,7 +66,7 @@ func open(t testing.TB, cfg ldap.Config) *ldap.Directory {
 	}
 	t.Cleanup(func() {
 		d.Close()
-		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.StartTied.func1"))
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("gatehouse/authn/authntest.startTied.func1"))
 	})
 	return d
 }

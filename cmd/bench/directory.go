@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"gatehouse/authn/authntest"
 )
 
 // directoryFigure is a line of what BenchmarkDirectory found, and its target.
@@ -45,20 +47,15 @@ func benchDirectory(ctx context.Context, out io.Writer, o options) (missed int, 
 	if o.only != "" || o.gobench <= 0 {
 		return 0, nil
 	}
-	if !installed("slapd") && !installed("/usr/sbin/slapd") {
+	if authntest.Program("slapd") == "" {
 		fmt.Fprintln(out, "\nslapd is not installed: nothing is measured of directories (Debian: apt-get install slapd)")
 		return 0, nil
 	}
-	text, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDirectory$", "-benchtime", "1x", "gatehouse/cmd/bench").CombinedOutput()
+	text, err := authntest.Run(exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDirectory$", "-benchtime", "1x", "gatehouse/cmd/bench"))
 	if err != nil {
-		return 0, fmt.Errorf("the benchmark of the directory: %w\n%s", err, text)
+		return 0, err
 	}
-	return printDirectory(out, parseMetrics(text))
-}
-
-func installed(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
+	return printDirectory(out, parseMetrics([]byte(text)))
 }
 
 // printDirectory prints a line a figure; one that is missing is an error.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -60,9 +58,8 @@ func BenchmarkDirectory(b *testing.B) {
 	h := &house{folder: b.TempDir()}
 	b.Cleanup(func() { fatal(b, h.stop()) })
 	gateway := h.path("gatehouse")
-	if text, err := exec.Command("go", "build", "-o", gateway, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, text)
-	}
+	_, err := authntest.Run(exec.Command("go", "build", "-o", gateway, "gatehouse/cmd/gatehouse"))
+	fatal(b, err)
 	start := func(server, passwordFor string) *realm {
 		return startRealm(b, h, gateway, server, passwordFor)
 	}
@@ -88,16 +85,13 @@ type realm struct {
 
 func startRealm(b *testing.B, h *house, binary, server, passwordFor string) *realm {
 	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	fatal(b, err)
-	address := listener.Addr().String()
-	fatal(b, listener.Close())
+	address := authntest.FreeAddress(b)
 	name := fmt.Sprintf("directory-%d.yaml", len(h.processes))
 	var config bytes.Buffer
 	fatal(b, directoryConfig.Execute(&config, struct{ Listen, Server, PasswordFor string }{address, server, passwordFor}))
 	fatal(b, os.WriteFile(h.path(name), config.Bytes(), 0o600))
 	fatal(b, os.WriteFile(h.path("bind_password"), []byte(authntest.Password), 0o600))
-	fatal(b, h.start(context.Background(), "gateway", address, binary, "serve", "-c", h.path(name)))
+	fatal(b, h.start(address, binary, "serve", "-c", h.path(name)))
 	r := &realm{base: "http://" + address, client: newClient(100, nil)}
 	b.Cleanup(r.client.CloseIdleConnections)
 	return r

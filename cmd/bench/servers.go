@@ -20,9 +20,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"text/template"
 	"time"
+
+	"gatehouse/authn/authntest"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -41,7 +44,7 @@ type house struct {
 	folder    string
 	roots     *x509.CertPool
 	ways      []way
-	processes []*process // in the order of their start
+	processes []*authntest.Process // in the order of their start
 }
 
 // addresses are the ports (host:port) and files that the configs below take.
@@ -173,8 +176,8 @@ func startHouse(ctx context.Context, out io.Writer, tuned bool) (h *house, err e
 		return nil, err
 	}
 	gateway := filepath.Join(h.folder, "gatehouse")
-	if text, err := exec.CommandContext(ctx, "go", "build", "-o", gateway, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building gatehouse: %w\n%s", err, text)
+	if _, err := authntest.Run(exec.CommandContext(ctx, "go", "build", "-o", gateway, "gatehouse/cmd/gatehouse")); err != nil {
+		return nil, err
 	}
 	a, err := h.configure(tuned)
 	if err != nil {
@@ -185,10 +188,10 @@ func startHouse(ctx context.Context, out io.Writer, tuned bool) (h *house, err e
 
 func (h *house) startAll(ctx context.Context, out io.Writer, a addresses, registry, gateway string) error {
 	if err := errors.Join(
-		h.start(ctx, "direct", a.Direct, registry, "serve", h.path("registry.yml")),
-		h.start(ctx, "direct", a.DirectTLS, registry, "serve", h.path("registry-tls.yml")),
-		h.start(ctx, "gateway", a.Gateway, gateway, "serve", "-c", h.path("gatehouse.yaml")),
-		h.start(ctx, "gateway", a.GatewayTLS, gateway, "serve", "-c", h.path("gatehouse-tls.yaml")),
+		h.start(a.Direct, registry, "serve", h.path("registry.yml")),
+		h.start(a.DirectTLS, registry, "serve", h.path("registry-tls.yml")),
+		h.start(a.Gateway, gateway, "serve", "-c", h.path("gatehouse.yaml")),
+		h.start(a.GatewayTLS, gateway, "serve", "-c", h.path("gatehouse-tls.yaml")),
 	); err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (h *house) startAll(ctx context.Context, out io.Writer, a addresses, regist
 		{name: "direct", base: "https://" + a.DirectTLS, secure: true},
 		{name: "gateway", base: "https://" + a.GatewayTLS, secure: true},
 	}
-	if err := h.startNginx(ctx, out, a); err != nil {
+	if err := h.startNginx(out, a); err != nil {
 		return err
 	}
 	for i := range h.ways {
@@ -212,16 +215,13 @@ func (h *house) startAll(ctx context.Context, out io.Writer, a addresses, regist
 }
 
 // startNginx adds its two ways, or says that they are missing.
-func (h *house) startNginx(ctx context.Context, out io.Writer, a addresses) error {
-	binary, err := exec.LookPath("nginx")
-	if err != nil {
-		binary, err = exec.LookPath("/usr/sbin/nginx")
-	}
-	if err != nil {
+func (h *house) startNginx(out io.Writer, a addresses) error {
+	binary := authntest.Program("nginx")
+	if binary == "" {
 		fmt.Fprintln(out, "nginx is not installed: its columns stay empty and the targets beside it are not measured (Debian: apt-get install nginx-light)")
 		return nil
 	}
-	if err := h.start(ctx, "nginx", a.Nginx, binary, "-e", h.path("nginx.log"), "-p", h.folder, "-c", h.path("nginx.conf")); err != nil {
+	if err := h.start(a.Nginx, binary, "-e", h.path("nginx.log"), "-p", h.folder, "-c", h.path("nginx.conf")); err != nil {
 		return err
 	}
 	h.ways = append(h.ways,
@@ -245,8 +245,8 @@ func buildRegistry(ctx context.Context, out io.Writer) (string, error) {
 	install := exec.CommandContext(ctx, "go", "install", distribution+"@"+distributionVersion)
 	install.Env = append(os.Environ(), "GOBIN="+folder, "GOFLAGS=")
 	install.Dir = os.TempDir() // outside of this module, so that its own versions are taken
-	if text, err := install.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the registry: %w\n%s", err, text)
+	if _, err := authntest.Run(install); err != nil {
+		return "", err
 	}
 	return binary, nil
 }
@@ -322,51 +322,16 @@ func (h *house) writeKeys() error {
 		os.WriteFile(h.path("tls.key"), keyPEM, 0o600), os.WriteFile(h.path("token.key"), keyPEM, 0o600))
 }
 
-// process is one server that we started, and end by its id.
-type process struct {
-	name    string
-	log     string
-	command *exec.Cmd
-	ended   chan struct{}
-}
-
 // start runs a server and returns when its port takes connections.
-func (h *house) start(ctx context.Context, name, address, binary string, arguments ...string) error {
-	p := &process{name: name, log: h.path(fmt.Sprintf("%s-%d.log", name, len(h.processes))), ended: make(chan struct{})}
-	file, err := os.Create(p.log)
+func (h *house) start(address, binary string, arguments ...string) error {
+	command := exec.Command(binary, arguments...)
+	command.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	p, err := authntest.StartProcess(command, syscall.SIGTERM)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	p.command = exec.Command(binary, arguments...)
-	p.command.Stdout, p.command.Stderr = file, file
-	p.command.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	if err := p.command.Start(); err != nil {
-		return err
-	}
 	h.processes = append(h.processes, p)
-	go func() {
-		_ = p.command.Wait()
-		close(p.ended)
-	}()
-	return p.await(ctx, address)
-}
-
-func (p *process) await(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer on %s: %w", p.name, address, ctx.Err())
-		case <-p.ended:
-			return fmt.Errorf("%s did not start", p.name)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return p.Await(20*time.Second, func() bool { return authntest.Listening(address) })
 }
 
 // login gets a token for a way through the gateway.
@@ -393,12 +358,12 @@ func (h *house) login(ctx context.Context, w *way) error {
 	return nil
 }
 
-// tails are the ends of all logs, for who has to find out what went wrong.
+// tails are the ends of all logs, to find out what went wrong.
 func (h *house) tails() error {
 	var all error
 	for _, p := range h.processes {
-		if text, err := os.ReadFile(p.log); err == nil && len(text) > 0 {
-			all = errors.Join(all, fmt.Errorf("%s wrote:\n%s", p.name, text[max(0, len(text)-1024):]))
+		if text := p.Tail(1024); text != "" {
+			all = errors.Join(all, fmt.Errorf("%s wrote:\n%s", p.Cmd.Path, text))
 		}
 	}
 	return all
@@ -407,16 +372,8 @@ func (h *house) tails() error {
 // stop ends every process, the last started first, and removes the files.
 func (h *house) stop() error {
 	var err error
-	for i := len(h.processes) - 1; i >= 0; i-- {
-		p := h.processes[i]
-		_ = p.command.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-p.ended:
-		case <-time.After(10 * time.Second):
-			err = errors.Join(err, fmt.Errorf("%s had to be killed", p.name))
-			_ = p.command.Process.Kill()
-			<-p.ended
-		}
+	for _, p := range slices.Backward(h.processes) {
+		err = errors.Join(err, p.Stop(10*time.Second))
 	}
 	return errors.Join(err, os.RemoveAll(h.folder))
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // stepPackages hold the benchmarks of the steps of a request: classify
@@ -63,11 +65,11 @@ func benchSteps(ctx context.Context, out io.Writer, o options) (missed int, err 
 func runSteps(ctx context.Context, pkg string, d time.Duration) ([]step, error) {
 	command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Classify|Verify|Lookup|Decide",
 		"-benchmem", "-count", "3", "-benchtime", (d / 3).String(), pkg)
-	text, err := command.CombinedOutput()
+	text, err := authntest.Run(command)
 	if err != nil {
-		return nil, fmt.Errorf("the benchmarks of %s: %w\n%s", pkg, err, text)
+		return nil, err
 	}
-	return parseSteps(text), nil
+	return parseSteps([]byte(text)), nil
 }
 
 // stepLine is `BenchmarkX/y-2  1000  123.4 ns/op  [other units]  8 B/op  1 allocs/op`.

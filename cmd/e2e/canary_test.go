@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // canaries are secrets that occur nowhere else, by what they are. Each is looked
@@ -160,8 +162,8 @@ func TestCanaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, g.config, strings.Replace(string(good), "log: {level: debug}", "passwort: "+junk("in a broken config"), 1))
-	g.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "a refused reload", func() bool { return strings.Contains(g.log.String(), "reload refused") })
+	g.Cmd.Process.Signal(syscall.SIGHUP)
+	eventually(t, 10*time.Second, "a refused reload", func() bool { return strings.Contains(g.Log(), "reload refused") })
 	write(t, g.config, string(good))
 	registry.Close()
 	note(g.get("/v2/a/manifests/v1", access))
@@ -177,10 +179,10 @@ func TestCanaries(t *testing.T) {
 		out, _ := exec.Command(binary, append(args, "-c", g.config)...).CombinedOutput() // some are refused: the directory is gone
 		written[strings.Join(args, " ")] = string(out)
 	}
-	if code, err := g.terminate(20 * time.Second); err != nil || code != 0 {
-		t.Errorf("the end: %d, %v", code, err)
+	if err := g.Finish(20 * time.Second); err != nil {
+		t.Error(err)
 	}
-	written["stdout and stderr"] = g.log.String()
+	written["stdout and stderr"] = g.Log()
 	audit, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "audit.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +226,7 @@ func canaryGateway(t *testing.T, ldap, upstream string, secrets canaries, static
 	for name, text := range map[string]string{"static_password": static, "upstream_password": upstreamPassword, "bind_password": bindPassword, "token.key": string(key)} {
 		write(t, filepath.Join(dir, name), text+"\n")
 	}
-	g := &gateway{address: freeAddress(t), admin: freeAddress(t), scheme: "https", up: "/readyz", config: filepath.Join(dir, "gatehouse.yaml"),
+	g := &gateway{address: authntest.FreeAddress(t), admin: authntest.FreeAddress(t), scheme: "https", up: "/readyz", config: filepath.Join(dir, "gatehouse.yaml"),
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true}}}
 	write(t, g.config, fmt.Sprintf(canaryConfig, g.address, pair.Cert, pair.Key, g.admin, upstream, hashes[adminPassword], ldap, bindDN))
 	g.serve(t)

@@ -6,12 +6,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gatehouse/authn/authntest"
 )
 
 // curl runs the program and returns what it printed.
 func curl(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("curl", append([]string{"-sS", "--max-time", "20"}, args...)...).CombinedOutput()
+	out, err := exec.Command(authntest.Program("curl"), append([]string{"-sS", "--max-time", "20"}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("curl %q: %v: %s", args, err, out)
 	}
@@ -22,7 +24,7 @@ var challenge = regexp.MustCompile(`(?i)www-authenticate: Bearer realm="([^"]+)"
 
 // TestCurlDance follows the catalog's challenge by hand, as a script would.
 func TestCurlDance(t *testing.T) {
-	need(t, "curl")
+	authntest.Need(t, "curl")
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
 	g.push(t, "anyuser/busybox:latest", "mozart", musicians)
 	g.push(t, "hidden/busybox:latest", "admin", adminPassword)
@@ -51,7 +53,7 @@ func TestCurlDance(t *testing.T) {
 
 // TestBasic: with `basic: true` a script needs no token, and is judged as with one.
 func TestBasic(t *testing.T) {
-	need(t, "curl")
+	authntest.Need(t, "curl")
 	registry, ldap := startRegistry(t), startDirectory(t)
 	on := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, Basic: true})
 	off := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap})

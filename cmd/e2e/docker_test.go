@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/deploy/dockertest"
+	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // engine is a real Docker Engine.
@@ -118,7 +119,7 @@ func pullOnly(t *testing.T, e engine, g *gateway) {
 }
 
 func pushDelete(t *testing.T, e engine, g *gateway) {
-	need(t, "skopeo")
+	authntest.Need(t, "skopeo")
 	image := g.address + "/admins/own:v1"
 	e.signIn(t, "admin", adminPassword, g.address)
 	e.build(t, 30_000, image)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -115,7 +113,7 @@ policy:
 
 // gateway is a running gatehouse.
 type gateway struct {
-	*process
+	*authntest.Process
 	address, admin string // host:port
 	config         string // file name
 	client         *http.Client
@@ -127,7 +125,7 @@ type gateway struct {
 // it is ready. At the end of the test its log is searched for panics and secrets.
 func startGateway(t *testing.T, s setup) *gateway {
 	t.Helper()
-	s.Listen, s.Admin = freeAddress(t), freeAddress(t)
+	s.Listen, s.Admin = authntest.FreeAddress(t), authntest.FreeAddress(t)
 	g := &gateway{address: s.Listen, admin: s.Admin, scheme: "http", client: &http.Client{Transport: &http.Transport{}}, up: "/readyz"}
 	if s.Ailing {
 		g.up = "/livez"
@@ -145,16 +143,13 @@ func startGateway(t *testing.T, s setup) *gateway {
 // serve runs the gateway (again) and waits until it is ready.
 func (g *gateway) serve(t *testing.T) {
 	t.Helper()
-	g.process = start(t, binary, "serve", "-c", g.config)
-	eventually(t, 20*time.Second, "gateway ready", func() bool {
-		if !g.running() {
-			t.Fatalf("gateway ended at its start: %v\n%s", g.cmd.ProcessState, g.log)
-		}
-		return g.status(g.up) == http.StatusOK
-	})
+	g.Process = start(t, binary, "serve", "-c", g.config)
+	if err := g.Await(20*time.Second, func() bool { return g.status(g.up) == http.StatusOK }); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// restart ends the gateway, judges what it wrote, and starts it anew.
+// restart ends the gateway, judges what it wrote, and starts it again.
 func (g *gateway) restart(t *testing.T) {
 	t.Helper()
 	g.inspect(t)
@@ -165,8 +160,8 @@ func (g *gateway) restart(t *testing.T) {
 func hashPassword(password string) (string, error) {
 	cmd := exec.Command(binary, "hash-password")
 	cmd.Stdin = strings.NewReader(password + "\n")
-	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err
+	out, err := authntest.Run(cmd)
+	return strings.TrimSpace(out), err
 }
 
 // writeConfig returns the config's file name.
@@ -204,13 +199,13 @@ func (g *gateway) status(path string) int {
 
 // inspect stops the gateway and judges what it wrote.
 func (g *gateway) inspect(t *testing.T) {
-	if g.running() {
+	if g.Running() {
 		g.client.CloseIdleConnections()
-		if code, err := g.terminate(20 * time.Second); err != nil || code != 0 {
-			t.Errorf("gateway did not end well on TERM: status %d, %v", code, err)
+		if err := g.Finish(20 * time.Second); err != nil {
+			t.Errorf("the gateway did not end well on TERM: %v", err)
 		}
 	}
-	log := g.log.String()
+	log := g.Log()
 	for _, bad := range []string{"panic", "goroutine ", "DATA RACE"} {
 		if strings.Contains(log, bad) {
 			t.Errorf("the gateway's log has %q", bad)
@@ -226,23 +221,10 @@ func (g *gateway) inspect(t *testing.T) {
 	}
 }
 
-// terminate sends TERM and returns the exit status.
-func (g *gateway) terminate(within time.Duration) (int, error) {
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return -1, err
-	}
-	select {
-	case <-g.done:
-		return g.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(within):
-		return -1, errors.New("still running")
-	}
-}
-
 // resident returns the gateway's resident memory in bytes, now and at its peak.
 func (g *gateway) resident(t *testing.T) (now, peak int64) {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -468,10 +468,10 @@ func (l *lockstep) narrow() {
 		l.t.Fatal(err)
 	}
 	write(l.t, l.g.config, strings.Replace(string(config), wideRule, "", 1))
-	if err := l.g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := l.g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		l.t.Fatal(err)
 	}
-	eventually(l.t, 10*time.Second, "the reload", func() bool { return strings.Contains(l.g.log.String(), `"config reloaded"`) })
+	eventually(l.t, 10*time.Second, "the reload", func() bool { return strings.Contains(l.g.Log(), `"config reloaded"`) })
 }
 
 // judge holds what the registry saw against what its senders may do.

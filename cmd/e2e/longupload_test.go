@@ -14,8 +14,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"gatehouse/authn"
+	"gatehouse/authn/authntest"
 	"gatehouse/authz"
-	"gatehouse/deploy/dockertest"
+	"gatehouse/cmd/internal/dockertest"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
 	"gatehouse/tokens"
@@ -99,7 +100,7 @@ type pusher struct {
 // pushers are docker, skopeo and crane's library, with a layer of that size.
 func pushers(t *testing.T, layerSize int64) []pusher {
 	t.Helper()
-	need(t, "skopeo")
+	authntest.Need(t, "skopeo")
 	e := engine{dockertest.Start(t)}
 	image := linuxImage(t, layerSize)
 	e.Run(t, "load", "-q", "-i", archive(t, image, "long:v1"))
@@ -111,7 +112,7 @@ func pushers(t *testing.T, layerSize int64) []pusher {
 			return e.Output("push", host+"/anyuser/docker:v1")
 		}},
 		{"skopeo", func(_ *testing.T, host string) (string, error) {
-			out, err := exec.Command("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--dest-creds=mozart:"+musicians,
+			out, err := exec.Command(authntest.Program("skopeo"), "--insecure-policy", "copy", "--dest-tls-verify=false", "--dest-creds=mozart:"+musicians,
 				source, "docker://"+host+"/anyuser/skopeo:v1").CombinedOutput()
 			return string(out), err
 		}},
@@ -125,6 +126,24 @@ func pushers(t *testing.T, layerSize int64) []pusher {
 			return "", nil
 		}},
 	}
+}
+
+// logBuffer keeps what a gateway in this process wrote.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // TestLongUpload: a push whose every chunk outlives the token succeeds, and it is

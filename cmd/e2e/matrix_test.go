@@ -18,6 +18,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"gatehouse/authn/authntest"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -151,7 +153,7 @@ func (s *session) words(command string) []string {
 func (s *session) run(commands string) (string, error) {
 	var said strings.Builder
 	for line := range strings.Lines(commands) {
-		cmd := exec.Command(s.binary, s.words(line)...)
+		cmd := exec.Command(authntest.Program(s.binary), s.words(line)...)
 		cmd.Dir = s.vars["home"]
 		cmd.Env = append(os.Environ(), "HOME="+s.vars["home"])
 		if authority := s.vars["authority"]; authority != "" {
@@ -230,7 +232,7 @@ func startSite(t *testing.T, registry string, s setup) *site {
 	return &site{g, rec, s.TLS}
 }
 
-// open makes a session for somebody; without a user he is the anonymous caller.
+// open makes a session for somebody; without a user it is the anonymous caller.
 func (s *site) open(t *testing.T, p program, user, password, base string, g goods) *session {
 	t.Helper()
 	return open(t, p, place{s.address, user, password}, s.tls, base, g)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/deploy/dockertest"
+	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // program is a registry client and what it is told to do in each step, one
@@ -75,7 +77,7 @@ func goProgram(t *testing.T, module string) string {
 // programs are all clients, with the daemons that some of them need. authority is
 // the file of the certificate that the daemons trust.
 func programs(t *testing.T, authority string) []program {
-	need(t, "podman", "buildah", "skopeo", "ctr", "containerd")
+	authntest.Need(t, "podman", "buildah", "skopeo", "ctr", "containerd")
 	list := []program{dockerProgram(t), podmanProgram(), buildahProgram(), skopeoProgram(),
 		craneProgram(t), orasProgram(t), regctlProgram(t), helmProgram(t)}
 	list = append(list, ctrProgram("ctr 1.6", "ctr", startContainerd(t, "containerd", authority)))
@@ -83,8 +85,9 @@ func programs(t *testing.T, authority string) []program {
 }
 
 func dockerProgram(t *testing.T) program {
-	return program{name: "docker", binary: "docker", store: true,
-		env:   map[string]string{"DOCKER_HOST": dockertest.Start(t).Host, "DOCKER_CONFIG": "{home}/.docker", "DOCKER_CONTEXT": ""},
+	engine := dockertest.Start(t)
+	return program{name: "docker", binary: engine.Client, store: true,
+		env:   map[string]string{"DOCKER_HOST": engine.Host, "DOCKER_CONFIG": "{home}/.docker", "DOCKER_CONTEXT": ""},
 		login: "login -u {user} --password-stdin {host}",
 		push:  "load -i {archive}\n push {image}\n image rm {image}",
 		pull:  "pull {image}",
@@ -207,9 +210,14 @@ content_sharing_policy = "isolated"
 platform = "linux/amd64"
 snapshotter = "native"
 `, filepath.Join(dir, "root"), filepath.Join(dir, "state"), address))
-	start(t, "env", "SSL_CERT_FILE="+authority, binary, "--config", config)
-	eventually(t, 30*time.Second, "containerd answers", func() bool {
-		return exec.Command("ctr", "-a", address, "--connect-timeout", "1s", "version").Run() == nil
+	containerd := start(t, "env", "SSL_CERT_FILE="+authority, authntest.Program(binary), "--config", config)
+	var answer error
+	err = containerd.Await(30*time.Second, func() bool {
+		_, answer = authntest.Run(exec.Command(authntest.Program("ctr"), "-a", address, "--connect-timeout", "1s", "version"))
+		return answer == nil
 	})
+	if err != nil {
+		t.Fatal(errors.Join(err, answer))
+	}
 	return address
 }

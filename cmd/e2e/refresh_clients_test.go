@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"gatehouse/authn/authntest"
-	"gatehouse/deploy/dockertest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // TestClientRefresh: what docker keeps of a login with refresh tokens serves every
@@ -33,11 +33,11 @@ func TestClientRefresh(t *testing.T) {
 			if p.credentials != "" {
 				s.vars["auth"] = "--refresh=" + token
 			}
-			before := strings.Count(g.log.String(), `"grant":"refresh"`)
+			before := strings.Count(g.Log(), `"grant":"refresh"`)
 			if out, err := s.run(join(p.push, p.pull)); err != nil {
 				t.Errorf("%v\n%s", err, strings.ReplaceAll(out, token, "TOKEN"))
 			}
-			if n := strings.Count(g.log.String(), `"grant":"refresh"`) - before; n == 0 {
+			if n := strings.Count(g.Log(), `"grant":"refresh"`) - before; n == 0 {
 				t.Error("it never showed the refresh token")
 			}
 		})

@@ -2,16 +2,17 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // registry is a running registry.
 type registry struct {
-	*process
+	*authntest.Process
 	program string
 	scheme  string
 	address string
@@ -39,9 +40,9 @@ func startRegistryLike(t *testing.T, s registrySetup) *registry {
 	if s.Program == "" {
 		s.Program = "docker-registry"
 	}
-	need(t, s.Program)
+	authntest.Need(t, s.Program)
 	dir := t.TempDir()
-	r := &registry{program: s.Program, scheme: "http", address: freeAddress(t), config: filepath.Join(dir, "config.yml")}
+	r := &registry{program: authntest.Program(s.Program), scheme: "http", address: authntest.FreeAddress(t), config: filepath.Join(dir, "config.yml")}
 	text := fmt.Sprintf("addr: %q", r.address)
 	if s.TLS != nil {
 		r.scheme = "https"
@@ -73,17 +74,10 @@ http: {%s}
 // with a login, until it listens.
 func (r *registry) resume(t *testing.T) {
 	t.Helper()
-	r.process = start(t, "env", "OTEL_TRACES_EXPORTER=none", r.program, "serve", r.config)
-	eventually(t, 20*time.Second, "registry answers", func() bool {
-		if !r.running() {
-			t.Fatalf("registry ended at its start: %v\n%s", r.cmd.ProcessState, r.log)
-		}
+	r.Process = start(t, "env", "OTEL_TRACES_EXPORTER=none", r.program, "serve", r.config)
+	err := r.Await(20*time.Second, func() bool {
 		if r.scheme == "https" {
-			conn, err := net.Dial("tcp", r.address)
-			if err == nil {
-				conn.Close()
-			}
-			return err == nil
+			return authntest.Listening(r.address)
 		}
 		res, err := http.Get(r.url() + "/v2/")
 		if err != nil {
@@ -92,6 +86,9 @@ func (r *registry) resume(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode < http.StatusInternalServerError
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (r *registry) url() string { return r.scheme + "://" + r.address }

@@ -25,7 +25,7 @@ func TestReload(t *testing.T) {
 	}
 	reload := func(text string) {
 		write(t, g.config, text)
-		if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestReload(t *testing.T) {
 	reload(denied)
 	eventually(t, 5*time.Second, "the new policy rules", func() bool { return g.get(tagsPath, token).status == http.StatusForbidden })
 	reload(strings.Replace(string(config), "policy:", "polcy:", 1))
-	eventually(t, 5*time.Second, "the log names the fault", func() bool { return strings.Contains(g.log.String(), "polcy") })
+	eventually(t, 5*time.Second, "the log names the fault", func() bool { return strings.Contains(g.Log(), "polcy") })
 	g.get(tagsPath, token).refusal(t, http.StatusForbidden, "DENIED")
 	reload(string(config))
 	eventually(t, 5*time.Second, "the old policy rules again", func() bool { return g.get(tagsPath, token).status == http.StatusOK })
@@ -53,10 +53,10 @@ func TestReloadInAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, g.config, strings.Replace(string(config), "timeout: 2s", "timeout: 3s", 1))
-	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.log.String(), "config reloaded") })
+	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.Log(), "config reloaded") })
 	g.get(tagsPath, token).want(t, "a pull after", http.StatusOK)
 	g.realm("mozart", musicians, pullBusybox).want(t, "a login", http.StatusServiceUnavailable)
 	ldap.Start()
@@ -88,7 +88,7 @@ func TestRevoked(t *testing.T) {
 	}
 	revoked := "revoked: [{token: " + tokenID(t, stolen) + "}, {user: local/guest, issued_before: " + time.Now().Add(time.Second).UTC().Format(time.RFC3339) + "}]"
 	write(t, g.config, strings.Replace(string(config), "revoked: []", revoked, 1))
-	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "the stolen token is refused", func() bool { return g.get(tagsPath, stolen).status == http.StatusUnauthorized })

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/authn/authntest"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -15,7 +17,7 @@ import (
 
 // trySkopeo runs the program and returns what it printed.
 func trySkopeo(args ...string) (string, error) {
-	out, err := exec.Command("skopeo", append([]string{"--insecure-policy"}, args...)...).CombinedOutput()
+	out, err := exec.Command(authntest.Program("skopeo"), append([]string{"--insecure-policy"}, args...)...).CombinedOutput()
 	return string(out), err
 }
 
@@ -49,7 +51,7 @@ func imageFolder(t *testing.T, layerSize int64) (v1.Image, string) {
 
 // TestSkopeo pushes and pulls over plain HTTP and over TLS with a private CA.
 func TestSkopeo(t *testing.T) {
-	need(t, "skopeo")
+	authntest.Need(t, "skopeo")
 	registry, ldap, pair := startRegistry(t), startDirectory(t), newKeyPair(t)
 	for _, tt := range []struct {
 		name     string
@@ -84,7 +86,7 @@ func skopeoRefused(t *testing.T, reason string, args ...string) {
 
 // TestSkopeoLogin logs in well and badly.
 func TestSkopeoLogin(t *testing.T) {
-	need(t, "skopeo")
+	authntest.Need(t, "skopeo")
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
 	for _, tt := range []struct {
 		user, password string

@@ -349,7 +349,7 @@ func (s *soak) crowd(ctx context.Context) {
 
 func (s *soak) reload(context.Context) {
 	s.did("reloads")
-	s.g.cmd.Process.Signal(syscall.SIGHUP)
+	s.g.Cmd.Process.Signal(syscall.SIGHUP)
 }
 
 // figures are what a process holds.
@@ -373,7 +373,7 @@ func (f figures) like(before figures) bool {
 func (s *soak) measure() figures {
 	s.g.client.CloseIdleConnections()
 	reloads := s.g.metric(s.T, `gatehouse_config_reloads_total{result="ok"}`)
-	s.g.cmd.Process.Signal(syscall.SIGHUP)
+	s.g.Cmd.Process.Signal(syscall.SIGHUP)
 	eventually(s.T, 10*time.Second, "a reload", func() bool { return s.g.metric(s.T, `gatehouse_config_reloads_total{result="ok"}`) > reloads })
 	for range 2 {
 		if status := s.g.status("/debug/pprof/heap?gc=1"); status != http.StatusOK {
@@ -386,7 +386,7 @@ func (s *soak) measure() figures {
 // figures asks the gateway for its goroutines and heap, and the kernel for its descriptors.
 func (g *gateway) figures(t *testing.T) figures {
 	t.Helper()
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/authn/authntest"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/stream"
@@ -58,7 +60,7 @@ func TestLargeLayer(t *testing.T) {
 	g.pullLayer(t, "anyuser/warm", g.pushLayer(t, "anyuser/warm", 8<<20))
 	before, _ := g.resident(t)
 	// "5" starts the peak anew (proc_pid_clear_refs(5)): start-up hashed passwords.
-	if err := os.WriteFile("/proc/"+strconv.Itoa(g.cmd.Process.Pid)+"/clear_refs", []byte("5"), 0); err != nil {
+	if err := os.WriteFile("/proc/"+strconv.Itoa(g.Cmd.Process.Pid)+"/clear_refs", []byte("5"), 0); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -95,7 +97,7 @@ func TestDrainDuringPull(t *testing.T) {
 	if _, err := io.CopyN(sum, res.Body, 1<<20); err != nil {
 		t.Fatalf("status %d: %v", res.StatusCode, err)
 	}
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := g.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "new connections are refused", func() bool {
@@ -116,11 +118,11 @@ func TestDrainDuringPull(t *testing.T) {
 		t.Errorf("pulled %s, want %s", got, digest)
 	}
 	select {
-	case <-g.done:
+	case <-g.Ended:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the gateway still runs after its last request")
 	}
-	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := g.Cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
 }
@@ -133,7 +135,7 @@ func TestUpstreamOutage(t *testing.T) {
 	g.push(t, "anyuser/busybox:latest", "mozart", musicians)
 	token := g.token(t, "mozart", musicians, "repository:anyuser/busybox:pull,push")
 	g.get("/v2/anyuser/busybox/manifests/latest", token).want(t, "pull", http.StatusOK)
-	registry.kill()
+	registry.Kill()
 	g.get("/v2/anyuser/busybox/manifests/latest", token).refusal(t, http.StatusBadGateway, "UNAVAILABLE")
 	g.send(http.MethodPost, "/v2/anyuser/busybox/blobs/uploads/", bearer(token), nil).refusal(t, http.StatusBadGateway, "UNAVAILABLE")
 	g.realm("mozart", musicians, pullBusybox).want(t, "a login meanwhile", http.StatusOK)
@@ -148,7 +150,7 @@ func TestUpstreamOutage(t *testing.T) {
 // TestCutPush: a push that is cut in the middle harms nobody, and the client's
 // retry succeeds.
 func TestCutPush(t *testing.T) {
-	need(t, "skopeo")
+	authntest.Need(t, "skopeo")
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
 	relay := startRelay(t, g.address)
 	image, source := imageFolder(t, 30<<20)

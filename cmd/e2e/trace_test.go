@@ -22,7 +22,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"gatehouse/deploy/dockertest"
+	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // recorder stands in front of a registry, hands everything through and keeps what
@@ -205,7 +206,7 @@ func TestTrace(t *testing.T) {
 		sameTrace(t, func(t *testing.T, p place) { dockerTrace(t, p, image) })
 	})
 	t.Run("skopeo", func(t *testing.T) {
-		need(t, "skopeo")
+		authntest.Need(t, "skopeo")
 		_, source := imageFolder(t, 50_000)
 		sameTrace(t, func(t *testing.T, p place) { skopeoTrace(t, p, source) })
 	})

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 ## millions of targets against distribution's own router, minutes of random requests in lock-step with a registry, each fuzz target of the way of a request for a minute
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
-deploy/test-deps.sh
+cmd/internal/scripts/test-deps.sh
 
 GATEHOUSE_CASES=${GATEHOUSE_CASES:-3000000} go test -count=1 -timeout 20m -v -run '^TestDifferential$' ./proxy/route
 GATEHOUSE_NO_SKIP=1 GATEHOUSE_LOCKSTEP=${GATEHOUSE_LOCKSTEP:-5m} go test -count=1 -timeout 20m -v -run '^TestLockstep$' ./cmd/e2e

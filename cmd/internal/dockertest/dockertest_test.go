@@ -6,11 +6,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // victimFolder, when set, makes this test program one that starts an Engine in
@@ -25,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 func victim(dir string) int {
-	e, err := start(dir, nil)
+	e, err := start(dir, installed(), nil)
 	if err == nil {
 		err = e.await(startLimit)
 	}
@@ -33,9 +36,53 @@ func victim(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(e.process.Process.Pid)
-	<-e.exited
+	fmt.Println(e.process.Cmd.Process.Pid)
+	<-e.process.Ended
 	return 0
+}
+
+// script writes a program of that name which says text and returns its path.
+func script(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestChoose: client and daemon are of one version, wherever they lie (row T1).
+func TestChoose(t *testing.T) {
+	version := func(name, v string) string {
+		return script(t, name, "echo Docker version "+v+", build 297e128")
+	}
+	daemon20, client20 := version("dockerd", "20.10.24+dfsg1"), version("docker", "20.10.24+dfsg1")
+	daemon28, client28 := version("dockerd", "28.2.2"), version("docker", "28.2.2")
+	broken := script(t, "docker", "exit 1")
+	for name, c := range map[string]struct {
+		daemons, clients []string
+		want             installation
+	}{
+		"a newer client before": {[]string{daemon20}, []string{client28, client20}, installation{daemon20, client20}},
+		"a broken one before":   {[]string{daemon20}, []string{broken, client20}, installation{daemon20, client20}},
+		"a daemon alone":        {[]string{daemon20, daemon28}, []string{client28}, installation{daemon28, client28}},
+		"two of each":           {[]string{daemon28, daemon20}, []string{client20, client28}, installation{daemon28, client28}},
+		"no two alike":          {[]string{daemon20}, []string{client28}, installation{daemon20, client28}},
+		"no client":             {[]string{daemon20}, nil, installation{daemon20, ""}},
+	} {
+		if got := choose(c.daemons, c.clients); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// TestRunGivesTheOutputAlone: an id is what docker writes to its standard output; a
+// warning about the machine beside it is no part of it (row T1).
+func TestRunGivesTheOutputAlone(t *testing.T) {
+	e := &Engine{Client: script(t, "docker", "echo WARNING: IPv4 forwarding is disabled >&2\necho 0123456789ab")}
+	if got := e.Run(t, "create", "image"); got != "0123456789ab\n" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestStartGivesAnEngineOfItsOwn(t *testing.T) {
@@ -76,7 +123,7 @@ func bridgeAddresses(t *testing.T) string {
 // and still leaves no dockerd behind.
 func TestKilledTestEndsItsEngine(t *testing.T) {
 	if why := missing(); why != "" {
-		skip(t, why)
+		authntest.Skip(t, why)
 	}
 	dir, err := os.MkdirTemp("", "dockertest")
 	if err != nil {

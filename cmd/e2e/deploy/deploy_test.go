@@ -1,6 +1,6 @@
-// Package deploy holds what an operator starts from: example configs, a Compose
-// file with a directory and a registry, a unit file, alerts and a dashboard. Its
-// tests load each of them with the program that will, so that none can rot.
+// Package deploy tests what an operator starts from, the folder deploy/ of this
+// repository: example configs, a Compose file with a directory and a registry, a unit
+// file, alerts and a dashboard. Each is loaded with the program that will load it.
 package deploy
 
 import (
@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http/httptest"
 	"os"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"gatehouse/authn/authntest"
 	"gatehouse/metrics"
 )
 
@@ -37,15 +39,18 @@ var gatehouse = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "gatehouse")
-	out, err := exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse").CombinedOutput()
-	if err != nil {
-		os.Stderr.Write(out)
+	if _, err := authntest.Run(exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse")); err != nil {
 		return "", errors.Join(err, os.RemoveAll(dir))
 	}
 	return binary, nil
 })
 
+// TestMain runs the tests in deploy/, the folder that they are about.
 func TestMain(m *testing.M) {
+	if err := os.Chdir(filepath.Join("..", "..", "..", "deploy")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	status := m.Run()
 	if binary, err := gatehouse(); err == nil {
 		os.RemoveAll(filepath.Dir(binary))
@@ -295,26 +300,10 @@ func TestDashboardIsJSON(t *testing.T) {
 }
 
 func TestAlertRules(t *testing.T) {
-	promtool := program(t, "promtool")
-	if out, err := exec.Command(promtool, "check", "rules", "alerts.yml").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	authntest.Need(t, "promtool")
+	if _, err := authntest.Run(exec.Command(authntest.Program("promtool"), "check", "rules", "alerts.yml")); err != nil {
+		t.Error(err)
 	}
-}
-
-// program finds an installed program. Without it the test is skipped, or fails
-// where GATEHOUSE_NO_SKIP is set.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
-			return filepath.Join(dir, name)
-		}
-	}
-	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
-		t.Fatalf("no %s on this machine", name)
-	}
-	t.Skipf("no %s on this machine", name)
-	return ""
 }
 
 // TestUnit: a reload is a HUP, a start checks first, and systemd waits for the drain.
@@ -327,50 +316,6 @@ func TestUnit(t *testing.T) {
 		"TimeoutStopSec=330\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the unit lacks %q", want)
-		}
-	}
-}
-
-// TestScripts: every script here and each one that CI runs is one its shell can read.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("*.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	suites, err := filepath.Glob("suites/*.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(append(files, suites...), "openldap/start", "../.ci/run") {
-		if out, err := exec.Command("bash", "-n", file).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", file, err, out)
-		}
-		if info, err := os.Stat(file); err != nil || info.Mode()&0o111 == 0 {
-			t.Errorf("%s cannot be executed (%v)", file, err)
-		}
-	}
-}
-
-// TestDocs: every link from one page to another file of the repository leads there.
-func TestDocs(t *testing.T) {
-	pages, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots, err := filepath.Glob("../*.md")
-	if err != nil || len(pages) == 0 || len(roots) == 0 {
-		t.Fatalf("%v %v %v", pages, roots, err)
-	}
-	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-	for _, page := range append(pages, roots...) {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), found[1])); err != nil {
-				t.Errorf("%s links to %s: %v", page, found[1], err)
-			}
 		}
 	}
 }

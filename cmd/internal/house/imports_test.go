@@ -16,7 +16,7 @@ var line = []string{"metrics", "authn", "authz", "tokens", "proxy", "cmd"}
 // the right shows that something stands on the wrong side.
 func TestImports(t *testing.T) {
 	for i, room := range line {
-		for _, dir := range goDirs(t, filepath.Join("..", "..", room)) {
+		for _, dir := range goDirs(t, filepath.Join(root, room)) {
 			pkg, err := build.ImportDir(dir, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -36,7 +36,7 @@ func TestImports(t *testing.T) {
 
 // TestRooms finds a room that nobody put on the line.
 func TestRooms(t *testing.T) {
-	entries, err := os.ReadDir(filepath.Join("..", ".."))
+	entries, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)
 	}

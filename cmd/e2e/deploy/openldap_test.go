@@ -1,33 +1,33 @@
 package deploy
 
 import (
-	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/authn/authntest"
 )
 
 // TestOpenLDAP starts what the Compose file's directory container starts, with the
 // LDIF of the musicians, and asks it what the example config will ask.
 func TestOpenLDAP(t *testing.T) {
-	program(t, "slapd")
-	search := program(t, "ldapsearch")
+	authntest.Need(t, "slapd", "ldapsearch")
+	search := authntest.Program("ldapsearch")
 	url := startOpenLDAP(t)
 	password, err := os.ReadFile("ldap_password.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ask := func(base, filter, attribute string) string {
-		out, err := exec.Command(search, "-x", "-LLL", "-H", url, "-D", "uid=serviceaccount,ou=it,dc=example,dc=com",
-			"-w", strings.TrimSpace(string(password)), "-b", base, filter, attribute).CombinedOutput()
+		out, err := authntest.Run(exec.Command(search, "-x", "-LLL", "-H", url, "-D", "uid=serviceaccount,ou=it,dc=example,dc=com",
+			"-w", strings.TrimSpace(string(password)), "-b", base, filter, attribute))
 		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatal(err)
 		}
-		return string(out)
+		return out
 	}
 	const musicians = "ou=musicians,dc=example,dc=com"
 	if out := ask(musicians, "(&(|(uid=bach@example.com)(mail=bach@example.com))(objectClass=person))", "uid"); !strings.Contains(out, "uid: bach\n") {
@@ -40,7 +40,8 @@ func TestOpenLDAP(t *testing.T) {
 		t.Errorf("bach's groups: %q", out)
 	}
 	bind := func(uid, password string) error {
-		return exec.Command(search, "-x", "-H", url, "-D", uid, "-w", password, "-s", "base", "-b", uid, "1.1").Run()
+		_, err := authntest.Run(exec.Command(search, "-x", "-H", url, "-D", uid, "-w", password, "-s", "base", "-b", uid, "1.1"))
+		return err
 	}
 	if err := bind("uid=mozart,"+musicians, "password"); err != nil {
 		t.Errorf("mozart: %v", err)
@@ -63,44 +64,12 @@ func startOpenLDAP(t *testing.T) string {
 	}
 	conf := filepath.Join(dir, "slapd.conf")
 	write(t, conf, []byte(strings.Replace(string(text), "/var/lib/ldap", dir, 1)))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, "openldap/start")
-	server.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin", "SLAPD_CONF="+conf, "SLAPD_DATA="+dir,
+	address := authntest.FreeAddress(t)
+	start := exec.Command("openldap/start")
+	start.Env = append(os.Environ(), "PATH=/usr/sbin:"+os.Getenv("PATH"), "SLAPD_CONF="+conf, "SLAPD_DATA="+dir,
 		"SLAPD_LDIF=musicians.ldif", "SLAPD_URL=ldap://"+address)
-	var said strings.Builder
-	server.Stdout, server.Stderr = &said, &said
-	if err := server.Start(); err != nil {
+	if err := authntest.Start(t, start).Await(20*time.Second, func() bool { return authntest.Listening(address) }); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { server.Wait(); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	awaitPort(t, address, ended, &said)
 	return "ldap://" + address
-}
-
-func awaitPort(t *testing.T, address string, ended <-chan struct{}, said *strings.Builder) {
-	t.Helper()
-	limit := time.After(20 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return
-		}
-		select {
-		case <-ended:
-			t.Fatalf("it ended at once: %s", said.String())
-		case <-limit:
-			t.Fatal("it does not listen after 20 s")
-		case <-tick.C:
-		}
-	}
 }

@@ -3,8 +3,8 @@
 # service is started: while apt runs, a policy-rc.d forbids it, and afterwards the
 # one that stood there before is back. Where nothing is missing it does nothing.
 #
-#   deploy/test-deps.sh                        what `make test` needs
-#   deploy/test-deps.sh program:package ...    what a slow suite needs; a file
+#   cmd/internal/scripts/test-deps.sh                       what `make test` needs
+#   cmd/internal/scripts/test-deps.sh program:package ...   what a slow suite needs; a file
 #                                              stands for a package without programs
 set -euo pipefail
 
@@ -14,16 +14,19 @@ test $# -gt 0 || needed=(
 	slapd:slapd slapadd:slapd ldapsearch:ldap-utils
 	docker-registry:docker-registry skopeo:skopeo
 	dockerd:docker.io docker:docker.io iptables:iptables
-	nginx:nginx-light wrk:wrk promtool:prometheus
+	nginx:nginx-light haproxy:haproxy wrk:wrk promtool:prometheus
 	curl:curl jq:jq openssl:openssl
 )
 policy=/usr/sbin/policy-rc.d
-PATH=$PATH:/usr/sbin:/sbin
+# Where there are packages, theirs are meant: the tests know them, and a newer docker
+# elsewhere on the PATH is no client for their dockerd.
+places=/usr/sbin:/usr/bin:/sbin:/bin
+command -v apt-get >/dev/null || places=$places:$PATH
 
 missing() {
 	local entry
 	for entry in "${needed[@]}"; do
-		command -v "${entry%%:*}" >/dev/null || test -e "${entry%%:*}" || echo "${entry##*:}"
+		PATH=$places command -v "${entry%%:*}" >/dev/null || test -e "${entry%%:*}" || echo "${entry##*:}"
 	done
 	test -s /etc/ssl/certs/ca-certificates.crt || echo ca-certificates
 }

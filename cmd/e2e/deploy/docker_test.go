@@ -3,6 +3,7 @@ package deploy
 import (
 	"archive/tar"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -15,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/deploy/dockertest"
+	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // TestImage builds the root's Dockerfile with a real Docker Engine and runs what
@@ -56,13 +58,14 @@ func TestImage(t *testing.T) {
 }
 
 func exitCode(err error) int {
-	if exit, ok := err.(*exec.ExitError); ok {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
 		return exit.ExitCode()
 	}
 	return -1
 }
 
-// sharedFolder copies files of this folder to one that the image's own user can
+// sharedFolder copies files of deploy/ to a folder that the image's own user can
 // read: a checkout may lie below a folder that only its owner enters.
 func sharedFolder(t *testing.T, names ...string) string {
 	t.Helper()
@@ -118,6 +121,8 @@ func checkImageConfig(t *testing.T, engine *dockertest.Engine) {
 func checkImageFiles(t *testing.T, engine *dockertest.Engine) {
 	id := strings.TrimSpace(engine.Run(t, "create", "gatehouse-test"))
 	export := engine.Command("export", id)
+	var said strings.Builder
+	export.Stderr = &said
 	out, err := export.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +139,7 @@ func checkImageFiles(t *testing.T, engine *dockertest.Engine) {
 			break
 		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("docker export: %v, %v\n%s", err, export.Wait(), said.String())
 		}
 		switch {
 		case header.Typeflag == tar.TypeDir || docker[header.Name]:
@@ -145,7 +150,7 @@ func checkImageFiles(t *testing.T, engine *dockertest.Engine) {
 		}
 	}
 	if err := export.Wait(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("docker export: %v\n%s", err, said.String())
 	}
 	if len(want) > 0 {
 		t.Errorf("the image lacks %v", want)
@@ -281,11 +286,11 @@ func addFile(w *tar.Writer, file, name string) error {
 
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
-	out, err := exec.Command("go", "env", name).Output()
+	out, err := authntest.Run(exec.Command("go", "env", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(out)
 }
 
 // dependencies are the folders that a template of `go list` gives for the packages
@@ -294,11 +299,11 @@ func dependencies(t *testing.T, template string) []string {
 	t.Helper()
 	list := exec.Command("go", "list", "-deps", "-f", template, "gatehouse/cmd/gatehouse")
 	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	out, err := list.Output()
+	out, err := authntest.Run(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dirs := strings.Fields(string(out))
+	dirs := strings.Fields(out)
 	slices.Sort(dirs)
 	return slices.Compact(dirs)
 }

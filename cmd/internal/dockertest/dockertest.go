@@ -6,13 +6,14 @@
 //	engine := dockertest.Start(t)
 //	engine.Run(t, "pull", "127.0.0.1:5000/anyuser/busybox")
 //
+// The client and the daemon are of one installation where the machine has several:
+// a client newer than its daemon asks for what that does not know.
+//
 // Without dockerd, the docker client or root the test is skipped, or fails where
 // GATEHOUSE_NO_SKIP is set, as `make test` does.
 package dockertest
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -43,8 +44,10 @@ type Engine struct {
 	// Log is the file that dockerd writes its log to.
 	Log string
 
-	process *exec.Cmd
-	exited  <-chan struct{}
+	// Client is the path of the docker client.
+	Client string
+
+	process *authntest.Process
 }
 
 // Start starts a dockerd with the further arguments args (for example
@@ -54,14 +57,14 @@ type Engine struct {
 func Start(t testing.TB, args ...string) *Engine {
 	t.Helper()
 	if why := missing(); why != "" {
-		skip(t, why)
+		authntest.Skip(t, why)
 	}
 	dir, err := os.MkdirTemp("", "dockertest") // t.TempDir is too long for a socket's name
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	e, err := start(dir, args)
+	e, err := start(dir, installed(), args)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +78,7 @@ func Start(t testing.TB, args ...string) *Engine {
 // Command is a docker client's command against this Engine. Its builder is the
 // classic one, which needs no plugin.
 func (e *Engine) Command(args ...string) *exec.Cmd {
-	c := exec.Command("docker", args...)
+	c := exec.Command(e.Client, args...)
 	c.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DOCKER_CONFIG="+e.ConfigDir, "DOCKER_BUILDKIT=0", "DOCKER_CONTEXT=")
 	return c
 }
@@ -86,22 +89,21 @@ func (e *Engine) Output(args ...string) (string, error) {
 	return string(out), err
 }
 
-// Run is Output for a command that must succeed: else the test fails at once.
+// Run runs a command that must succeed, else the test fails at once, and returns its
+// standard output alone: the warnings beside it are about the machine.
 func (e *Engine) Run(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := e.Output(args...)
+	out, err := authntest.Run(e.Command(args...))
 	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+		t.Fatal(err)
 	}
 	return out
 }
 
-// missing says what of a Docker Engine this machine lacks, or nothing.
+// missing is what of a Docker Engine this machine lacks, or nothing.
 func missing() string {
-	for _, program := range []string{"dockerd", "docker"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return "no " + program + " on this machine"
-		}
+	if i := installed(); i.daemon == "" || i.client == "" {
+		return fmt.Sprintf("no Docker Engine on this machine: dockerd %q, docker %q", i.daemon, i.client)
 	}
 	if os.Geteuid() != 0 {
 		return "dockerd needs root"
@@ -109,18 +111,50 @@ func missing() string {
 	return ""
 }
 
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("GATEHOUSE_NO_SKIP") != "" {
-		t.Fatal(why)
+// installation is a daemon and a client, by their paths.
+type installation struct{ daemon, client string }
+
+func installed() installation {
+	return choose(authntest.Programs("dockerd"), authntest.Programs("docker"))
+}
+
+// choose gives the first daemon that has a client of its own version, and that
+// client; where no two have one version, the first of each.
+func choose(daemons, clients []string) installation {
+	for _, daemon := range daemons {
+		for _, client := range clients {
+			if v := version(daemon); v != "" && v == version(client) {
+				return installation{daemon, client}
+			}
+		}
 	}
-	t.Skip(why)
+	return installation{first(daemons), first(clients)}
+}
+
+func first(paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	return paths[0]
+}
+
+// version is what a program of Docker calls its version: the word behind "version"
+// in `Docker version 20.10.24+dfsg1, build 297e128`, since builds differ.
+func version(program string) string {
+	out, err := authntest.Run(exec.Command(program, "--version"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(out, "version ")
+	v, _, _ := strings.Cut(rest, ",")
+	return strings.TrimSpace(v)
 }
 
 // start launches dockerd in dir. Its config file is an empty one of our own, so
 // that the machine's settings do not reach it.
-func start(dir string, args []string) (*Engine, error) {
+func start(dir string, i installation, args []string) (*Engine, error) {
 	e := &Engine{
+		Client:    i.client,
 		Host:      "unix://" + filepath.Join(dir, "docker.sock"),
 		ConfigDir: filepath.Join(dir, "client"),
 		Log:       filepath.Join(dir, "dockerd.log"),
@@ -136,19 +170,26 @@ func start(dir string, args []string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	e.process = exec.Command("dockerd", append([]string{
+	daemon := exec.Command(i.daemon, append([]string{
 		"--host=" + e.Host, "--config-file=" + config,
 		"--data-root=" + filepath.Join(dir, "data"), "--exec-root=" + filepath.Join(dir, "exec"),
 		"--pidfile=" + filepath.Join(dir, "dockerd.pid"), "--storage-driver=vfs",
 		"--bridge=" + bridge(), "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
 	}, args...)...)
-	e.process.Stdout, e.process.Stderr = log, log
+	daemon.Env = append(os.Environ(), "PATH="+beside(i.daemon)+":"+os.Getenv("PATH"))
+	daemon.Stdout = log
 	// TERM, so that a test's process that is killed takes dockerd's own children too.
-	if e.exited, err = authntest.StartTied(e.process, syscall.SIGTERM); err != nil {
+	if e.process, err = authntest.StartProcess(daemon, syscall.SIGTERM); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// beside are the folders of an installation, where its daemon is to find its own
+// containerd and runc before any others.
+func beside(daemon string) string {
+	folder := filepath.Dir(daemon)
+	return folder + ":" + filepath.Join(filepath.Dir(folder), "bin")
 }
 
 // machineBridge is the bridge that the machine's own Docker makes.
@@ -165,48 +206,28 @@ func bridge() string {
 	return "none"
 }
 
-// await returns when the Engine answers.
+// await returns when the Engine answers. The error says what client and daemon
+// last said.
 func (e *Engine) await(limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := e.Output("version"); err == nil {
-			return nil
-		}
-		select {
-		case <-e.exited:
-			return fmt.Errorf("dockerd ended at once:\n%s", e.logTail())
-		case <-ctx.Done():
-			return fmt.Errorf("dockerd did not answer within %s:\n%s", limit, e.logTail())
-		case <-tick.C:
-		}
+	var said string
+	err := e.process.Await(limit, func() bool {
+		out, err := e.Output("version")
+		said = out
+		return err == nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w\ndocker version:\n%s", err, said)
 	}
+	return nil
 }
 
 // stop ends dockerd; it takes its containers and its own containerd with it.
 func (e *Engine) stop(t testing.TB) {
 	t.Helper()
-	e.process.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-e.exited:
-	case <-time.After(stopLimit):
-		e.process.Process.Kill()
-		<-e.exited
-		t.Errorf("dockerd had to be killed:\n%s", e.logTail())
+	if err := e.process.Stop(stopLimit); err != nil {
+		t.Error(err)
 	}
 	if t.Failed() {
-		t.Logf("dockerd's log ends with:\n%s", e.logTail())
+		t.Logf("dockerd's log ends with:\n%s", e.process.Tail(4<<10))
 	}
-}
-
-// logTail is the end of dockerd's log.
-func (e *Engine) logTail() string {
-	text, err := os.ReadFile(e.Log)
-	if err != nil {
-		return err.Error()
-	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-20):], []byte("\n")))
 }

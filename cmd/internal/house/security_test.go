@@ -1,4 +1,4 @@
-package deploy
+package main
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ var (
 // TestSecurity: every row of docs/security.md stands there once and names a test or
 // says why there is none, and every test that the page names exists.
 func TestSecurity(t *testing.T) {
-	page, err := os.ReadFile("../docs/security.md")
+	page, err := os.ReadFile(docs("security.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestSecurity(t *testing.T) {
 // findTest looks for a test's function among the sources of a folder, and for its
 // case: a text of the sources that begins so, or a script of that name.
 func findTest(dir, name, sub string) error {
-	files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
+	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no tests in %s: %v", dir, err)
 	}
@@ -70,6 +70,6 @@ func findTest(dir, name, sub string) error {
 	if sub == "" || strings.Contains(sources.String(), `"`+sub+`/`) || strings.Contains(sources.String(), `"`+sub+`"`) {
 		return nil
 	}
-	_, err = os.Stat(filepath.Join("..", dir, "testdata", sub+".txtar"))
+	_, err = os.Stat(filepath.Join(root, dir, "testdata", sub+".txtar"))
 	return err
 }

@@ -3,7 +3,7 @@
 # against the registry's own router for $DIFFERENTIAL_FUZZTIME (30s): the list is what the
 # sources say, so that no target can be forgotten.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 
 # run_target PACKAGE NAME TIME: a finding writes its input below testdata. Go's engine
 # at times reports its own end of time as a failure, "context deadline exceeded"

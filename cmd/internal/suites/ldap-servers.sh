@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 ## Samba and 389-ds under the conformance suite, slapd at fault under load
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 PATH=$PATH:/usr/sbin:/sbin
 
-deploy/test-deps.sh slapd:slapd ldapsearch:ldap-utils curl:curl \
+cmd/internal/scripts/test-deps.sh slapd:slapd ldapsearch:ldap-utils curl:curl \
 	samba:samba samba-tool:samba-common-bin /usr/share/samba/setup/provision.ldif:samba-ad-provision \
 	"/usr/lib/$(uname -m)-linux-gnu/samba/ldb/operational.so:samba-ad-dc" \
 	ns-slapd:389-ds-base dscreate:python3-lib389

@@ -3,7 +3,7 @@
 # vulnerabilities cannot be reached nothing was checked: that is said loudly, and
 # it is a failure where VULNCHECK=required (a release) is set.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../../.."
 
 out=$(go run "${GOVULNCHECK:?}" ${GOVULNDB:+-db "$GOVULNDB"} ./... 2>&1)
 status=$?

@@ -1,7 +1,7 @@
 // Command mutate removes each check of the named source files in turn and says
 // which removals no test notices:
 //
-//	go run ./deploy/mutate [-min PERCENT] [-equivalent FILE] [-run FOLDER=REGEXP] FILE.go...
+//	go run ./cmd/internal/mutate [-min PERCENT] [-equivalent FILE] [-run FOLDER=REGEXP] FILE.go...
 //
 // All mutants of a package are compiled into one test binary, each behind a switch
 // that an environment variable throws, so that each costs a run of the tests and no

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 ## ten registry clients against the gateway, and uploads that outlive their token
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
-deploy/test-deps.sh
-deploy/test-deps.sh podman:podman buildah:buildah ctr:containerd containerd:containerd
+cmd/internal/scripts/test-deps.sh
+cmd/internal/scripts/test-deps.sh podman:podman buildah:buildah ctr:containerd containerd:containerd
 
 # The clients of other projects are built once, by the tests, into the user's cache.
 GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 40m -parallel 4 -v -tags clients -run '^Test(Client|Trace|LongUpload)' ./cmd/e2e
