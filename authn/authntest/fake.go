@@ -37,7 +37,7 @@ const (
 )
 
 // Fake is an LDAP server in this process that misbehaves as told. It knows one
-// person, mozart, with Password. It ends with the test.
+// person, mozart, with Password, until Put makes it a small directory.
 type Fake struct {
 	listener net.Listener
 	ended    chan struct{}
@@ -55,15 +55,24 @@ type Fake struct {
 	running   sync.WaitGroup
 }
 
-// StartFake starts a server that behaves well.
+// StartFake starts a server that behaves well, until the test ends.
 func StartFake(t testing.TB) *Fake {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	f, err := NewFake()
 	must(t, err)
+	t.Cleanup(f.Close)
+	return f
+}
+
+// NewFake starts a server that behaves well on a free port of loopback.
+func NewFake() (*Fake, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
 	f := &Fake{listener: listener, ended: make(chan struct{}), counts: map[string]int{}, conns: map[net.Conn]bool{}}
 	f.running.Go(f.accept)
-	t.Cleanup(f.stop)
-	return f
+	return f, nil
 }
 
 // URL is the ldap:// address. StartTLS is refused there.
@@ -107,7 +116,8 @@ func (f *Fake) Open() int {
 	return len(f.conns)
 }
 
-func (f *Fake) stop() {
+// Close ends the server and its connections.
+func (f *Fake) Close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
@@ -254,12 +264,14 @@ func (f *Fake) bound(bind *ber.Packet) *ber.Packet {
 	if f.bindCode != 0 && kindOf(bind) == "bind" {
 		return explained(ldap.ApplicationBindResponse, f.bindCode, f.bindText)
 	}
-	return result(ldap.ApplicationBindResponse, bindCode(bind))
+	return result(ldap.ApplicationBindResponse, f.bindResultLocked(bind))
 }
 
-// bindCode is good for Password, and for nothing at all, as RFC 4513 5.1.2 has it.
-func bindCode(bind *ber.Packet) uint16 {
-	if _, password := credentials(bind); password == Password || password == "" {
+// bindResultLocked is good for the entry's own password or else Password, and for no
+// password at all, as RFC 4513 5.1.2 has it.
+func (f *Fake) bindResultLocked(bind *ber.Packet) uint16 {
+	name, password := credentials(bind)
+	if wanted := f.passwordLocked(name); password == wanted || password == "" {
 		return ldap.LDAPResultSuccess
 	}
 	return ldap.LDAPResultInvalidCredentials

@@ -17,9 +17,10 @@ type fakeEntry struct {
 
 // Put gives the Fake an entry, or replaces the one of that DN. From the first on
 // it is a small directory: searches are answered by base, scope and filter, and
-// mozart is no longer there by himself. Values may be bytes. An attribute that
+// mozart is no longer there from the start. Values may be bytes. An attribute that
 // only a base read shows (Active Directory's tokenGroups) is named with a
-// leading "base:".
+// leading "base:". A userPassword is what its binds need instead of Password; it is
+// not shown.
 func (f *Fake) Put(dn string, attributes map[string][]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -32,6 +33,16 @@ func (f *Fake) Limit(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.limit = n
+}
+
+// passwordLocked is what a bind as a name needs.
+func (f *Fake) passwordLocked(name string) string {
+	for _, e := range f.entries {
+		if own := e.attributes["userPassword"]; strings.EqualFold(e.dn, name) && len(own) > 0 {
+			return own[0]
+		}
+	}
+	return Password
 }
 
 // matching answers a search from what was put.
@@ -109,12 +120,12 @@ func (e fakeEntry) values(name string) []string {
 	return nil
 }
 
-// packet shows all of the entry, whatever was asked for.
+// packet shows all of the entry but its password, whatever was asked for.
 func (e fakeEntry) packet(scope int64) *ber.Packet {
 	var list []*ber.Packet
 	for name, values := range e.attributes {
 		name, base := strings.CutPrefix(name, "base:")
-		if !base || scope == ldap.ScopeBaseObject {
+		if name != "userPassword" && (!base || scope == ldap.ScopeBaseObject) {
 			list = append(list, attribute(name, values...))
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/authn/authntest"
+
 	registryauth "github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -275,14 +277,14 @@ func (u user) get(ctx context.Context, path, authorization string) (answer, erro
 func (u user) explain(verdict string, question ...string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		arguments := append([]string{"explain", "-c", u.gateway.config}, question...)
-		text, err := exec.CommandContext(ctx, u.gateway.binary, arguments...).Output()
+		text, err := authntest.Run(exec.CommandContext(ctx, u.gateway.binary, arguments...))
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
 			return "", err
 		}
-		first, _, _ := strings.Cut(string(text), "\n")
+		first, _, _ := strings.Cut(text, "\n")
 		if first != verdict || (exit != nil) != (verdict == "denied") {
-			return "", fmt.Errorf("%v: %s", err, text)
+			return "", fmt.Errorf("want %s: %w", verdict, errors.Join(err, errors.New(text)))
 		}
 		return first, nil
 	}

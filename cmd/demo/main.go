@@ -27,6 +27,8 @@ import (
 	"text/template"
 	"time"
 
+	"gatehouse/authn/authntest"
+
 	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -60,17 +62,17 @@ func run(ctx context.Context, out io.Writer, listen string, once bool) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	dir, err := startDirectory()
+	directory, err := startDirectory()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dir.stop()) }()
+	defer directory.Close()
 	upstream, err := startRegistry()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, upstream.Close()) }()
-	g, err := startGateway(ctx, out, folder, setting{Listen: listen, Upstream: upstream.Addr, LDAP: dir.address})
+	g, err := startGateway(ctx, out, folder, setting{Listen: listen, Upstream: upstream.Addr, LDAP: directory.URL()})
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func serve(ctx context.Context, out io.Writer, g *gateway) error {
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping.")
 		return nil
-	case <-g.ended:
+	case <-g.process.Ended:
 		return fmt.Errorf("the gateway ended by itself: %w", g.failure())
 	}
 }
@@ -126,7 +128,8 @@ func freeAddress(wish string) (string, error) {
 
 // setting is what the config file below takes; all addresses are host:port.
 type setting struct {
-	Listen, Admin, Upstream, LDAP string
+	Listen, Admin, Upstream       string
+	LDAP                          string // a URL
 	AdminHash, TestHash           string // bcrypt
 	ServiceAccount, MusiciansBase string
 }
@@ -147,7 +150,7 @@ directories:
         password_hash: "{{.TestHash}}"
   - name: example
     ldap:
-      servers: ["ldap://{{.LDAP}}"]
+      servers: ["{{.LDAP}}"]
       bind_dn: "{{.ServiceAccount}}"
       bind_password_file: ldap_password.txt
       users:
@@ -173,9 +176,7 @@ type gateway struct {
 	config  string // path
 	log     string // path
 	binary  string // path
-	command *exec.Cmd
-	ended   chan struct{} // closed when the process is gone
-	waited  error         // what Wait said; read it after ended
+	process *authntest.Process
 }
 
 // startGateway builds the binary, writes its config into folder, and returns when it is ready.
@@ -184,23 +185,23 @@ func startGateway(ctx context.Context, out io.Writer, folder string, s setting) 
 		config: filepath.Join(folder, "gatehouse.yaml"),
 		log:    filepath.Join(folder, "gatehouse.log"),
 		binary: filepath.Join(folder, "gatehouse"),
-		ended:  make(chan struct{}),
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", g.binary, "gatehouse/cmd/gatehouse")
-	if text, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building gatehouse: %w\n%s", err, text)
+	if _, err := authntest.Run(build); err != nil {
+		return nil, err
 	}
 	if err := g.configure(out, s); err != nil {
 		return nil, err
 	}
-	if text, err := exec.CommandContext(ctx, g.binary, "check", "-c", g.config).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("gatehouse check: %w\n%s", err, text)
+	if _, err := authntest.Run(exec.CommandContext(ctx, g.binary, "check", "-c", g.config)); err != nil {
+		return nil, err
 	}
 	if err := g.start(); err != nil {
 		return nil, err
 	}
-	if err := g.awaitReady(ctx, 30*time.Second); err != nil {
-		return nil, errors.Join(err, g.failure(), g.stop())
+	if err := g.process.Await(30*time.Second, func() bool { return g.ready(ctx) }); err != nil {
+		g.process.Kill()
+		return nil, err
 	}
 	return g, nil
 }
@@ -246,65 +247,30 @@ func (g *gateway) start() error {
 	if err != nil {
 		return err
 	}
-	g.command = exec.Command(g.binary, "serve", "-c", g.config)
-	g.command.Stdout, g.command.Stderr = file, file
-	if err := errors.Join(g.command.Start(), file.Close()); err != nil {
-		return err
-	}
-	go func() {
-		g.waited = g.command.Wait()
-		close(g.ended)
-	}()
-	return nil
+	command := exec.Command(g.binary, "serve", "-c", g.config)
+	command.Stdout = file
+	g.process, err = authntest.StartProcess(command, syscall.SIGTERM)
+	return err
 }
 
-// awaitReady asks /readyz until it is 200.
-func (g *gateway) awaitReady(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the gateway is not ready: %w", ctx.Err())
-		case <-g.ended:
-			return errors.New("the gateway did not start")
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// failure is what the gateway wrote, for who has to find out why it ended.
-func (g *gateway) failure() error {
-	text, err := os.ReadFile(g.log)
+// ready asks /readyz.
+func (g *gateway) ready(ctx context.Context) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.admin+"/readyz", nil)
 	if err != nil {
-		return err
+		return false
 	}
-	return fmt.Errorf("its log:\n%s", text[max(0, len(text)-4096):])
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
 }
 
-// stop asks the gateway to drain, and ends it where it does not. The second
-// branch is for a process that Ctrl-C has reached too and that is gone already.
-func (g *gateway) stop() error {
-	_ = g.command.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-g.ended:
-	case <-time.After(10 * time.Second):
-		_ = g.command.Process.Kill()
-		<-g.ended
-		return errors.New("the gateway had to be killed")
-	}
-	if g.waited != nil {
-		return fmt.Errorf("gatehouse serve: %w", g.waited)
-	}
-	return nil
+// failure is what the gateway wrote, to find out what went wrong.
+func (g *gateway) failure() error {
+	return fmt.Errorf("its log:\n%s", g.process.Tail(4096))
 }
+
+// stop asks the gateway to drain, and ends it where it does not.
+func (g *gateway) stop() error { return g.process.Finish(10 * time.Second) }
