@@ -8,14 +8,13 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/audit"
 	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
 
-// The audit stream tells who came in, who was turned away, and what was changed:
-// the events login, token, throttle, denied, push and delete, each with the
-// fields that apply. What a stranger typed as his name is not in it, as people
-// type passwords there.
+// What a stranger typed as a name is not in the audit stream, as people type passwords
+// there.
 
 // auditRequest writes the request's audit record, if it is one of those.
 func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
@@ -27,9 +26,9 @@ func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
 		return
 	}
 	l := make(line, 0, 20)
-	l.text("result", result)
+	l.text("result", string(result))
 	l.request(x)
-	if event == "push" {
+	if event == audit.Push {
 		l.text("digest", x.w.Header().Get("Docker-Content-Digest"))
 	}
 	if err := x.event.err; err != nil {
@@ -37,55 +36,66 @@ func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
 		l.text("reason", err.Error())
 	}
 	l = append(l, slog.Int("status", status))
-	g.audit.LogAttrs(ctx, slog.LevelInfo, event, l...)
+	g.audit.LogAttrs(ctx, slog.LevelInfo, string(event), l...)
 }
 
 // auditEvent says what of a request belongs into the audit stream: nothing for
 // the many that read, or fail on their way.
-func (x *exchange) auditEvent(status int) (event, result string) {
+func (x *exchange) auditEvent(status int) (audit.Event, audit.Result) {
 	e := &x.event
 	login := e.login || e.grant != "" && e.grant != "anonymous"
 	done := status >= 200 && status < 300
 	switch {
 	case e.err != nil && e.err.limit != "" && status == http.StatusTooManyRequests:
-		return "throttle", "refused"
+		return audit.Throttle, audit.Refused
 	case login && errors.Is(e.cause(), authn.ErrUnavailable):
-		return "login", "unavailable"
+		return audit.Login, audit.Unavailable
 	case login && status == http.StatusUnauthorized && e.decision == "":
-		return "login", "refused"
+		return audit.Login, audit.Refused
 	case errors.Is(e.cause(), tokens.ErrInvalidToken) && !errors.Is(e.cause(), tokens.ErrExpired):
-		return "token", "refused"
+		return audit.Token, audit.Refused
 	case e.decision == "denied":
-		return "denied", "refused"
+		return audit.Denied, audit.Refused
 	}
-	if event, result = x.change(); event == "" && login && done {
-		return "login", "ok"
+	if event, result := x.change(); event != "" {
+		return event, result
 	}
-	return event, result
+	if login && done {
+		return audit.Login, audit.OK
+	}
+	return "", ""
 }
 
 // change is the event of a request that stored or deleted something, by what the
 // registry said of it: a client who leaves before the answer, or an answer that may
 // not pass, undoes nothing. unknown: the registry was asked and gave no answer.
-func (x *exchange) change() (event, result string) {
-	e := &x.event
+func (x *exchange) change() (audit.Event, audit.Result) {
+	e, event := &x.event, audit.Event("")
 	switch {
 	case !e.sent:
-		return "", ""
 	case x.route.Need.Action == authz.Delete:
-		event = "delete"
+		event = audit.Delete
 	case x.stores():
-		event = "push"
-	default:
-		return "", ""
+		event = audit.Push
 	}
 	switch {
+	case event == "":
 	case e.upstreamStatus == 0:
-		return event, "unknown"
-	case e.upstreamStatus == http.StatusCreated, event == "delete" && e.upstreamStatus >= 200 && e.upstreamStatus < 300:
-		return event, "ok"
+		return event, audit.Unknown
+	case x.changed(e.upstreamStatus):
+		return event, audit.OK
 	}
 	return "", ""
+}
+
+// changed reports whether the registry's status says that it did it: any that is
+// good, as some answer a manifest with 200 or 202; but 202 to the start of an upload
+// means that a session was begun and nothing is stored yet.
+func (x *exchange) changed(status int) bool {
+	if x.route.Kind == route.Upload {
+		return status == http.StatusCreated
+	}
+	return status >= 200 && status < 300
 }
 
 // cause is the error that ended the request; nil: none.

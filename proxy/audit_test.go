@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -27,7 +28,7 @@ func TestAudit(t *testing.T) {
 	var out bytes.Buffer
 	change := func(cfg *Config) {
 		cfg.Audit = slog.New(slog.NewJSONHandler(&out, nil))
-		cfg.Limits.UploadsPerUser, cfg.Basic = 1, true
+		cfg.Limits.UploadsPerUser, cfg.Basic, cfg.Upstream.BlobMount = 1, true, true
 	}
 	inBubble(t, change, func(b *bubble) {
 		b.answer = func(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +36,11 @@ func TestAudit(t *testing.T) {
 			case "PUT", "POST":
 				w.Header().Set("Location", "/v2/a/blobs/uploads/u")
 				w.Header().Set("Docker-Content-Digest", digestA)
-				w.WriteHeader(map[bool]int{true: 201, false: 202}[r.Method == "PUT" || r.URL.Query().Has("digest")])
+				status := map[bool]int{true: 201, false: 202}[r.Method == "PUT" || r.URL.Query().Has("digest") || r.URL.Query().Has("from")]
+				if tag, ok := strings.CutPrefix(r.URL.Path, "/v2/a/manifests/t"); ok {
+					status, _ = strconv.Atoi(tag)
+				}
+				w.WriteHeader(status)
 			case "DELETE":
 				w.WriteHeader(202)
 			}
@@ -74,6 +79,12 @@ func TestAudit(t *testing.T) {
 			{"junk", "GET", "/v2/a/../b", alice, ""},
 			{"a push", "PUT", "/v2/a/manifests/v1", alice, "push ok user=alice directory=local token_id actions=push repository=a reference=v1 digest=" + digestA + " rule=c.yaml:1 status=201"},
 			{"the end of an upload", "PUT", "/v2/a/blobs/uploads/u?digest=" + digestA, alice, "push ok user=alice directory=local token_id actions=push repository=a digest=" + digestA + " rule=c.yaml:1 status=201"},
+			// Row A10: other registries' statuses, tags by the query, and where a mount is from.
+			{"a push that is 200", "PUT", "/v2/a/manifests/t200", alice, "push ok user=alice directory=local token_id actions=push repository=a reference=t200 digest=" + digestA + " rule=c.yaml:1 status=200"},
+			{"a push that is 202", "PUT", "/v2/a/manifests/t202", alice, "push ok user=alice directory=local token_id actions=push repository=a reference=t202 digest=" + digestA + " rule=c.yaml:1 status=202"},
+			{"a push that is refused", "PUT", "/v2/a/manifests/t400", alice, ""},
+			{"a push by digest with tags", "PUT", "/v2/a/manifests/" + digestA + "?tag=v1&tag=latest", alice, "push ok user=alice directory=local token_id actions=push repository=a reference=" + digestA + " tags=[v1 latest] digest=" + digestA + " rule=c.yaml:1 status=201"},
+			{"a mount", "POST", "/v2/a/blobs/uploads/?mount=" + digestA + "&from=b", basic("alice", "good"), "push ok user=alice directory=local actions=push repository=a from=b digest=" + digestA + " rule=c.yaml:1 status=201"},
 			{"the start of an upload", "POST", "/v2/a/blobs/uploads/", alice, ""},
 			{"an upload in one", "POST", "/v2/a/blobs/uploads/?digest=" + digestA, alice, "push ok user=alice directory=local token_id actions=push repository=a digest=" + digestA + " rule=c.yaml:1 status=201"},
 			{"an upload given up", "DELETE", "/v2/a/blobs/uploads/u", alice, ""},
@@ -200,7 +211,7 @@ func recorded(t *testing.T, line string) string {
 		t.Errorf("%s", line)
 	}
 	text := fmt.Sprint(r["msg"], " ", r["result"])
-	for _, key := range []string{"user", "directory", "grant", "token_id", "refresh_token_id", "actions", "repository", "reference", "digest", "rule", "limit", "reason", "status"} {
+	for _, key := range []string{"user", "directory", "grant", "token_id", "refresh_token_id", "actions", "repository", "reference", "tags", "from", "digest", "rule", "limit", "reason", "status"} {
 		switch v := r[key]; {
 		case v == nil:
 		case key == "token_id" || key == "reason":

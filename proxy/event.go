@@ -91,7 +91,17 @@ func (l *line) request(x *exchange) {
 	if x.route.Kind != route.Session {
 		l.text("reference", x.route.Reference)
 	}
+	l.named(&x.route)
 	l.text("rule", e.rule)
+}
+
+// named adds what the query names beside the path: the tags of a manifest, and the
+// repository that a blob is to be mounted from.
+func (l *line) named(rt *route.Route) {
+	if len(rt.Tags) > 1 || len(rt.Tags) == 1 && !rt.Tag {
+		*l = append(*l, slog.Any("tags", rt.Tags))
+	}
+	l.text("from", rt.Source)
 }
 
 // clip keeps a field that a client wrote from filling the log.

@@ -16,6 +16,7 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
 	"gatehouse/tokens"
 )
 
@@ -134,7 +135,7 @@ func (b *builder) checkAudit() {
 	if name == "" || name == "-" {
 		return
 	}
-	if err := auditable(name); err != nil {
+	if err := audit.CheckFile(name); err != nil {
 		b.Fault("audit.file", "%s cannot be used: %v", b.cfg.Audit.File, err)
 	} else if info, err := os.Stat(filepath.Dir(name)); err != nil || !info.IsDir() {
 		b.Fault("audit.file", "%s cannot be used: its folder does not exist", b.cfg.Audit.File)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/proxy/audit"
 )
 
 // reload takes all of the new config, or keeps all of the old.
@@ -16,7 +17,7 @@ func (s *server) reload() {
 	if n := len(l.Faults()); n > 0 {
 		next.release()
 		s.parts.metrics.ConfigReload("failed")
-		s.parts.audit.Info("reload", "result", "refused", "file", l.File, "faults", n)
+		s.audit.Record(audit.Reload, "result", string(audit.Refused), "file", l.File, "faults", n)
 		s.log.Error("reload refused; the old config stays", "file", l.File, "faults", n)
 		return
 	}
@@ -34,7 +35,7 @@ func (s *server) reload() {
 	s.lookAtCertificate()
 	s.ready.forget()
 	s.parts.metrics.ConfigReload("ok")
-	s.parts.audit.Info("reload", "result", "ok", "file", l.File)
+	s.audit.Record(audit.Reload, "result", string(audit.OK), "file", l.File)
 	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)
 }
 

@@ -6,26 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
-	"golang.org/x/time/rate"
 
 	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
 )
 
 const (
@@ -37,8 +34,8 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: "Runs the gateway. TERM and INT drain it, a second INT ends it at once, HUP loads the config anew,\n" +
-			"USR1 opens the audit file anew.\n" +
+		Long: "Runs the gateway. TERM and INT drain it, a second INT ends it at once, HUP loads the config again,\n" +
+			"USR1 opens the audit file again.\n" +
 			"Request records go to stdout, all else to stderr.",
 		Example: "  gatehouse serve -c /etc/gatehouse/gatehouse.yaml",
 		Args:    cobra.NoArgs,
@@ -49,7 +46,8 @@ func serveCommand() *cobra.Command {
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 		defer signal.Stop(signals)
 		signal.Ignore(syscall.SIGPIPE) // who reads our logs may go away; we stay
-		out := newStreams(cmd.OutOrStdout(), cmd.ErrOrStderr())
+		out, flush := queuedStreams(cmd.OutOrStdout(), cmd.ErrOrStderr())
+		defer flush()
 		if err := serve(cmd.Context(), configPath(*path), out, signals); err != nil {
 			out.log.Error("ended", "error", err.Error())
 			return &exitError{status: exitFault}
@@ -59,54 +57,13 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// streams are where a running gateway writes.
-type streams struct {
-	stdout io.Writer
-	access *slog.Logger // request records, to stdout
-	log    *slog.Logger // all else, to stderr
-	level  *slog.LevelVar
-}
-
-func newStreams(stdout, stderr io.Writer) streams {
-	level := new(slog.LevelVar)
-	return streams{stdout: stdout, access: newLogger(stdout, slog.LevelInfo), log: newLogger(stderr, level), level: level}
-}
-
-// newLogger writes text to a terminal and JSON to all else.
-func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: clipAttr}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-// clipAttr keeps any one value short, whoever's text it is: an error may quote
-// what a server or a client sent.
-func clipAttr(_ []string, a slog.Attr) slog.Attr {
-	const most = 2048
-	text := ""
-	switch v := a.Value.Resolve(); v.Kind() {
-	case slog.KindString:
-		text = v.String()
-	case slog.KindAny:
-		if err, ok := v.Any().(error); ok {
-			text = err.Error()
-		}
-	}
-	if len(text) > most {
-		return slog.String(a.Key, strings.ToValidUTF8(text[:most], "")+"…")
-	}
-	return a
-}
-
 // server is the running gateway.
 type server struct {
 	path     string
 	parts    *parts
 	log      *slog.Logger
 	level    *slog.LevelVar
-	audit    *audit
+	audit    *audit.Stream
 	current  atomic.Pointer[snapshot]
 	draining atomic.Bool
 	public   *http.Server
@@ -116,6 +73,7 @@ type server struct {
 // serve runs until it is drained (nil) or could not start or had to cut (an error).
 func serve(ctx context.Context, path string, out streams, signals <-chan os.Signal) error {
 	s := newServer(path, out)
+	defer s.audit.Close()
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -149,9 +107,9 @@ func (s *server) checkDescriptors(limits *proxy.Limits) {
 
 func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
-	a := &audit{stdout: out.stdout, log: out.log, metrics: m}
+	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
 	return &server{path: path, log: out.log, level: out.level, audit: a,
-		parts: &parts{metrics: m, access: out.access, audit: a.logger(), logger: out.log, load: proxy.NewLoad(),
+		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
 			throttle: authn.NewThrottle(authn.ThrottleConfig{}), hasher: authn.NewHasher(1)}}
 }
 
@@ -170,7 +128,7 @@ func (s *server) start() error {
 		first.certificate.Serve(s.parts.metrics)
 	}
 	s.current.Store(first)
-	s.parts.audit.Info("start", "file", l.File, "version", buildInfo().Version)
+	s.audit.Record(audit.Start, "file", l.File, "version", buildInfo().Version)
 	s.log.Info("config loaded", "file", l.File, "custom", l.Custom)
 	return nil
 }
@@ -181,7 +139,7 @@ func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
 	if len(l.Faults()) > 0 {
 		return nil
 	}
-	out, err := s.audit.open(l.AuditFile())
+	out, err := s.audit.Open(l.AuditFile())
 	if err != nil {
 		l.Fault("audit.file", "%s cannot be opened: %v", l.Config.Audit.File, err)
 	}
@@ -190,7 +148,7 @@ func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
 
 // take makes a config count for what outlives reloads.
 func (s *server) take(l *config.Loaded, stream io.WriteCloser) {
-	s.audit.use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
+	s.audit.Use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
 	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
 	s.parts.throttle.Configure(throttleOptions(l))
 	s.parts.hasher.Configure(l.Config.Limits.PasswordsWaiting)
@@ -253,18 +211,16 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 		group.Go(func() error { return ended(adminServer.Serve(admin)) })
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
-	group.Go(func() error { return s.audit.run(ctx, s.parts.audit) })
+	group.Go(func() error { return s.audit.Run(ctx) })
 	group.Go(func() error {
 		err := s.control(ctx, signals)
 		adminServer.Close() // it answers to the end
 		s.public.Close()
+		s.audit.Record(audit.Stop)
 		cancel()
 		return err
 	})
-	err := group.Wait()
-	s.parts.audit.Info("stop")
-	s.audit.use("", nil, 0)
-	return err
+	return group.Wait()
 }
 
 func ended(err error) error {
@@ -358,7 +314,7 @@ func (s *server) control(ctx context.Context, signals <-chan os.Signal) error {
 			case syscall.SIGHUP:
 				s.reload()
 			case syscall.SIGUSR1:
-				s.audit.reopen()
+				s.audit.Reopen()
 			default:
 				return s.drain(sig, signals)
 			}
@@ -409,34 +365,4 @@ func interrupt(ctx context.Context, cancel context.CancelCauseFunc, signals <-ch
 			}
 		}
 	}
-}
-
-// errorLog takes what net/http has to say of broken connections: at most so many
-// lines a second, because whoever breaks them decides how many there are.
-func (s *server) errorLog() *log.Logger {
-	return log.New(&boundedLog{log: s.log, limit: rate.NewLimiter(10, 50)}, "", 0)
-}
-
-// adoptStandardLog sends the same way what libraries write to the standard log: the
-// HTTP client quotes there what an upstream sent unasked.
-func adoptStandardLog(to *log.Logger) {
-	log.SetFlags(0)
-	log.SetOutput(to.Writer())
-}
-
-type boundedLog struct {
-	log     *slog.Logger
-	limit   *rate.Limiter
-	dropped atomic.Int64
-}
-
-// Write logs one line.
-func (b *boundedLog) Write(line []byte) (int, error) {
-	if !b.limit.Allow() {
-		b.dropped.Add(1)
-		return len(line), nil
-	}
-	text, _, _ := strings.Cut(string(line), "\n")
-	b.log.Warn("connection", "error", config.Clip(text), "left_out", b.dropped.Swap(0))
-	return len(line), nil
 }

@@ -15,6 +15,7 @@ import (
 	"gatehouse/authn/ldap"
 	"gatehouse/authz"
 	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
 	"gatehouse/tokens"
 )
 
@@ -37,7 +38,7 @@ type Config struct {
 	// Log is what stderr gets.
 	Log Log `yaml:"log"`
 	// Audit is the stream of audit records.
-	Audit Audit `yaml:"audit"`
+	Audit audit.Config `yaml:"audit"`
 	// Directories are asked in this order.
 	Directories []Directory `yaml:"directories"`
 	// Policy are the rules; nothing is allowed that no rule allows.
@@ -78,12 +79,6 @@ type Log struct {
 	Level string `yaml:"level"`
 }
 
-// Audit is the section `audit`.
-type Audit struct {
-	File      string `yaml:"file"`                             // "-": stdout; empty: off
-	PerSecond int    `yaml:"per_second" min:"1" max:"1000000"` // of each kind that strangers can cause
-}
-
 // Directory is one of `directories`: either Static or LDAP.
 type Directory struct {
 	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
@@ -100,5 +95,4 @@ func (c *Config) Defaults() {
 	c.Limits.LoginsPerUser, c.Limits.PasswordsWaiting = 16, 256
 	c.Shutdown.Timeout = 5 * time.Minute
 	c.Log.Level = "info"
-	c.Audit.PerSecond = 100
 }

@@ -15,6 +15,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
 	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
 	"gatehouse/tokens"
 )
 
@@ -42,7 +43,7 @@ func TestDefaults(t *testing.T) {
 			Requests: 10_000, AnonymousRequests: 1024, RealmRequests: 1024, ManifestBytes: 256 << 20}, LoginsPerUser: 16, PasswordsWaiting: 256},
 		Shutdown: Shutdown{Timeout: 5 * time.Minute},
 		Log:      Log{Level: "info"},
-		Audit:    Audit{PerSecond: 100},
+		Audit:    audit.Config{PerSecond: 100},
 		Directories: []Directory{{Name: "a", LDAP: &ldap.Config{Timeout: 5 * time.Second, Users: ldap.Users{Base: "x"},
 			Cache: authn.CacheConfig{FreshFor: time.Minute, StaleFor: 10 * time.Minute, NegativeFor: 15 * time.Second,
 				PasswordFor: 30 * time.Second, WrongPasswordFor: time.Minute}}}},
