@@ -338,11 +338,13 @@ func (c *Cache) Verify(ctx context.Context, id Identity, password Secret) (Ident
 	now := time.Now()
 	if g, ok := c.good.Get(key); ok && g.password == sealed && now.Before(g.until) && id.NoLogin == "" {
 		c.count("password", "hit")
+		workOf(ctx).recall()
 		c.mu.Unlock()
 		return id, nil
 	}
 	if until, ok := c.wrong.Get(sealed); ok && now.Before(until) {
 		c.count("wrong_password", "hit")
+		workOf(ctx).recall()
 		c.mu.Unlock()
 		return Identity{}, fmt.Errorf("%w: the same wrong password as before", ErrInvalidCredentials)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ChainConfig says what a Chain is made of.
@@ -15,32 +16,38 @@ type ChainConfig struct {
 	Directories []Directory
 	// Throttle limits failed logins; nil: no limit.
 	Throttle *Throttle
+	// Refusals is how long refusals take; nil: this chain's alone.
+	Refusals *RefusalTime
 	// Logger gets the reasons of refused logins (never a password); nil discards.
 	Logger *slog.Logger
 }
 
 const (
-	// refusalTime is how long a refusal takes at least: longer than a directory's
-	// answer usually does, so that its time tells nothing.
-	refusalTime = 100 * time.Millisecond
-	// maxLogin is the longest name, in bytes, that any directory is asked about.
-	maxLogin = 256
+	// maxLogin and maxPassword are the longest name and password, in bytes, that any
+	// directory is asked about.
+	maxLogin    = 256
+	maxPassword = 4096
 )
 
 // Chain is all directories as one. At a login the first directory that knows
 // the name decides alone, and its fault never hands the name on; a token's
-// person is asked of his own directory only.
+// person is asked of their own directory only.
 type Chain struct {
 	directories []Directory
 	byName      map[string]Directory
 	statics     []*Static
 	throttle    *Throttle
+	refusals    *RefusalTime
 	log         *slog.Logger
 }
 
 // NewChain returns the chain.
 func NewChain(cfg ChainConfig) *Chain {
-	c := &Chain{directories: cfg.Directories, byName: map[string]Directory{}, throttle: cfg.Throttle, log: cfg.Logger}
+	c := &Chain{directories: cfg.Directories, byName: map[string]Directory{}, throttle: cfg.Throttle,
+		refusals: cfg.Refusals, log: cfg.Logger}
+	if c.refusals == nil {
+		c.refusals = NewRefusalTime()
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -59,10 +66,13 @@ func NewChain(cfg ChainConfig) *Chain {
 // time tells nobody which names exist.
 func (c *Chain) Authenticate(ctx context.Context, a Attempt) (Identity, error) {
 	began := time.Now()
-	ctx, work := withTally(ctx)
+	ctx, done := withWork(ctx)
 	id, err := c.login(ctx, a)
-	if refused(err) {
-		err = c.level(ctx, began, work, a, err)
+	if done.asked != "" && !done.remembered && (err == nil || refused(err)) {
+		c.refusals.observe(done.asked, time.Since(began))
+	}
+	if refused(err) && !errors.Is(err, errEmpty) { // which tells nothing of any name
+		err = c.level(ctx, began, done, a, err)
 	}
 	if err != nil {
 		c.log.LogAttrs(ctx, slog.LevelInfo, "login refused", slog.String("directory", id.Directory),
@@ -71,17 +81,19 @@ func (c *Chain) Authenticate(ctx context.Context, a Attempt) (Identity, error) {
 	return id, err
 }
 
+var errEmpty = fmt.Errorf("%w: empty name or password", ErrInvalidCredentials)
+
 // login is Authenticate without the levelling of time. Its order matters: the
 // throttle stands before every question to a directory that could hurt.
 func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if blank(a.Login) || blank(string(a.Password)) {
-		return Identity{}, fmt.Errorf("%w: empty name or password", ErrInvalidCredentials)
+		return Identity{}, errEmpty
 	}
 	if err := c.throttle.gate(a); err != nil {
 		return Identity{}, err
 	}
-	d, id, began, err := c.find(ctx, a.Login)
-	if err != nil && !errors.Is(err, ErrUnknownUser) {
+	d, id, began, err := c.findFor(ctx, a)
+	if err != nil && !refused(err) {
 		return Identity{}, err
 	}
 	try, held := c.throttle.admit(a, id)
@@ -92,12 +104,30 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
+	workOf(ctx).ask(d.Name())
 	got, err := verifyBy(ctx, d, began, id, a.Password)
 	if err != nil {
-		err = classified(err)
+		err = explainPassword(classified(err), a.Password)
 		return id, err
 	}
 	return got, nil
+}
+
+// findFor is find, for a login whose password is worth it.
+func (c *Chain) findFor(ctx context.Context, a Attempt) (Directory, Identity, time.Time, error) {
+	if len(a.Password) > maxPassword {
+		return nil, Identity{}, time.Time{}, fmt.Errorf("%w: a password over %d bytes", ErrInvalidCredentials, maxPassword)
+	}
+	return c.find(ctx, a.Login)
+}
+
+// explainPassword adds to a refusal what clients that write another encoding
+// cannot see: directories compare bytes.
+func explainPassword(err error, password Secret) error {
+	if errors.Is(err, ErrInvalidCredentials) && !utf8.ValidString(string(password)) {
+		return fmt.Errorf("%w (the password is not UTF-8)", err)
+	}
+	return err
 }
 
 // verifyBy checks the password within the time that the directory has for all of
@@ -111,41 +141,42 @@ func verifyBy(ctx context.Context, d Directory, began time.Time, id Identity, pa
 	return d.Verify(ctx, id, password)
 }
 
-// find asks the directories in order, and says when it began with the one that
-// decides. An error is ErrUnknownUser from all of them, or the fault of the first
-// that could not answer.
+// find asks the directories in order, and returns when it began with the one that
+// decides. An error is ErrUnknownUser from all of them, with the reason of each, or
+// the fault of the first that could not answer. It never holds the name: people
+// type passwords there.
 func (c *Chain) find(ctx context.Context, login string) (d Directory, id Identity, began time.Time, err error) {
-	if len(login) > maxLogin {
+	switch {
+	case len(login) > maxLogin:
 		return nil, Identity{}, began, tooLong()
+	case !utf8.ValidString(login):
+		return nil, Identity{}, began, fmt.Errorf("%w: a name that is not UTF-8", ErrUnknownUser)
 	}
+	var reasons []string
 	for _, d := range c.directories {
 		began := time.Now()
 		id, err := d.Find(ctx, login)
 		if errors.Is(err, ErrUnknownUser) && !errors.Is(err, ErrHeld) {
+			reasons = append(reasons, d.Name()+": "+strings.TrimPrefix(err.Error(), ErrUnknownUser.Error()+": "))
 			continue
 		}
 		return d, id, began, classified(err)
 	}
-	return nil, Identity{}, began, fmt.Errorf("%w in any directory", ErrUnknownUser)
+	return nil, Identity{}, began, fmt.Errorf("%w in any directory (%s)", ErrUnknownUser, strings.Join(reasons, "; "))
 }
 
 func tooLong() error { return fmt.Errorf("%w: a name over %d bytes", ErrUnknownUser, maxLogin) }
 
 // level makes a refusal cost the same work and time as any other: one comparison
-// of each cost that static users have, and refusalTime in all. The refusal it
-// returns is ErrInvalidCredentials whatever it was.
-func (c *Chain) level(ctx context.Context, began time.Time, work tally, a Attempt, refusal error) error {
+// of each cost that static users have, and the time that logins take. The refusal
+// it returns is ErrInvalidCredentials whatever it was.
+func (c *Chain) level(ctx context.Context, began time.Time, done *work, a Attempt, refusal error) error {
 	for _, s := range c.statics {
-		if err := s.burn(ctx, work, a); err != nil {
+		if err := s.burn(ctx, done, a); err != nil {
 			return err
 		}
 	}
-	timer := time.NewTimer(refusalTime - time.Since(began))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	c.refusals.wait(ctx, began)
 	if errors.Is(refusal, ErrInvalidCredentials) {
 		return refusal
 	}

@@ -183,9 +183,10 @@ func (q *Hasher) compare(ctx context.Context, key string, h passwordHash, passwo
 	if !h.accepts(password) {
 		return false, nil
 	}
-	tallyOf(ctx).add(h.cost)
+	workOf(ctx).compared(h.cost)
 	id := q.seal.digest("compare", key, string(h.text), string(h.salt), string(h.key), string(password))
 	if at, ok := q.good.Get(id); ok && time.Since(at) < goodFor {
+		workOf(ctx).recall()
 		return true, nil
 	}
 	// The comparison goes on where its first caller leaves: others wait for it.
@@ -213,30 +214,4 @@ func (q *Hasher) run(id digest, h passwordHash, password Secret) (bool, error) {
 		q.good.Add(id, time.Now())
 	}
 	return same, nil
-}
-
-// tally notes which comparisons one login has made, so that a refusal can make
-// those that others would have.
-type tally map[cost]int
-
-type tallyKey struct{}
-
-// withTally returns the tally of ctx, or a context with a new one.
-func withTally(ctx context.Context) (context.Context, tally) {
-	if t := tallyOf(ctx); t != nil {
-		return ctx, t
-	}
-	t := tally{}
-	return context.WithValue(ctx, tallyKey{}, t), t
-}
-
-func tallyOf(ctx context.Context) tally {
-	t, _ := ctx.Value(tallyKey{}).(tally)
-	return t
-}
-
-func (t tally) add(c cost) {
-	if t != nil {
-		t[c]++
-	}
 }

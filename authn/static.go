@@ -147,7 +147,7 @@ func (s *Static) Find(_ context.Context, login string) (_ Identity, err error) {
 	defer s.count("lookup", time.Now(), &err)
 	u, ok := s.users[norm.NFKC.String(strings.ToLower(login))]
 	if !ok {
-		return Identity{}, fmt.Errorf("%w in directory %s", ErrUnknownUser, s.name)
+		return Identity{}, ErrUnknownUser
 	}
 	return u.id, nil
 }
@@ -158,6 +158,10 @@ func (s *Static) Verify(ctx context.Context, id Identity, password Secret) (_ Id
 	u, ok := s.users[id.Username]
 	if !ok || u.id.ID != id.ID || password == "" {
 		return Identity{}, ErrInvalidCredentials
+	}
+	if !u.hash.accepts(password) {
+		return Identity{}, fmt.Errorf("%w: %w: a password over %d bytes, at which its bcrypt hash ends; make an argon2id one with: gatehouse hash-password",
+			ErrInvalidCredentials, ErrNotPassword, bcryptMax)
 	}
 	same, err := s.hasher.compare(ctx, join(s.name, id.Username), u.hash, password)
 	if err != nil {
@@ -197,9 +201,9 @@ func (s *Static) Lookup(_ context.Context, ref Ref) (Identity, error) {
 // burn makes one comparison of each of the directory's costs that done lacks,
 // so that every refusal has cost the same work. Like that of somebody who exists
 // it is shared by logins side by side with the same name and password.
-func (s *Static) burn(ctx context.Context, done tally, a Attempt) error {
+func (s *Static) burn(ctx context.Context, done *work, a Attempt) error {
 	for _, c := range s.costs {
-		if done[c] > 0 {
+		if done.comparisons[c] > 0 {
 			continue
 		}
 		key := join("nobody", strings.ToLower(a.Login), string(a.Password))

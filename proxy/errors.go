@@ -128,7 +128,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	h.Set("Cache-Control", "no-store")
 	switch {
 	case e.basic && !x.underAPI():
-		h.Set("WWW-Authenticate", `Basic realm=`+quote(g.service))
+		h.Set("WWW-Authenticate", `Basic realm=`+quote(g.service)+`, charset="UTF-8"`) // RFC 7617 2.1
 	case e.challenge, e.basic:
 		h.Set("WWW-Authenticate", g.challenge(x, e.reason))
 	}

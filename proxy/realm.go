@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
 
 	"gatehouse/authn"
 	"gatehouse/tokens"
@@ -135,7 +134,7 @@ func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
 	if username == "" && password == "" {
 		return basicCredentials(x.r.Header.Get("Authorization"), x.peer)
 	}
-	return newAttempt(username, password, x.peer)
+	return newAttempt(username, password, x.peer), nil
 }
 
 // readForm reads a POST's fields (application/x-www-form-urlencoded only: a
@@ -209,13 +208,9 @@ func basicCredentials(field string, from peer) (*authn.Attempt, error) {
 	if username == "" && password == "" {
 		return nil, nil
 	}
-	return newAttempt(username, password, from)
+	return newAttempt(username, password, from), nil
 }
 
-// newAttempt refuses what no directory need be asked about.
-func newAttempt(username, password string, from peer) (*authn.Attempt, error) {
-	if username == "" || password == "" || len(username) > 256 || len(password) > 4096 || !utf8.ValidString(username) {
-		return nil, &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true}
-	}
-	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.client, Via: from.via()}, nil
+func newAttempt(username, password string, from peer) *authn.Attempt {
+	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.client, Via: from.via()}
 }

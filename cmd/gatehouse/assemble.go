@@ -24,6 +24,7 @@ import (
 type parts struct {
 	metrics  *metrics.Metrics
 	throttle *authn.Throttle
+	refusals *authn.RefusalTime
 	hasher   *authn.Hasher
 	load     *proxy.Load       // what is in flight
 	key      *authn.SecretFile // made at start where the config names none
@@ -116,7 +117,7 @@ func assemble(l *config.Loaded, p *parts, old *snapshot) *snapshot {
 	s.keyring = b.keyring()
 	s.certificate = b.certificate()
 	s.tls = s.listenerTLS(old)
-	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Logger: p.logger})
+	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Refusals: p.refusals, Logger: p.logger})
 	s.gateway = b.gateway(s)
 	return s
 }

@@ -110,7 +110,7 @@ func newServer(path string, out streams) *server {
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
 	return &server{path: path, log: out.log, level: out.level, audit: a,
 		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
-			throttle: authn.NewThrottle(authn.ThrottleConfig{}), hasher: authn.NewHasher(1)}}
+			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
 }
 
 // start reads the config for the first time.
