@@ -21,11 +21,11 @@ type Rule struct {
 	Tags []string `yaml:"tags"`
 	// Networks are CIDRs or addresses that the client is in. Empty: any client.
 	Networks []string `yaml:"networks"`
-	// To are those to whom the rule speaks: everyone, authenticated, user:NAME,
+	// To are the callers of which the rule speaks: everyone, authenticated, user:NAME,
 	// group:NAME, group:FULL-DN, directory:NAME, user:DIRECTORY/NAME,
 	// group:DIRECTORY/NAME; required.
 	To []string `yaml:"to"`
-	// Except are those among them to whom it does not speak, in the same words.
+	// Except are those among them of which it does not speak, in the same words.
 	Except []string `yaml:"except"`
 }
 

@@ -46,7 +46,7 @@ func (v village) Lookup(ctx context.Context, ref authn.Ref) (authn.Identity, err
 // step is one thing that happens: to a person, or to the time, or a question.
 type step struct {
 	kind    string
-	person  authn.Identity // zero but for the name: he is gone
+	person  authn.Identity // zero but for the name: they are gone
 	seconds int
 	token   int
 	request authz.Request

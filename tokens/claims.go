@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"gatehouse/authn"
-	"gatehouse/authz"
 )
 
 // anonymous is the subject of a token for nobody; such a token names no directory.
@@ -41,58 +38,6 @@ func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil
 func (c *claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
 func (c *claims) GetSubject() (string, error)                  { return c.Subject, nil }
 func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
-
-func (k *Keyring) claims(t Token) *claims {
-	c := &claims{Issuer: k.cfg.Issuer, Audience: k.cfg.Service, Subject: t.Subject.Username, ID: t.ID,
-		IssuedAt: t.IssuedAt.Unix(), Expires: t.Expires.Unix(), Directory: t.Subject.Directory, LastingID: t.Subject.ID,
-		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings()}
-	if c.Directory == "" {
-		c.Subject = anonymous
-	}
-	return c
-}
-
-// maxSkew is how far ahead a replica's clock may be.
-const maxSkew = 30 * time.Second
-
-// maxLife is the longest lifetime that the config takes for access tokens.
-const maxLife = time.Hour
-
-// content checks the claims and gives them as a Token.
-func (k *Keyring) content(typ any, c claims) (Token, error) {
-	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID}, PasswordStamp: c.PasswordStamp,
-		IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
-	switch typ {
-	case "at+jwt":
-		t.Kind = Access
-	case "refresh+jwt":
-		t.Kind = Refresh
-	default:
-		return t, errors.New("unknown typ")
-	}
-	switch {
-	case c.Issuer != k.cfg.Issuer:
-		return t, errors.New("another issuer")
-	case c.Audience != k.cfg.Service:
-		return t, errors.New("another audience")
-	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40:
-		return t, errors.New("a claim is missing or out of range")
-	case t.IssuedAt.After(k.cfg.Now().Add(maxSkew)):
-		return t, errors.New("issued in the future")
-	case t.Kind == Access && t.Expires.Sub(t.IssuedAt) > maxLife:
-		return t, errors.New("lives too long")
-	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != ""):
-		return t, errors.New("a person without a directory")
-	case t.Kind == Refresh && c.PasswordStamp == "":
-		return t, errors.New("a refresh token that hangs on no password")
-	}
-	if c.Directory == "" {
-		t.Subject = authn.Ref{}
-	}
-	var err error
-	t.Scope, err = authz.ParseScope(c.Scope)
-	return t, err
-}
 
 // checkShape looks at a token's text before anything is computed with it: three
 // parts of plain base64url, a header of alg, kid and typ alone (so no crit, jku,
@@ -128,27 +73,37 @@ func checkNames(part string, allowed ...string) error {
 	}
 	seen := map[string]bool{}
 	for decoder.More() {
-		token, err := decoder.Token()
+		name, err := readMember(decoder)
 		if err != nil {
 			return err
 		}
-		name, _ := token.(string)
-		known := false
-		for _, a := range allowed {
-			known = known || a == name
-		}
-		if !known || seen[name] {
+		if !slices.Contains(allowed, name) || seen[name] {
 			return fmt.Errorf("unexpected %.20q", name)
 		}
 		seen[name] = true
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return err
-		}
-		if string(value) == "null" { // it would pass for a claim that is absent
-			return fmt.Errorf("no value for %s", name)
-		}
 	}
+	return readEnd(decoder)
+}
+
+// readMember reads a name and its value. null would pass for a claim that is absent.
+func readMember(decoder *json.Decoder) (name string, err error) {
+	token, err := decoder.Token()
+	if err != nil {
+		return "", err
+	}
+	name, _ = token.(string)
+	var value json.RawMessage
+	if err := decoder.Decode(&value); err != nil {
+		return name, err
+	}
+	if string(value) == "null" {
+		return name, fmt.Errorf("no value for %.20q", name)
+	}
+	return name, nil
+}
+
+// readEnd wants the object's end, and nothing behind it.
+func readEnd(decoder *json.Decoder) error {
 	if _, err := decoder.Token(); err != nil {
 		return err
 	}

@@ -422,7 +422,7 @@ func TestIDsAreRandom(t *testing.T) {
 }
 
 // TestScopeOfToken: the scope of a token is read by the grammar of requests, so
-// what a forger could write there is no more than what he could ask for.
+// what a forger could write there is no more than what they could ask for.
 func TestScopeOfToken(t *testing.T) {
 	a := newAttempts(t)
 	text := a.withClaim("scope", []string{"repository:a:pull", "repository:../b:pull", "repository:A:*", "junk"})

@@ -33,7 +33,7 @@ type GrantRequest struct {
 	Attempt *authn.Attempt
 	// RefreshToken is the text of one; it goes before Attempt.
 	RefreshToken authn.Secret
-	// Service is whom the token is to be for; empty: ours.
+	// Service is the audience of the token; empty: ours.
 	Service string
 	// Scopes are the values of the request's scope parameters, as ParseScope takes them.
 	Scopes []string

@@ -1,16 +1,9 @@
 package tokens
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -20,28 +13,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"gatehouse/authn"
+	"gatehouse/authz"
 )
-
-// GenerateKey returns a new Ed25519 key for a gateway that was given none.
-func GenerateKey() (authn.SecretFile, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return authn.SecretFile{}, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return authn.SecretFile{}, err
-	}
-	return authn.SecretFile{Name: "made at start", Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, nil
-}
-
-// signingKey is a key with the one algorithm that it is used for (RFC 8725
-// section 3.1), and its RFC 7638 thumbprint as the key id.
-type signingKey struct {
-	id      string
-	method  jwt.SigningMethod
-	private crypto.Signer
-}
 
 // The cache of verified tokens holds at most maxVerified of them, and none with a
 // text over maxCached, so that whoever may log in cannot fill the memory with
@@ -68,8 +41,23 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	if k.cfg.Now == nil {
 		k.cfg.Now = time.Now
 	}
-	var faults []error
-	for i, file := range cfg.KeyFiles {
+	faults := k.addKeys()
+	var more []error
+	k.revoked, more = compileRevocations(cfg.Revoked)
+	if faults = append(faults, more...); len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	var err error
+	k.verified, err = lru.New[[sha256.Size]byte, Token](maxVerified)
+	return k, err
+}
+
+// addKeys reads the keys, and returns what is wrong with them.
+func (k *Keyring) addKeys() (faults []error) {
+	if len(k.cfg.KeyFiles) == 0 {
+		faults = append(faults, &authn.KeyError{Key: "key_files", Err: errors.New("there is no key")})
+	}
+	for i, file := range k.cfg.KeyFiles {
 		key, err := parseKey([]byte(file.Secret))
 		if err == nil && k.keys[key.id] != nil {
 			err = errors.New("is a key that was named before")
@@ -82,85 +70,8 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 			k.signer = key
 		}
 	}
-	var more []error
-	k.revoked, more = compileRevocations(cfg.Revoked)
-	faults = append(faults, more...)
-	if len(cfg.KeyFiles) == 0 {
-		faults = append(faults, &authn.KeyError{Key: "key_files", Err: errors.New("there is no key")})
-	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	var err error
-	k.verified, err = lru.New[[sha256.Size]byte, Token](maxVerified)
-	return k, err
+	return faults
 }
-
-// parseKey reads one private key: PKCS #8, SEC 1 or PKCS #1 in PEM.
-func parseKey(text []byte) (*signingKey, error) {
-	block, rest := pem.Decode(text)
-	for block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam writes them in front
-		block, rest = pem.Decode(rest)
-	}
-	if block == nil {
-		return nil, errors.New("holds no PEM block; make a key with: openssl genpkey -algorithm ed25519")
-	}
-	if more, _ := pem.Decode(rest); more != nil {
-		return nil, errors.New("holds more than one PEM block; each key has a file of its own")
-	}
-	private, err := parseDER(block)
-	if err != nil {
-		return nil, err
-	}
-	key, members, err := useOf(private)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256([]byte(members))
-	key.id = b64(sum[:])
-	return key, nil
-}
-
-// useOf fixes what a key is used for, and refuses weak ones. members are the
-// public key's as RFC 7638 section 3 wants them hashed.
-func useOf(private any) (key *signingKey, members string, err error) {
-	switch p := private.(type) {
-	case ed25519.PrivateKey:
-		return &signingKey{method: jwt.SigningMethodEdDSA, private: p},
-			fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, b64(p.Public().(ed25519.PublicKey))), nil
-	case *ecdsa.PrivateKey:
-		if p.Curve != elliptic.P256() {
-			return nil, "", errors.New("an EC key must be on P-256")
-		}
-		point, err := p.PublicKey.Bytes()
-		if err != nil {
-			return nil, "", err
-		}
-		return &signingKey{method: jwt.SigningMethodES256, private: p},
-			fmt.Sprintf(`{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`, b64(point[1:33]), b64(point[33:])), nil
-	case *rsa.PrivateKey:
-		if p.N.BitLen() < 2048 {
-			return nil, "", fmt.Errorf("an RSA key must have 2048 bits at least, this has %d", p.N.BitLen())
-		}
-		return &signingKey{method: jwt.SigningMethodRS256, private: p},
-			fmt.Sprintf(`{"e":"%s","kty":"RSA","n":"%s"}`, b64(big.NewInt(int64(p.E)).Bytes()), b64(p.N.Bytes())), nil
-	}
-	return nil, "", fmt.Errorf("a %T cannot sign; Ed25519, EC P-256 and RSA can", private)
-}
-
-func parseDER(block *pem.Block) (any, error) {
-	switch block.Type {
-	case "PRIVATE KEY":
-		return x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		return x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		return x509.ParsePKCS1PrivateKey(block.Bytes)
-	}
-	return nil, fmt.Errorf("holds a %s, not a private key without a passphrase", block.Type)
-}
-
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // maxToken bounds a token's text, issued or presented.
 const maxToken = 16 << 10
@@ -181,6 +92,17 @@ func (k *Keyring) Issue(t Token) (string, Token, error) {
 		return "", Token{}, fmt.Errorf("%w: a token with all of these scopes would be over 16 KiB", ErrInvalidRequest)
 	}
 	return text, t, nil
+}
+
+// claims are the token's on the wire.
+func (k *Keyring) claims(t Token) *claims {
+	c := &claims{Issuer: k.cfg.Issuer, Audience: k.cfg.Service, Subject: t.Subject.Username, ID: t.ID,
+		IssuedAt: t.IssuedAt.Unix(), Expires: t.Expires.Unix(), Directory: t.Subject.Directory, LastingID: t.Subject.ID,
+		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings()}
+	if c.Directory == "" {
+		c.Subject = anonymous
+	}
+	return c
 }
 
 // sign writes the token; of an ECDSA signature the canonical twin (see lowS).
@@ -225,19 +147,9 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 	if len(raw) > maxToken {
 		return Token{}, fmt.Errorf("%w: over 16 KiB", ErrInvalidToken)
 	}
-	key := sha256.Sum256([]byte(raw))
-	t, ok := k.verified.Get(key)
-	if ok {
-		k.cfg.Metrics.CacheRequest("token", "hit")
-	} else {
-		k.cfg.Metrics.CacheRequest("token", "miss")
-		var err error
-		if t, err = k.verify(raw); err != nil {
-			return Token{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
-		}
-		if len(raw) <= maxCached {
-			k.verified.Add(key, t)
-		}
+	t, err := k.recall(raw)
+	if err != nil {
+		return Token{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 	}
 	if t.Kind != kind {
 		return Token{}, fmt.Errorf("%w: a token of the kind %s", ErrInvalidToken, t.Kind)
@@ -249,6 +161,21 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 		return Token{ID: t.ID, Subject: t.Subject}, ErrRevoked
 	}
 	return t, nil
+}
+
+// recall takes a verified token from the cache, or verifies it.
+func (k *Keyring) recall(raw string) (Token, error) {
+	key := sha256.Sum256([]byte(raw))
+	if t, ok := k.verified.Get(key); ok {
+		k.cfg.Metrics.CacheRequest("token", "hit")
+		return t, nil
+	}
+	k.cfg.Metrics.CacheRequest("token", "miss")
+	t, err := k.verify(raw)
+	if err == nil && len(raw) <= maxCached {
+		k.verified.Add(key, t)
+	}
+	return t, err
 }
 
 // verify does the work of Verify, but for the kind and the end, which depend on
@@ -290,12 +217,52 @@ func canonical(token *jwt.Token) error {
 	return nil
 }
 
-// lowS: of the two signatures that ECDSA accepts for one message, only the lower
-// is taken, so a token's text cannot be changed and stay good.
-func lowS(signature []byte) bool {
-	if len(signature) != 64 {
-		return false
+// maxSkew is how far ahead a replica's clock may be.
+const maxSkew = 30 * time.Second
+
+// maxLife is the longest lifetime that the config takes for access tokens.
+const maxLife = time.Hour
+
+// content checks the claims and gives them as a Token.
+func (k *Keyring) content(typ any, c claims) (Token, error) {
+	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID}, PasswordStamp: c.PasswordStamp,
+		IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
+	switch typ {
+	case "at+jwt":
+		t.Kind = Access
+	case "refresh+jwt":
+		t.Kind = Refresh
+	default:
+		return t, errors.New("unknown typ")
 	}
-	half := new(big.Int).Rsh(elliptic.P256().Params().N, 1)
-	return new(big.Int).SetBytes(signature[32:]).Cmp(half) <= 0
+	if err := k.checkClaims(t.Kind, &c); err != nil {
+		return t, err
+	}
+	if c.Directory == "" {
+		t.Subject = authn.Ref{}
+	}
+	var err error
+	t.Scope, err = authz.ParseScope(c.Scope)
+	return t, err
+}
+
+// checkClaims wants claims as Issue writes them.
+func (k *Keyring) checkClaims(kind Kind, c *claims) error {
+	switch {
+	case c.Issuer != k.cfg.Issuer:
+		return errors.New("another issuer")
+	case c.Audience != k.cfg.Service:
+		return errors.New("another audience")
+	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40:
+		return errors.New("a claim is missing or out of range")
+	case time.Unix(c.IssuedAt, 0).After(k.cfg.Now().Add(maxSkew)):
+		return errors.New("issued in the future")
+	case kind == Access && c.Expires-c.IssuedAt > int64(maxLife/time.Second):
+		return errors.New("lives too long")
+	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != ""):
+		return errors.New("a person without a directory")
+	case kind == Refresh && c.PasswordStamp == "":
+		return errors.New("a refresh token that hangs on no password")
+	}
+	return nil
 }

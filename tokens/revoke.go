@@ -57,18 +57,3 @@ func (r *revocations) ends(directory, name string, issued time.Time) bool {
 		return (p.directory == "" || p.directory == directory) && (p.before.IsZero() || issued.Before(p.before))
 	})
 }
-
-// Admit refuses a login of a person of whom everything is revoked, whenever it was
-// issued: their password is no better than their tokens, and what the realm gave them
-// meanwhile would be good again once they are off the list. The error is an
-// authn.ErrInvalidCredentials, so they are told what a wrong password is told.
-func (k *Keyring) Admit(id authn.Identity) error {
-	if k.revoked.ends(id.Directory, id.Username, endOfTime) {
-		return fmt.Errorf("%w: the person is on tokens.revoked", authn.ErrInvalidCredentials)
-	}
-	return nil
-}
-
-// endOfTime is after every moment that an entry can name (RFC 3339 has four digits
-// for the year).
-var endOfTime = time.Date(10_000, 1, 2, 0, 0, 0, 0, time.UTC)

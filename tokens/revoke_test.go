@@ -81,7 +81,7 @@ func TestRevokedRefresh(t *testing.T) {
 	}
 }
 
-// TestRevokedPerson (row A17): a person of whom everything is revoked is let in by no
+// TestRevokedPerson (row A17): a person who is revoked altogether is let in by no
 // password either, here or at the realm, and is told what a wrong password is told.
 // An entry with a moment ends tokens and no more.
 func TestRevokedPerson(t *testing.T) {

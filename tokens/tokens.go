@@ -9,7 +9,6 @@
 package tokens
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -55,29 +54,4 @@ type Token struct {
 	IssuedAt time.Time
 	// Expires is IssuedAt plus the advertised lifetime.
 	Expires time.Time
-}
-
-// Identify asks the directory for the person of a verified token and checks that
-// they are still the same, with the same password. ErrInvalidToken: they are not;
-// ErrRevoked: the name that the directory has for them now is on the list of what is
-// revoked, for the token may bear another one of theirs; ErrUnavailable passes. strict
-// refuses a stale answer, as the realm must.
-func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (authn.Identity, error) {
-	if t.Subject.Directory == "" {
-		return authn.Identity{}, nil
-	}
-	ref := t.Subject
-	ref.Strict = strict
-	id, err := chain.Lookup(ctx, ref)
-	switch {
-	case errors.Is(err, authn.ErrUnknownUser):
-		return authn.Identity{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
-	case err != nil:
-		return authn.Identity{}, err
-	case id.PasswordStamp != t.PasswordStamp:
-		return authn.Identity{}, fmt.Errorf("%w: the password was changed", ErrInvalidToken)
-	case k.revoked.ends(id.Directory, id.Username, t.IssuedAt):
-		return authn.Identity{}, ErrRevoked
-	}
-	return id, nil
 }

@@ -128,7 +128,7 @@ func (c *checker) online(ctx context.Context) {
 	}
 }
 
-// user shows one person as every directory sees him. The first that knows the
+// user shows one person as every directory sees them. The first that knows the
 // name is the one that counts at a login.
 func (c *checker) user(ctx context.Context, name string) {
 	known := false

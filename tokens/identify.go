@@ -1,0 +1,49 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/authn"
+)
+
+// Identify asks the directory for the person of a verified token and checks that
+// they are still the same, with the same password. ErrInvalidToken: they are not;
+// ErrRevoked: the name that the directory has for them now is on the list of what is
+// revoked, for the token may bear another one of theirs; ErrUnavailable passes. strict
+// refuses a stale answer, as the realm must.
+func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, strict bool) (authn.Identity, error) {
+	if t.Subject.Directory == "" {
+		return authn.Identity{}, nil
+	}
+	ref := t.Subject
+	ref.Strict = strict
+	id, err := chain.Lookup(ctx, ref)
+	switch {
+	case errors.Is(err, authn.ErrUnknownUser):
+		return authn.Identity{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
+	case err != nil:
+		return authn.Identity{}, err
+	case id.PasswordStamp != t.PasswordStamp:
+		return authn.Identity{}, fmt.Errorf("%w: the password was changed", ErrInvalidToken)
+	case k.revoked.ends(id.Directory, id.Username, t.IssuedAt):
+		return authn.Identity{}, ErrRevoked
+	}
+	return id, nil
+}
+
+// Admit refuses a login of a person who is on the list without a moment: their password is no better than their tokens, and what the realm gave them
+// meanwhile would be good again once they are off the list. The error is an
+// authn.ErrInvalidCredentials, so they are told what a wrong password is told.
+func (k *Keyring) Admit(id authn.Identity) error {
+	if k.revoked.ends(id.Directory, id.Username, endOfTime) {
+		return fmt.Errorf("%w: the person is on tokens.revoked", authn.ErrInvalidCredentials)
+	}
+	return nil
+}
+
+// endOfTime is after every moment that an entry can name (RFC 3339 has four digits
+// for the year).
+var endOfTime = time.Date(10_000, 1, 2, 0, 0, 0, 0, time.UTC)
