@@ -43,12 +43,28 @@ func (c *CacheConfig) Defaults() {
 	c.PasswordFor, c.WrongPasswordFor = defaultPasswordFor, time.Minute
 }
 
-// Check warns of what does not count as it is written.
+// Check warns of what does not count as it is written, and of times so long that
+// hardly anybody means them.
 func (c *CacheConfig) Check() error {
+	var faults Faults
 	if c.PasswordFor > c.FreshFor && c.PasswordFor != defaultPasswordFor {
-		return &KeyError{Key: "password_for", Err: fmt.Errorf("%s is longer than fresh_for; %s counts", c.PasswordFor, c.FreshFor), Warning: true}
+		faults.Warn("password_for", fmt.Errorf("%s is longer than fresh_for; %s counts", c.PasswordFor, c.FreshFor))
 	}
-	return nil
+	for _, long := range []struct {
+		key        string
+		time, most time.Duration
+		means      string
+	}{
+		{"fresh_for", c.FreshFor, time.Hour, "whoever is deleted, disabled or leaves a group keeps access so long"},
+		{"stale_for", c.StaleFor, 24 * time.Hour, "whoever is deleted, disabled or leaves a group keeps access so long while the directory is at fault"},
+		{"negative_for", c.NegativeFor, time.Hour, "whoever is new stays unknown so long"},
+		{"wrong_password_for", c.WrongPasswordFor, time.Hour, "a password that was wrong once is refused so long"},
+	} {
+		if long.time > long.most {
+			faults.Warn(long.key, fmt.Errorf("%s is long: %s", long.time, long.means))
+		}
+	}
+	return faults.Err()
 }
 
 const (

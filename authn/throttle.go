@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -38,8 +39,8 @@ func (c *ThrottleConfig) Defaults() { c.Failures, c.Window, c.UsersPerSource = 5
 
 // Check wants a window where there is a limit.
 func (c *ThrottleConfig) Check() error {
-	if c.Failures+c.UsersPerSource > 0 && c.Window <= 0 {
-		return &KeyError{Key: "window", Err: errors.New("must be above 0s")}
+	if c.Failures+c.UsersPerSource > 0 && c.Window < time.Second {
+		return &KeyError{Key: "window", Err: fmt.Errorf("must be at least 1s, not %s", c.Window)}
 	}
 	return nil
 }

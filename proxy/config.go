@@ -74,25 +74,23 @@ func (c *ListenConfig) Defaults() { c.Address = ":5000" }
 // Check warns of a listener that serves less, shows more, or believes more than its
 // owner may think. Keys are relative to `listen`.
 func (c *ListenConfig) Check() error {
-	var found []error
+	var faults authn.Faults
 	everybody := false
 	for i, text := range c.TrustedProxies {
 		warned, all := checkTrusted(text)
 		everybody = everybody || all
-		if warned != nil {
-			found = append(found, &authn.KeyError{Key: fmt.Sprintf("trusted_proxies[%d]", i), Err: warned, Warning: true})
-		}
+		faults.Warn(fmt.Sprintf("trusted_proxies[%d]", i), warned)
 	}
-	switch local := loopback(c.Address); {
-	case c.TLS != nil || local:
+	switch {
+	case c.TLS != nil || loopback(c.Address):
 	case c.AllowPlaintext:
-		found = append(found, warning("allow_plaintext", "without tls, passwords and tokens cross the network in the clear"))
+		faults.Warn("allow_plaintext", errors.New("without tls, passwords and tokens cross the network in the clear"))
 	case len(c.TrustedProxies) == 0:
-		found = append(found, warning("address", "without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS"))
+		faults.Warn("address", errors.New("without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS"))
 	case everybody:
-		found = append(found, warning("address", "without tls, and with everybody a trusted proxy, passwords and tokens cross the network in the clear"))
+		faults.Warn("address", errors.New("without tls, and with everybody a trusted proxy, passwords and tokens cross the network in the clear"))
 	}
-	return errors.Join(found...)
+	return faults.Err()
 }
 
 // checkTrusted looks at one trusted proxy; what is no CIDR newEdge refuses.
@@ -124,10 +122,6 @@ func loopback(address string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-func warning(key, text string) error {
-	return &authn.KeyError{Key: key, Err: errors.New(text), Warning: true}
-}
-
 // UpstreamConfig is the registry that the gateway stands in front of: the section `upstream`.
 type UpstreamConfig struct {
 	// URL is http or https, with a path prefix or without.
@@ -157,14 +151,14 @@ func (c *UpstreamConfig) Defaults() { c.Timeout = 30 * time.Second }
 // Check finds keys that mean nothing with plain HTTP, and warns of a password on it.
 // Keys are relative to `upstream`.
 func (c *UpstreamConfig) Check() error {
+	var faults authn.Faults
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || !strings.EqualFold(u.Scheme, "http"):
-		return nil
 	case c.CAFile.Name+c.CertFile.Name != "":
-		return &authn.KeyError{Key: "url", Err: errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them")}
+		faults.Add("url", errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them"))
 	case c.Username != "" && !loopback(u.Hostname()):
-		return warning("username", "its password crosses the network in the clear, as upstream.url is http; use https")
+		faults.Warn("username", errors.New("its password crosses the network in the clear, as upstream.url is http; use https"))
 	}
-	return nil
+	return faults.Err()
 }

@@ -44,24 +44,36 @@ func (c *Config) Defaults() {
 // Check finds what cannot stand in a challenge, and times that do not fit together.
 // Its error joins *authn.KeyError values with keys relative to `tokens`.
 func (c *Config) Check() error {
-	faults := []error{checkLetters("service", c.Service), checkLetters("issuer", c.Issuer)}
+	var faults authn.Faults
+	faults.Add("service", checkLetters(c.Service))
+	faults.Add("issuer", checkLetters(c.Issuer))
 	for _, word := range []string{"basic", "bearer"} {
 		if strings.Contains(strings.ToLower(c.Service), word) {
-			faults = append(faults, warning("service", fmt.Errorf("has the word %q: some clients look for it anywhere in the challenge, and take it for the scheme", word)))
+			faults.Warn("service", fmt.Errorf("has the word %q: some clients look for it anywhere in the challenge, and take it for the scheme", word))
 		}
 	}
 	if c.RefreshLifetime > 0 && c.RefreshLifetime < c.Lifetime {
-		faults = append(faults, &authn.KeyError{Key: "refresh_lifetime", Err: fmt.Errorf("must be 0s (off) or longer than tokens.lifetime (%s)", c.Lifetime)})
+		faults.Add("refresh_lifetime", fmt.Errorf("must be 0s (off) or longer than tokens.lifetime (%s)", c.Lifetime))
 	}
-	return errors.Join(faults...)
+	if c.UploadGrace > longGrace {
+		faults.Warn("upload_grace", fmt.Errorf("%s is long: a token that leaks can write to upload sessions until then", c.UploadGrace))
+	}
+	if c.RefreshLifetime > longRefresh {
+		faults.Warn("refresh_lifetime", fmt.Errorf("%s is long: a refresh token that leaks is a login until then, unless the password changes", c.RefreshLifetime))
+	}
+	return faults.Err()
 }
 
-func warning(key string, err error) error { return &authn.KeyError{Key: key, Err: err, Warning: true} }
+// Longer times than these hardly anybody means.
+const (
+	longGrace   = 48 * time.Hour
+	longRefresh = 90 * 24 * time.Hour
+)
 
 // checkLetters keeps to what may stand in a quoted string of a header as it is.
-func checkLetters(key, value string) error {
+func checkLetters(value string) error {
 	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c > '~' }) {
-		return &authn.KeyError{Key: key, Err: errors.New("may hold printable ASCII without \" and \\ only, because it stands in a header")}
+		return errors.New("may hold printable ASCII without \" and \\ only, because it stands in a header")
 	}
 	return nil
 }
@@ -95,17 +107,18 @@ var tokenID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Check wants an entry that does what its author thinks: in an emergency nobody
 // looks twice.
 func (r *Revocation) Check() error {
-	faults := []error{r.shape()}
+	var faults authn.Faults
+	faults.Add("", r.shape())
 	if r.ID != "" && !tokenID.MatchString(r.ID) {
-		faults = append(faults, &authn.KeyError{Key: "token", Err: errors.New("is no token id; the log's token_id is one")})
+		faults.Add("token", errors.New("is no token id; the log's token_id is one"))
 	}
 	if _, name := r.Person(); r.User != "" && (name == "" || strings.TrimSpace(r.User) != r.User || strings.Contains(r.User, "*")) {
-		faults = append(faults, &authn.KeyError{Key: "user", Err: fmt.Errorf("%.100q is no person; write NAME or DIRECTORY/NAME", r.User)})
+		faults.Add("user", fmt.Errorf("%.100q is no person; write NAME or DIRECTORY/NAME", r.User))
 	}
 	if r.Before.After(time.Now()) {
-		faults = append(faults, warning("issued_before", fmt.Errorf("%s is still to come: until then new tokens are refused too", r.Before.Format(time.RFC3339))))
+		faults.Warn("issued_before", fmt.Errorf("%s is still to come: until then new tokens are refused too", r.Before.Format(time.RFC3339)))
 	}
-	return errors.Join(faults...)
+	return faults.Err()
 }
 
 var errShape = errors.New("needs token alone, or user, or issued_before, or user and issued_before")
@@ -113,7 +126,7 @@ var errShape = errors.New("needs token alone, or user, or issued_before, or user
 // shape reports an entry whose keys do not go together.
 func (r *Revocation) shape() error {
 	if (r.ID != "") == (r.User != "" || !r.Before.IsZero()) {
-		return &authn.KeyError{Err: errShape}
+		return errShape
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ type Config struct {
 	// refuses what it held.
 	BindPasswordFile authn.SecretFile `yaml:"bind_password_file" with:"bind_dn"`
 	// Timeout is for one lookup or login in all. Default 5s.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" min:"100ms"`
 	// CanaryUser is a login that always finds somebody; see Directory.Canary. Default: none.
 	CanaryUser string `yaml:"canary_user"`
 	// Users says who may log in.

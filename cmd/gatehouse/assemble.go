@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"gatehouse/authn"
@@ -16,7 +14,6 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
-	"gatehouse/proxy/audit"
 	"gatehouse/tokens"
 )
 
@@ -111,7 +108,6 @@ func assemble(l *config.Loaded, p *parts, old *snapshot) *snapshot {
 		return s
 	}
 	b := builder{l, &l.Config, p, old}
-	b.checkAudit()
 	s.policy = b.policy()
 	b.openDirectories(s)
 	s.keyring = b.keyring()
@@ -128,19 +124,6 @@ type builder struct {
 	cfg   *config.Config
 	parts *parts
 	old   *snapshot // nil at the start
-}
-
-// checkAudit looks whether the audit stream could be opened. It creates no file: serve does.
-func (b *builder) checkAudit() {
-	name := b.AuditFile()
-	if name == "" || name == "-" {
-		return
-	}
-	if err := audit.CheckFile(name); err != nil {
-		b.Fault("audit.file", "%s cannot be used: %v", b.cfg.Audit.File, err)
-	} else if info, err := os.Stat(filepath.Dir(name)); err != nil || !info.IsDir() {
-		b.Fault("audit.file", "%s cannot be used: its folder does not exist", b.cfg.Audit.File)
-	}
 }
 
 func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {

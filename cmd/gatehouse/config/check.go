@@ -5,12 +5,15 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/proxy/audit"
 )
 
 // checkTags holds every value against what its tags say.
@@ -80,6 +83,7 @@ func (l *Loaded) checkSections() {
 	}
 	l.checkRevoked()
 	l.checkStreams(c)
+	l.checkAudit()
 	l.checkDirectories()
 }
 
@@ -104,12 +108,15 @@ func (l *Loaded) checkRevoked() {
 	}
 }
 
-// checkStreams checks the log and what the admin listener shows.
+// checkStreams checks the log and what the admin listener shows to whom.
 func (l *Loaded) checkStreams(c *Config) {
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); (err != nil || strings.ContainsAny(c.Log.Level, "+-")) && !l.Faulty("log.level") {
 		l.Fault("log.level", "must be debug, info, warn or error, not %q", Clip(c.Log.Level))
 	}
-	host, _, _ := net.SplitHostPort(c.Admin.Address)
+	host, _, err := net.SplitHostPort(c.Admin.Address)
+	if addr, aerr := netip.ParseAddr(host); err == nil && (host == "" || aerr == nil && addr.IsUnspecified()) {
+		l.Warn("admin.address", "answers on every address of the machine: metrics and health ask for no login, so keep clients from it, or name one address")
+	}
 	if addr, err := netip.ParseAddr(host); c.Admin.Pprof && host != "localhost" && (err != nil || !addr.IsLoopback()) {
 		l.Warn("admin.pprof", "admin.address is not on loopback: whoever reaches it can read the process' memory")
 	}
@@ -121,6 +128,20 @@ func (l *Loaded) AuditFile() string {
 		return name
 	}
 	return l.Path(l.Config.Audit.File)
+}
+
+// checkAudit looks whether the audit stream could be opened. It creates no file: serve does.
+func (l *Loaded) checkAudit() {
+	name := l.AuditFile()
+	if name == "" || name == "-" {
+		return
+	}
+	l.files["audit.file"] = true
+	if err := audit.CheckFile(name); err != nil {
+		l.Fault("audit.file", "%s cannot be used: %v", l.Config.Audit.File, err)
+	} else if !isDir(filepath.Dir(name)) {
+		l.Fault("audit.file", "%s cannot be used: its folder does not exist", l.Config.Audit.File)
+	}
 }
 
 var directoryName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -144,8 +165,6 @@ func (l *Loaded) checkDirectories() {
 			l.Fault(key, "needs either static or ldap")
 		case static && len(d.Static) == 0 && !l.Faulty(key+".static"):
 			l.Warn(key+".static", "has no users")
-		case d.LDAP != nil && d.LDAP.Timeout <= 0 && !l.Faulty(key+".ldap.timeout"):
-			l.Fault(key+".ldap.timeout", "must be above 0s")
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (l *Loaded) readSecret(key string, f *authn.SecretFile) {
 		return
 	}
 	name, path := f.Name, l.Path(f.Name)
-	f.Reread = func() (authn.Secret, error) { return readSecret(name, path) }
+	f.Reread = func() (authn.Secret, error) { return l.owners.read(name, path) }
 	text, err := f.Reread()
 	if f.Secret = text; err != nil {
 		l.Fault(key, "%v", err)
@@ -105,15 +105,15 @@ func readNamed(name, path string) ([]byte, error) {
 	return text, nil
 }
 
-// readSecret reads a file that must be kept from others, without the CR and LF at
+// read reads a file that must be kept from others, without the CR and LF at
 // its end, which an editor adds.
-func readSecret(name, path string) (authn.Secret, error) {
+func (o owners) read(name, path string) (authn.Secret, error) {
 	text, err := readNamed(name, path)
 	if err != nil {
 		return "", err
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode()&0o022 != 0 {
-		return "", fmt.Errorf("%s can be written by others (mode %04o); chmod go-w it", name, info.Mode().Perm())
+	if err := o.check(name, path); err != nil {
+		return "", err
 	}
 	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {
 		return "", fmt.Errorf("%s is empty; write the secret into it", name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -23,28 +24,42 @@ type Loaded struct {
 	Config Config
 
 	folder string // relative names start here
+	owners owners // of files that are believed
 }
 
 // Load reads and checks a config. It touches nothing but files, and what it finds
 // stands in the report.
 func Load(path string) *Loaded {
-	l := newLoaded(path)
 	text, err := readRegular(path + customSuffix)
-	if l.Custom = !errors.Is(err, fs.ErrNotExist); l.Custom {
-		l.File += customSuffix
+	custom := !errors.Is(err, fs.ErrNotExist)
+	if custom {
+		path += customSuffix
 	} else {
 		text, err = readRegular(path)
 	}
+	l := newLoaded(path)
+	l.Custom = custom
 	if err != nil {
 		l.at(Place{}, "", "cannot be read: %v; name the config with -c or $GATEHOUSE_CONFIG", reason(err))
 		return l
 	}
+	l.checkMode(path)
 	l.parse(text)
 	return l
 }
 
 func newLoaded(path string) *Loaded {
-	return &Loaded{Report: Report{File: path, files: map[string]bool{}}, folder: filepath.Dir(path)}
+	return &Loaded{Report: Report{File: path, files: map[string]bool{}}, folder: filepath.Dir(path), owners: ownersBeside(path)}
+}
+
+// checkMode warns of a config that others can write: it decides who may do what.
+func (l *Loaded) checkMode(path string) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&0o022 == 0 {
+		return
+	}
+	l.at(Place{1, 1}, "", "can be written by others (mode %04o), and so can who may do what; chmod go-w it", info.Mode().Perm())
+	l.findings[len(l.findings)-1].Warning = true
 }
 
 // parse takes the text of the file and, where it is YAML, the files that it names.
@@ -64,7 +79,7 @@ func (l *Loaded) parse(text []byte) {
 // Decoded reports whether the file could be read as YAML; which keys are missing is
 // only known then.
 func (l *Loaded) Decoded() bool {
-	return !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Key == "" && !strings.HasPrefix(f.Text, unknownKey) })
+	return !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Key == "" && !f.Warning && !strings.HasPrefix(f.Text, unknownKey) })
 }
 
 // walk visits every value of the config, the inner first.
