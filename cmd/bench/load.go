@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,14 +17,7 @@ import (
 	"time"
 )
 
-// repository holds what is measured.
-const repository = "bench/image"
-
 const manifestType = "application/vnd.oci.image.manifest.v1+json"
-
-// copyBuffer is the size of the load's own buffers: large, so that the client
-// is never what limits a proxy.
-const copyBuffer = 256 << 10
 
 // load is a client that costs little: kept connections, pooled buffers, no digest.
 type load struct {
@@ -47,34 +38,19 @@ func prepare(ctx context.Context, h *house, o options) (*load, error) {
 	source := rand.NewChaCha8([32]byte{1})
 	_, _ = source.Read(l.blob) // it never fails
 	l.digest = digestOf(l.blob)
-	direct := h.ways[0]
+	direct := h.endpoints[0]
 	if err := l.pushBlob(ctx, direct, l.blob, l.digest); err != nil {
 		return nil, fmt.Errorf("preparing: %w", err)
 	}
 	if err := l.pushManifest(ctx, direct); err != nil {
 		return nil, fmt.Errorf("preparing: %w", err)
 	}
-	for _, w := range h.ways {
-		if err := l.verify(ctx, w); err != nil {
-			return nil, errors.Join(fmt.Errorf("by %s (%s): %w", w.name, w.base, err), h.tails())
+	for _, to := range h.endpoints {
+		if err := l.verify(ctx, to); err != nil {
+			return nil, errors.Join(fmt.Errorf("by %s (%s): %w", to.name, to.base, err), h.tails())
 		}
 	}
 	return l, nil
-}
-
-// newClient speaks HTTP/1.1 on both schemes, as nginx does to its upstream, so
-// that the ways differ in nothing but what stands between.
-func newClient(workers int, roots *x509.CertPool) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: workers,
-		DisableCompression:  true,
-		ReadBufferSize:      64 << 10,
-		WriteBufferSize:     copyBuffer,
-		TLSClientConfig:     &tls.Config{RootCAs: roots},
-		Protocols:           protocols,
-	}}
 }
 
 func digestOf(b []byte) string {
@@ -82,9 +58,9 @@ func digestOf(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (l *load) pushManifest(ctx context.Context, w way) error {
+func (l *load) pushManifest(ctx context.Context, to endpoint) error {
 	config := []byte("{}")
-	if err := l.pushBlob(ctx, w, config, digestOf(config)); err != nil {
+	if err := l.pushBlob(ctx, to, config, digestOf(config)); err != nil {
 		return err
 	}
 	type descriptor struct {
@@ -102,14 +78,14 @@ func (l *load) pushManifest(ctx context.Context, w way) error {
 		return err
 	}
 	l.manifest, l.size = digestOf(text), int64(len(text))
-	_, err = l.do(ctx, w, http.MethodPut, w.base+"/v2/"+repository+"/manifests/latest", text, http.StatusCreated)
+	_, err = l.do(ctx, to, http.MethodPut, to.base+"/v2/"+repository+"/manifests/latest", text, http.StatusCreated)
 	return err
 }
 
 // verify pulls both by a way and compares digests.
-func (l *load) verify(ctx context.Context, w way) error {
+func (l *load) verify(ctx context.Context, to endpoint) error {
 	for path, want := range map[string]string{l.manifestPath(): l.manifest, l.blobPath(): l.digest} {
-		response, err := l.send(ctx, w, http.MethodGet, w.base+path, nil)
+		response, err := l.send(ctx, to, http.MethodGet, to.base+path, nil)
 		if err != nil {
 			return err
 		}
@@ -129,12 +105,12 @@ func (l *load) manifestPath() string { return "/v2/" + repository + "/manifests/
 func (l *load) blobPath() string     { return "/v2/" + repository + "/blobs/" + l.digest }
 
 // manifests asks for one manifest from all workers, and returns answers a second.
-func (l *load) manifests(ctx context.Context, w way, d time.Duration) (float64, error) {
+func (l *load) manifests(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
 	var answered atomic.Int64
 	errs := make(chan error, l.workers)
 	start := time.Now()
 	for range l.workers {
-		go func() { errs <- l.manifestWorker(ctx, w, start.Add(d), &answered) }()
+		go func() { errs <- l.manifestWorker(ctx, to, start.Add(d), &answered) }()
 	}
 	var err error
 	for range l.workers {
@@ -143,9 +119,9 @@ func (l *load) manifests(ctx context.Context, w way, d time.Duration) (float64, 
 	return float64(answered.Load()) / time.Since(start).Seconds(), err
 }
 
-func (l *load) manifestWorker(ctx context.Context, w way, end time.Time, answered *atomic.Int64) error {
+func (l *load) manifestWorker(ctx context.Context, to endpoint, end time.Time, answered *atomic.Int64) error {
 	for time.Now().Before(end) {
-		n, err := l.do(ctx, w, http.MethodGet, w.base+l.manifestPath(), nil, http.StatusOK)
+		n, err := l.do(ctx, to, http.MethodGet, to.base+l.manifestPath(), nil, http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -158,9 +134,9 @@ func (l *load) manifestWorker(ctx context.Context, w way, end time.Time, answere
 }
 
 // pull reads the blob until d is over, and returns MB (10^6 bytes) a second.
-func (l *load) pull(ctx context.Context, w way, d time.Duration) (float64, error) {
+func (l *load) pull(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
 	return l.repeat(d, func() error {
-		n, err := l.do(ctx, w, http.MethodGet, w.base+l.blobPath(), nil, http.StatusOK)
+		n, err := l.do(ctx, to, http.MethodGet, to.base+l.blobPath(), nil, http.StatusOK)
 		if err == nil && n != int64(len(l.blob)) {
 			err = fmt.Errorf("a blob of %d bytes, want %d", n, len(l.blob))
 		}
@@ -170,8 +146,8 @@ func (l *load) pull(ctx context.Context, w way, d time.Duration) (float64, error
 
 // push uploads the blob until d is over, and returns MB (10^6 bytes) a second. It is the same
 // blob each time: the registry checks all of it before it sees that it has it.
-func (l *load) push(ctx context.Context, w way, d time.Duration) (float64, error) {
-	return l.repeat(d, func() error { return l.pushBlob(ctx, w, l.blob, l.digest) })
+func (l *load) push(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
+	return l.repeat(d, func() error { return l.pushBlob(ctx, to, l.blob, l.digest) })
 }
 
 // repeat does one transfer of the blob again and again, once at least.
@@ -187,8 +163,8 @@ func (l *load) repeat(d time.Duration, transfer func() error) (float64, error) {
 }
 
 // pushBlob is POST, then PUT with all of it, as the spec's end-4a and end-6.
-func (l *load) pushBlob(ctx context.Context, w way, blob []byte, digest string) error {
-	response, err := l.send(ctx, w, http.MethodPost, w.base+"/v2/"+repository+"/blobs/uploads/", nil)
+func (l *load) pushBlob(ctx context.Context, to endpoint, blob []byte, digest string) error {
+	response, err := l.send(ctx, to, http.MethodPost, to.base+"/v2/"+repository+"/blobs/uploads/", nil)
 	if err != nil {
 		return err
 	}
@@ -202,23 +178,23 @@ func (l *load) pushBlob(ctx context.Context, w way, blob []byte, digest string) 
 	query := location.Query()
 	query.Set("digest", digest)
 	location.RawQuery = query.Encode()
-	if base, err := url.Parse(w.base); err != nil || location.Host != base.Host || location.Scheme != base.Scheme {
-		return fmt.Errorf("the upload's Location %s leads away from %s", location.Host, w.base)
+	if base, err := url.Parse(to.base); err != nil || location.Host != base.Host || location.Scheme != base.Scheme {
+		return fmt.Errorf("the upload's Location %s leads away from %s", location.Host, to.base)
 	}
-	_, err = l.do(ctx, w, http.MethodPut, location.String(), blob, http.StatusCreated)
+	_, err = l.do(ctx, to, http.MethodPut, location.String(), blob, http.StatusCreated)
 	return err
 }
 
 // do sends a request, reads the answer away, and returns its length.
-func (l *load) do(ctx context.Context, w way, method, target string, body []byte, want int) (int64, error) {
-	response, err := l.send(ctx, w, method, target, body)
+func (l *load) do(ctx context.Context, to endpoint, method, target string, body []byte, want int) (int64, error) {
+	response, err := l.send(ctx, to, method, target, body)
 	if err != nil {
 		return 0, err
 	}
 	return l.drain(response, want)
 }
 
-func (l *load) send(ctx context.Context, w way, method, target string, body []byte) (*http.Response, error) {
+func (l *load) send(ctx context.Context, to endpoint, method, target string, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -227,8 +203,8 @@ func (l *load) send(ctx context.Context, w way, method, target string, body []by
 	if body != nil {
 		request.Header.Set("Content-Type", contentType(body))
 	}
-	if w.token != "" {
-		request.Header.Set("Authorization", "Bearer "+w.token)
+	if to.token != "" {
+		request.Header.Set("Authorization", "Bearer "+to.token)
 	}
 	return l.client.Do(request)
 }

@@ -26,20 +26,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
-
-// options are the flags.
-type options struct {
-	rounds   int
-	sample   time.Duration // at least, of one measure by one way
-	blobSize int           // bytes
-	workers  int           // of the manifest load
-	gobench  time.Duration // -benchtime of the Go benchmarks; 0: none
-	tuned    bool
-	strict   bool
-	only     string
-}
 
 func main() {
 	o, err := parse(os.Args[1:], os.Stderr)
@@ -55,30 +42,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-func parse(arguments []string, messages io.Writer) (options, error) {
-	var o options
-	set := flag.NewFlagSet("bench", flag.ContinueOnError)
-	set.SetOutput(messages)
-	set.IntVar(&o.rounds, "rounds", 5, "samples of each measure by each way")
-	set.DurationVar(&o.sample, "sample", time.Second, "least `time` of one sample")
-	mebibytes := set.Int("blob", 128, "size of the blob in `MiB`")
-	set.IntVar(&o.workers, "workers", 8, "clients that ask for manifests at once")
-	set.DurationVar(&o.gobench, "gobench", time.Second, "`time` of each Go benchmark; 0: none")
-	set.BoolVar(&o.tuned, "tuned", false, "give nginx buffers of 256 KiB")
-	set.StringVar(&o.only, "only", "", "take only measures whose line begins with this `text` (\"blob push MB/s TLS\")")
-	set.BoolVar(&o.strict, "strict", false, "status 1 where a target is missed")
-	if err := set.Parse(arguments); err != nil {
-		return o, err
-	}
-	o.blobSize = *mebibytes << 20
-	if set.NArg() > 0 || o.rounds < 1 || *mebibytes < 1 || o.workers < 1 || o.sample < 0 {
-		fmt.Fprintln(messages, "Example: go run ./cmd/bench -rounds 9 -blob 256")
-		set.Usage()
-		return o, errors.New("usage")
-	}
-	return o, nil
 }
 
 // run measures and prints; it leaves no process and no file behind but the
@@ -121,7 +84,7 @@ func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, er
 	if err != nil {
 		return 0, err
 	}
-	if err := rounds(ctx, load, all, h.ways, o); err != nil {
+	if err := rounds(ctx, load, all, h.endpoints, o); err != nil {
 		return 0, errors.Join(err, h.tails())
 	}
 	return printTable(out, all), nil

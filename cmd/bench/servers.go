@@ -43,7 +43,7 @@ const password = "bench"
 type house struct {
 	folder    string
 	roots     *x509.CertPool
-	ways      []way
+	endpoints []endpoint
 	processes []*authntest.Process // in the order of their start
 }
 
@@ -195,7 +195,7 @@ func (h *house) startAll(ctx context.Context, out io.Writer, a addresses, regist
 	); err != nil {
 		return err
 	}
-	h.ways = []way{
+	h.endpoints = []endpoint{
 		{name: "direct", base: "http://" + a.Direct},
 		{name: "gateway", base: "http://" + a.Gateway},
 		{name: "direct", base: "https://" + a.DirectTLS, secure: true},
@@ -204,9 +204,9 @@ func (h *house) startAll(ctx context.Context, out io.Writer, a addresses, regist
 	if err := h.startNginx(out, a); err != nil {
 		return err
 	}
-	for i := range h.ways {
-		if h.ways[i].name == "gateway" {
-			if err := h.login(ctx, &h.ways[i]); err != nil {
+	for i := range h.endpoints {
+		if h.endpoints[i].name == "gateway" {
+			if err := h.login(ctx, &h.endpoints[i]); err != nil {
 				return err
 			}
 		}
@@ -224,9 +224,9 @@ func (h *house) startNginx(out io.Writer, a addresses) error {
 	if err := h.start(a.Nginx, binary, "-e", h.path("nginx.log"), "-p", h.folder, "-c", h.path("nginx.conf")); err != nil {
 		return err
 	}
-	h.ways = append(h.ways,
-		way{name: "nginx", base: "http://" + a.Nginx},
-		way{name: "nginx", base: "https://" + a.NginxTLS, secure: true})
+	h.endpoints = append(h.endpoints,
+		endpoint{name: "nginx", base: "http://" + a.Nginx},
+		endpoint{name: "nginx", base: "https://" + a.NginxTLS, secure: true})
 	return nil
 }
 
@@ -334,10 +334,10 @@ func (h *house) start(address, binary string, arguments ...string) error {
 	return p.Await(20*time.Second, func() bool { return authntest.Listening(address) })
 }
 
-// login gets a token for a way through the gateway.
-func (h *house) login(ctx context.Context, w *way) error {
+// login gets a token for an endpoint of the gateway.
+func (h *house) login(ctx context.Context, to *endpoint) error {
 	question := url.Values{"service": {"gatehouse"}, "scope": {"repository:" + repository + ":pull,push"}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"/auth?"+question.Encode(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.base+"/auth?"+question.Encode(), nil)
 	if err != nil {
 		return err
 	}
@@ -352,9 +352,9 @@ func (h *house) login(ctx context.Context, w *way) error {
 	var reply struct{ Token string }
 	err = json.NewDecoder(response.Body).Decode(&reply)
 	if err != nil || reply.Token == "" {
-		return fmt.Errorf("%s: no token: status %d: %w", w.base, response.StatusCode, errors.Join(err, errors.New("an answer without a token")))
+		return fmt.Errorf("%s: no token: status %d: %w", to.base, response.StatusCode, errors.Join(err, errors.New("an answer without a token")))
 	}
-	w.token = reply.Token
+	to.token = reply.Token
 	return nil
 }
 

@@ -8,21 +8,13 @@ import (
 	"time"
 )
 
-// way is one way to the registry. All ways of one measure have the same scheme.
-type way struct {
-	name   string // direct, nginx or gateway
-	secure bool
-	base   string // http://host:port
-	token  string // a bearer token; empty: none
-}
-
 // measure is one kind of load and the samples that were taken of it.
 type measure struct {
 	name   string
 	unit   string
 	secure bool
-	// take loads one way for at least d and returns units a second.
-	take func(l *load, ctx context.Context, w way, d time.Duration) (float64, error)
+	// run loads one endpoint for at least d and returns units a second.
+	run func(l *load, ctx context.Context, to endpoint, d time.Duration) (float64, error)
 	// target is the least ratio of the gateway to the way named beside it; 0: none.
 	target  float64
 	against string
@@ -33,13 +25,13 @@ type measure struct {
 func measures() []*measure {
 	var all []*measure
 	for _, secure := range []bool{false, true} {
-		manifests := &measure{name: "manifests", unit: "/s", take: (*load).manifests}
+		manifests := &measure{name: "manifests", unit: "/s", run: (*load).manifests}
 		if !secure {
 			manifests.target, manifests.against = 0.55, "direct"
 		}
 		all = append(all, manifests,
-			&measure{name: "blob pull", unit: "MB/s", take: (*load).pull, target: 1, against: "nginx"},
-			&measure{name: "blob push", unit: "MB/s", take: (*load).push, target: 1, against: "nginx"})
+			&measure{name: "blob pull", unit: "MB/s", run: (*load).pull, target: 1, against: "nginx"},
+			&measure{name: "blob push", unit: "MB/s", run: (*load).push, target: 1, against: "nginx"})
 		for _, m := range all[len(all)-3:] {
 			m.secure, m.samples = secure, map[string][]float64{}
 		}
@@ -49,22 +41,22 @@ func measures() []*measure {
 
 // rounds takes the samples: one round to warm up, which is not counted, then
 // each measure by each way in turn, starting each round with another way.
-func rounds(ctx context.Context, l *load, all []*measure, ways []way, o options) error {
+func rounds(ctx context.Context, l *load, all []*measure, endpoints []endpoint, o options) error {
 	for round := -1; round < o.rounds; round++ {
 		for _, m := range all {
-			mine := m.ways(ways)
+			mine := m.endpoints(endpoints)
 			for i := range mine {
-				w := mine[(i+max(round, 0))%len(mine)]
+				to := mine[(i+max(round, 0))%len(mine)]
 				length := o.sample
 				if round < 0 {
 					length = o.sample / 4
 				}
-				rate, err := m.take(l, ctx, w, length)
+				rate, err := m.run(l, ctx, to, length)
 				if err != nil {
-					return fmt.Errorf("%s by %s (%s): %w", m.name, w.name, w.base, err)
+					return fmt.Errorf("%s by %s (%s): %w", m.name, to.name, to.base, err)
 				}
 				if round >= 0 {
-					m.samples[w.name] = append(m.samples[w.name], rate)
+					m.samples[to.name] = append(m.samples[to.name], rate)
 				}
 			}
 		}
@@ -72,11 +64,11 @@ func rounds(ctx context.Context, l *load, all []*measure, ways []way, o options)
 	return nil
 }
 
-func (m *measure) ways(all []way) []way {
-	var mine []way
-	for _, w := range all {
-		if w.secure == m.secure {
-			mine = append(mine, w)
+func (m *measure) endpoints(all []endpoint) []endpoint {
+	var mine []endpoint
+	for _, to := range all {
+		if to.secure == m.secure {
+			mine = append(mine, to)
 		}
 	}
 	return mine
