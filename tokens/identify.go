@@ -34,8 +34,9 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 	return id, nil
 }
 
-// Admit refuses a login of a person who is on the list without a moment: their password is no better than their tokens, and what the realm gave them
-// meanwhile would be good again once they are off the list. The error is an
+// Admit refuses a login of a person who is on the list without a moment: their
+// password is no better than their tokens, and what the realm gave them meanwhile
+// would be good again once they are off the list. The error is an
 // authn.ErrInvalidCredentials, so they are told what a wrong password is told.
 func (k *Keyring) Admit(id authn.Identity) error {
 	if k.revoked.ends(id.Directory, id.Username, endOfTime) {

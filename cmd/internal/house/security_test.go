@@ -10,7 +10,7 @@ import (
 )
 
 // rows are the families of docs/security.md and how many rows each has.
-var rows = map[string]int{"A": 17, "B": 13, "C": 15, "D": 25, "E": 19, "F": 21, "G": 9, "H": 13, "I": 13, "J": 10}
+var rows = map[string]int{"A": 17, "B": 13, "C": 15, "D": 28, "E": 19, "F": 21, "G": 9, "H": 13, "I": 13, "J": 10}
 
 var (
 	rowPattern  = regexp.MustCompile(`(?m)^\| ([A-J]\d+) \|.*$`)
