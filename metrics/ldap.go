@@ -29,7 +29,7 @@ var ldapEventNames = [ldapEvents]struct{ name, help string }{
 	LDAPRetry:            {"ldap_retries_total", "Searches that were tried once more."},
 	LDAPFailover:         {"ldap_failovers_total", "Times that another server than before was asked."},
 	LDAPAmbiguous:        {"ldap_ambiguous_total", "Logins that matched several entries."},
-	LDAPAbsent:           {"ldap_absent_after_positive_total", "Known people whom the directory no longer shows."},
+	LDAPAbsent:           {"ldap_absent_after_positive_total", "Known people that the directory no longer shows."},
 	LDAPMassAbsence:      {"ldap_mass_absence_total", "Alarms: more than five known people were gone within a minute."},
 	LDAPCanaryFailure:    {"ldap_canary_failures_total", "Times that a known person was not shown, and the canary neither: a fault of rights or config."},
 	LDAPServiceBindFault: {"ldap_service_bind_failures_total", "Binds of the service account that were refused."},

@@ -80,8 +80,8 @@ func New(build BuildInfo) *Metrics {
 	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
 	m.ldap = newLDAPMetrics()
 	m.registry.MustRegister(m.ldap.collectors()...)
-	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the registry behind; code 0 is no answer.", "code")
-	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the registry behind sent its response headers.", Buckets: longBuckets})
+	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the upstream; code 0 is no answer.", "code")
+	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the upstream sent its response headers.", Buckets: longBuckets})
 	m.limitsReached = counter("limit_reached_total", "Requests and connections that were refused, cut or held up by a limit.", "limit")
 	for _, limit := range Limits {
 		m.limitsReached.WithLabelValues(limit)
@@ -148,7 +148,7 @@ func (m *Metrics) TokenRequest(grant, result string) {
 }
 
 // TokenValidation counts a token presented under /v2/. Result is valid, expired,
-// revoked, invalid, gone (its person is no longer who he was) or unavailable.
+// revoked, invalid, gone (its person is no longer the same) or unavailable.
 func (m *Metrics) TokenValidation(result string) {
 	if m != nil {
 		m.tokenValidations.WithLabelValues(result).Inc()
@@ -181,7 +181,7 @@ func (m *Metrics) CacheRequest(cache, result string) {
 	}
 }
 
-// UpstreamRequest counts a request that was sent to the registry behind and the
+// UpstreamRequest counts a request that was sent to the upstream and the
 // time until its response headers; code 0 stands for no answer at all.
 func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
 	if m == nil {

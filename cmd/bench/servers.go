@@ -36,7 +36,7 @@ const (
 	distributionVersion = "v3.1.1"
 )
 
-// password of the bench's only user, whom nobody but this process can reach.
+// password of the bench's only user; nobody but this process can reach the gateway.
 const password = "bench"
 
 // house is all that runs, and the ways through it; direct comes first.

@@ -72,7 +72,7 @@ func newGate(tb testing.TB) gate {
 	return g
 }
 
-// pass takes all three steps, as package proxy does, and says whether they let in.
+// pass takes all three steps, as package proxy does, and reports whether they let in.
 func (g gate) pass(ctx context.Context, r authz.Request) (bool, error) {
 	token, err := g.keyring.Verify(g.token, tokens.Access, time.Minute)
 	if err != nil {

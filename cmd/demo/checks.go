@@ -71,7 +71,7 @@ func (u user) checks() []check {
 		{"a request without a token is challenged", u.challenged},
 		{"mozart pushes an image", u.push("mozart", password)},
 		{"mozart pulls it back, the same digest", u.pull("mozart", password)},
-		{"bach logs in by his mail address and pulls", u.pull("bach@example.com", password)},
+		{"bach logs in by mail address and pulls", u.pull("bach@example.com", password)},
 		{"kant is no musician: refused", refused(u.pull("kant", password), http.StatusUnauthorized)},
 		{"a wrong password is refused", refused(u.pull("mozart", "salieri"), http.StatusUnauthorized)},
 		{"an empty password is refused", u.emptyPassword},

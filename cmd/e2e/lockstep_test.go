@@ -146,7 +146,7 @@ func deedsOf(router *mux.Router, r *http.Request) (deeds []deed) {
 
 var referrersPath = regexp.MustCompile(`^/v2/(.+)/referrers/[^/]+$`)
 
-// person is somebody with the rights that the policy below gives him.
+// person is somebody with the rights of the policy below.
 type person struct {
 	name, login string // Basic credentials; "": the anonymous caller
 	may         func(deed) bool
@@ -165,7 +165,7 @@ const (
 `
 )
 
-// under says whether the name is the folder or in it.
+// under reports whether the name is the folder or in it.
 func under(name, folder string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }
 
 // people are the identities, their rights written once more by hand.
@@ -195,7 +195,7 @@ type ticket struct {
 	asked []string // scopes
 }
 
-// carries says whether the token can be good for this.
+// carries reports whether the token can be good for this.
 func (b ticket) carries(n deed) bool {
 	if n.action == "catalog" {
 		return slices.Contains(b.asked, "registry:catalog:*")

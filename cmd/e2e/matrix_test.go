@@ -296,8 +296,8 @@ func (s *site) mounted() (n int) {
 }
 
 // foreignMount: mozart pushes what admin pulled on the same machine. The program
-// offers a mount from a repository that mozart may not read; he has to get through
-// by an upload, and nothing may be mounted.
+// offers a mount from a repository that mozart may not read; the push has to get
+// through by an upload, and nothing may be mounted.
 func (s *site) foreignMount(t *testing.T, p program, r *row, base string) {
 	const column = "foreign mount"
 	if !p.store {

@@ -21,7 +21,7 @@ import (
 // command a line without its own name. A step without commands is one that the
 // program does not have. In braces stand the session's variables:
 //
-//	{host} {user} {password}    where it goes and as whom; the password also comes on stdin
+//	{host} {user} {password}    where it goes and as which user; the password also comes on stdin
 //	{base} {image} {copy}       {base}/thing:0.1.0 and {base}/copy:0.1.0
 //	{layout} {archive} {digest} one image as an OCI layout, and as docker load takes it
 //	{chart} {file}              a Helm chart and any file

@@ -53,7 +53,7 @@ func TestDockerRefresh(t *testing.T) {
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: ldap, FreshFor: "2s", Timeout: "1s",
 		Tokens: fmt.Sprintf("refresh_lifetime: 24h, key_files: [%q]", signingKey(t))})
 	image := g.address + "/anyuser/refresh:v1"
-	// slapd notes the time of a change, and tells nothing of who never changed his.
+	// slapd notes the time of a change, and tells nothing where nobody changed the password.
 	changePassword(t, ldap, authntest.MozartDN, musicians, newPassword)
 	// Its stamps are whole seconds of a clock that lags some milliseconds: two changes
 	// in one second cannot be told apart.

@@ -40,7 +40,7 @@ func TestReload(t *testing.T) {
 }
 
 // TestReloadInAnOutage: a directory's section changes while the directory is away,
-// as it does when somebody mends it, and whom it showed before goes on.
+// as it does when somebody mends it, and people that it showed before go on.
 func TestReloadInAnOutage(t *testing.T) {
 	ldap := startDirectory(t)
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: ldap, Timeout: "2s"})

@@ -88,7 +88,7 @@ func TestChangedPassword(t *testing.T) {
 }
 
 // TestLeftGroup: who is moved out of a group loses what the group may, within
-// the same bound, and the token's scope does not help him.
+// the same bound, and the token's scope does not help.
 func TestLeftGroup(t *testing.T) {
 	g, ldap := quick(t, "10m", `  - {allow: [pull], repositories: ["band/**"], to: ["group:quartet"]}`)
 	quartet := ldap.AddGroup("quartet", authntest.MozartDN, authntest.BachDN)

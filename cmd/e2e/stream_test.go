@@ -59,7 +59,7 @@ func TestLargeLayer(t *testing.T) {
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
 	g.pullLayer(t, "anyuser/warm", g.pushLayer(t, "anyuser/warm", 8<<20))
 	before, _ := g.resident(t)
-	// "5" starts the peak anew (proc_pid_clear_refs(5)): start-up hashed passwords.
+	// "5" resets the peak (proc_pid_clear_refs(5)): start-up hashed passwords.
 	if err := os.WriteFile("/proc/"+strconv.Itoa(g.Cmd.Process.Pid)+"/clear_refs", []byte("5"), 0); err != nil {
 		t.Fatal(err)
 	}

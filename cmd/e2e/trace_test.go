@@ -134,7 +134,7 @@ func lines(seen []sight) []string {
 	return list
 }
 
-// place is where a client is sent to, and as whom; no user: without a login.
+// place is where a client is sent to, and as which user; none: without a login.
 type place struct {
 	host           string // host:port
 	user, password string

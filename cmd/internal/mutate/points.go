@@ -57,7 +57,7 @@ func parseSource(name string, text []byte, ids *int) (*source, error) {
 	return s, nil
 }
 
-// add makes a mutant and gives the call that says whether it is on.
+// add makes a mutant and gives the call that reports whether it is on.
 func (s *source) add(at token.Pos, what string) string {
 	*s.ids++
 	name := fmt.Sprintf("%s %s: %s", s.name, s.fn, what)
@@ -271,7 +271,7 @@ func isComparison(e ast.Expr) bool {
 	return ok && b.Op != token.LAND && b.Op != token.LOR
 }
 
-// zero says whether e is written as a zero value.
+// zero reports whether e is written as a zero value.
 func zero(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.Ident:
