@@ -28,16 +28,17 @@ type canary struct {
 	err   error
 }
 
-// confirmed returns refusal, or a fault in its place where a person who was
-// known is suddenly absent and so is the canary.
+// confirmed returns refusal, or a fault in its place where the canary is not shown
+// either: asked for where a person who was known is suddenly absent, or somebody's
+// entry shows no name.
 func (c *Cache) confirmed(ctx context.Context, refusal error, known func() bool) error {
-	if !errors.Is(refusal, ErrAbsent) {
-		return refusal
+	doubtful := errors.Is(refusal, ErrNameless)
+	if errors.Is(refusal, ErrAbsent) {
+		c.mu.Lock()
+		doubtful = known()
+		c.mu.Unlock()
 	}
-	c.mu.Lock()
-	was := known()
-	c.mu.Unlock()
-	if !was {
+	if !doubtful {
 		return refusal
 	}
 	if err := c.askCanary(ctx, time.Now()); err != nil {

@@ -28,6 +28,10 @@ var (
 	// filter broke: servers call both success. A Cache asks for the canary then.
 	ErrAbsent = fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)
 
+	// ErrNameless is the ErrHeld of an entry that shows no canonical name: it has none,
+	// or a right of ours is missing. A Cache asks for the canary then too.
+	ErrNameless = fmt.Errorf("%w: the entry shows no name", ErrHeld)
+
 	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
 	ErrUnavailable = errors.New("directory unavailable")
 	// ErrUnusable is the ErrUnavailable of one person: the directory answers, but

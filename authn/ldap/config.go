@@ -84,6 +84,9 @@ type Users struct {
 	// LoginPattern is a regular expression that a whole login matches; others are
 	// refused without asking. Default [A-Za-z0-9][A-Za-z0-9._@+-]*.
 	LoginPattern string `yaml:"login_pattern"`
+	// Domains are domain names, in any letter case, whose NAME\ or @name is cut off a
+	// login before anything is done with it. Default: none.
+	Domains []string `yaml:"domains"`
 }
 
 // Groups is the section `groups`. It has either Base or MemberOfBase.
@@ -140,10 +143,10 @@ func New(cfg Config) (*Directory, error) {
 	servers := cfg.checkServers(&faults)
 	cfg.checkUsers(&faults)
 	cfg.checkGroups(&faults)
-	gate, err := newGate(cfg.Users.LoginPattern)
+	gate, err := newGate(cfg.Users.LoginPattern, cfg.Users.Domains)
 	faults.Add("users.login_pattern", err)
 	if err == nil && cfg.CanaryUser != "" {
-		faults.Add("canary_user", gate.fault(cfg.CanaryUser))
+		faults.Add("canary_user", gate.fault(gate.cut(cfg.CanaryUser)))
 	}
 	if faults.Fatal() {
 		return nil, faults.Err()
@@ -277,18 +280,11 @@ func (cfg *Config) checkUsers(faults *authn.Faults) {
 	if !attributeName.MatchString(cfg.Users.UsernameAttribute) {
 		faults.Add("users.username_attribute", fmt.Errorf("%q is no attribute name", cfg.Users.UsernameAttribute))
 	}
-	switch filter := cfg.Users.Filter; {
-	case filter == "":
-		faults.Add("users.filter", errors.New("is required, such as (uid={login})"))
-	case !strings.Contains(filter, "{login}"):
-		faults.Add("users.filter", errors.New("must contain {login}, else everybody is the same person"))
-	default:
-		// As Find and as Lookup put it.
-		_, err := ldap.CompileFilter(expand(filter, "{login}", "x"))
-		if _, other := ldap.CompileFilter(strings.ReplaceAll(filter, "{login}", "*")); err == nil {
-			err = other
+	faults.Add("users.filter", checkUsersFilter(cfg.Users.Filter))
+	for i, domain := range cfg.Users.Domains {
+		if domain == "" || strings.ContainsAny(domain, "\\@/ \t") {
+			faults.Add(fmt.Sprintf("users.domains[%d]", i), fmt.Errorf("%q is no domain name; write EXAMPLE or example.com, without \\ and @", domain))
 		}
-		faults.Add("users.filter", err)
 	}
 }
 
@@ -321,15 +317,7 @@ func (cfg *Config) checkGroups(faults *authn.Faults) {
 		return
 	}
 	checkBase(faults, "groups.base", g.Base)
-	has := func(placeholder string) bool { return strings.Contains(g.Filter, placeholder) }
-	switch {
-	case !has("{dn}") && !has("{username}") && !has("{gid_number}"):
-		faults.Add("groups.filter", errors.New("must contain {dn}, {username} or {gid_number}"))
-	case !has("{dn}") && g.Nested:
-		faults.Add("groups.filter", errors.New("must contain {dn} with nested: groups are members by their DN"))
-	}
-	_, err := ldap.CompileFilter(expand(g.Filter, "{dn}", "x", "{username}", "x", "{gid_number}", "1"))
-	faults.Add("groups.filter", err)
+	faults.Add("groups.filter", checkGroupsFilter(g.Filter, g.Nested))
 }
 
 func checkBase(faults *authn.Faults, key, dn string) {

@@ -37,6 +37,13 @@ func TestNewLDAPFaults(t *testing.T) {
 		{"filter without login", func(c *Config) { c.Users.Filter = "(uid=mozart)" }, []string{"users.filter"}},
 		{"filter open", func(c *Config) { c.Users.Filter = "(&(uid={login})" }, []string{"users.filter"}},
 		{"two filters", func(c *Config) { c.Users.Filter = "(uid={login})(a=b)" }, []string{"users.filter"}},
+		{"a DN's escape in a filter", func(c *Config) { c.Users.Filter = `(&(uid={login})(memberOf=CN=a\, b,DC=x))` }, []string{"users.filter"}},
+		{"a parenthesis in a value", func(c *Config) {
+			c.Groups = &Groups{Base: "dc=x", Filter: `(&(member={dn})(cn=a (b))`}
+		}, []string{"groups.filter"}},
+		{"domains", func(c *Config) { c.Users.Domains = []string{"ADTEST", "ad.test"} }, nil},
+		{"no domains", func(c *Config) { c.Users.Domains = []string{"", "a", `a\`, "@a", "a b"} },
+			[]string{"users.domains[0]", "users.domains[2]", "users.domains[3]", "users.domains[4]"}},
 		{"pattern", func(c *Config) { c.Users.LoginPattern = "[" }, []string{"users.login_pattern"}},
 		{"attribute", func(c *Config) { c.Users.UsernameAttribute = "uid)(x" }, []string{"users.username_attribute"}},
 		{"nested without base", func(c *Config) { c.Groups = &Groups{Nested: true} }, []string{"groups.base"}},
@@ -56,6 +63,7 @@ func TestNewLDAPFaults(t *testing.T) {
 		}, nil},
 		{"TLS settings without TLS", func(c *Config) { c.CertFile.Name, c.ServerName = "x.crt", "x" }, []string{"cert_file", "server_name"}},
 		{"canary", func(c *Config) { c.CanaryUser = "bach" }, nil},
+		{"canary of a domain", func(c *Config) { c.CanaryUser, c.Users.Domains = `A\bach`, []string{"a"} }, nil},
 		{"canary outside the pattern", func(c *Config) { c.CanaryUser = "b ach" }, []string{"canary_user"}},
 		{"timeout", func(c *Config) { c.Timeout = -1 }, []string{"timeout"}},
 	} {

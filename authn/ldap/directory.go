@@ -41,7 +41,7 @@ func (d *Directory) Available() bool { return d.pool.available() }
 func (d *Directory) Timeout() time.Duration { return d.cfg.Timeout }
 
 // Canary reads the base of the users and, where the config names one, looks for
-// the canary user. An error says which of them is not shown. A base that can be
+// the canary user, who must show a name. An error says which of them is not shown. A base that can be
 // read does not show that a filter or a right below it is whole: that is what the
 // canary user is for.
 func (d *Directory) Canary(ctx context.Context) error {
@@ -57,8 +57,12 @@ func (d *Directory) Canary(ctx context.Context) error {
 	if d.cfg.CanaryUser == "" {
 		return nil
 	}
-	if _, err := d.entry(ctx, expand(d.cfg.Users.Filter, "{login}", d.cfg.CanaryUser)); err != nil {
+	entry, err := d.entry(ctx, d.loginFilter(d.gate.cut(d.cfg.CanaryUser)))
+	switch {
+	case err != nil:
 		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
+	case nameOf(entry, d.cfg.Users.UsernameAttribute).normal == "":
+		return fmt.Errorf("canary_user %s shows no %s (users.username_attribute)", d.cfg.CanaryUser, d.cfg.Users.UsernameAttribute)
 	}
 	return nil
 }
@@ -74,12 +78,17 @@ func (d *Directory) Name() string { return d.cfg.Name }
 // one entry. ErrUnknownUser: none, several, a disabled one, or a login that the
 // name gate refuses without asking.
 func (d *Directory) Find(ctx context.Context, login string) (authn.Identity, error) {
-	if err := d.gate.check(login); err != nil {
+	name, err := d.gate.name(login)
+	if err != nil {
 		return authn.Identity{}, err
 	}
 	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
-		return d.entry(ctx, expand(d.cfg.Users.Filter, "{login}", login))
+		return d.entry(ctx, d.loginFilter(name))
 	}, func(authn.Identity) error { return nil })
+}
+
+func (d *Directory) loginFilter(name string) string {
+	return expand(d.cfg.Users.Filter, "{login}", name)
 }
 
 // Lookup finds the person of ref by the canonical name, among those that
@@ -142,10 +151,6 @@ func same(id authn.Identity, ref authn.Ref) error {
 	return fmt.Errorf("%w: %s is another entry than before (re-created)", authn.ErrUnknownUser, ref.Username)
 }
 
-// noEquality is a part of a filter that compares a login otherwise than by
-// equality (RFC 4515: extensible, approximate, ordering): there * is no wildcard.
-var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
-
 // lookupFilter looks for username by its own attribute, because the login may
 // have been another one (a mail address), and for the operator's conditions: by
 // whatever branch of users.filter somebody came in, they are found again.
@@ -162,11 +167,6 @@ func (d *Directory) lookupFilter(username string) string {
 		filter = "(|" + exact + whoever(filter) + ")"
 	}
 	return "(&(" + attribute + "=" + ldap.EscapeFilter(username) + ")" + filter + ")"
-}
-
-// whoever is a filter for all who can log in by some name.
-func whoever(filter string) string {
-	return strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
 }
 
 // person asks for one entry, and for its groups if accept takes what it says.
@@ -219,7 +219,7 @@ func (d *Directory) userSearch(filter string) *ldap.SearchRequest {
 
 // attributes are all that is asked of a person; what a schema lacks is ignored.
 func (d *Directory) attributes() []string {
-	names := []string{d.cfg.Users.UsernameAttribute}
+	names := []string{d.cfg.Users.UsernameAttribute, "objectClass", "aliasedObjectName"}
 	for _, id := range idAttributes {
 		names = append(names, id.name)
 	}
@@ -273,8 +273,11 @@ func guidBytes(text string) []byte {
 
 // identity is what the entry says of the person, without groups.
 func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity, error) {
-	if name.normal == "" {
-		return authn.Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", authn.ErrUnavailable, entry.DN, d.cfg.Users.UsernameAttribute)
+	switch {
+	case isAlias(entry):
+		return authn.Identity{}, fmt.Errorf("%w: %s is an alias, and aliases are not followed: leave them out of users.filter, or set users.base where the entries are", authn.ErrHeld, entry.DN)
+	case name.normal == "":
+		return authn.Identity{}, fmt.Errorf("%w: %s shows no %s (users.username_attribute)", authn.ErrNameless, entry.DN, d.cfg.Users.UsernameAttribute)
 	}
 	s, err := judge(entry, time.Now())
 	if err != nil {
@@ -287,6 +290,13 @@ func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity,
 		Directory: d.cfg.Name, Username: name.normal, ID: d.lastingID(entry), DN: entry.DN, Note: name.note(d.cfg.Users.UsernameAttribute),
 		PasswordStamp: passwordStamp(entry), NoLogin: s.noLogin, ValidUntil: s.ends,
 	}, nil
+}
+
+// isAlias reports whether the entry stands for another one (RFC 4512 2.6). A bind as
+// an alias fails whatever the password is.
+func isAlias(entry *ldap.Entry) bool {
+	alias := func(class string) bool { return strings.EqualFold(class, "alias") || class == "2.5.6.1" }
+	return slices.ContainsFunc(entry.GetEqualFoldAttributeValues("objectClass"), alias) || entry.GetEqualFoldAttributeValue("aliasedObjectName") != ""
 }
 
 func (d *Directory) lastingID(entry *ldap.Entry) string {
@@ -454,16 +464,3 @@ func (d *Directory) count(operation string, start time.Time, err *error) {
 }
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", authn.ErrUnavailable, err) }
-
-// expand puts values, escaped for a filter (RFC 4515), in the place of names
-// (`{login}`), all in one pass: a value that looks like a name stays as it is.
-func expand(filter string, namesAndValues ...string) string {
-	pairs := make([]string, len(namesAndValues))
-	for i, text := range namesAndValues {
-		pairs[i] = text
-		if i%2 == 1 {
-			pairs[i] = ldap.EscapeFilter(text)
-		}
-	}
-	return strings.NewReplacer(pairs...).Replace(filter)
-}

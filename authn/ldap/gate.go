@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,16 +26,38 @@ var errGate = fmt.Errorf("%w: the login name is not allowed", authn.ErrUnknownUs
 // caches and counters whatever is typed.
 type gate struct {
 	pattern *regexp.Regexp
+	domains []string // cut off, in any letter case
 }
 
 // newGate compiles pattern, anchored at both ends. It is compiled alone first,
 // because `a)|(?:b` is only a pattern once it stands in our parentheses.
-func newGate(pattern string) (gate, error) {
+func newGate(pattern string, domains []string) (gate, error) {
 	if _, err := regexp.Compile(pattern); err != nil {
 		return gate{}, err
 	}
 	anchored, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
-	return gate{anchored}, err
+	return gate{anchored, domains}, err
+}
+
+// name is what the directory is asked for at a login: without its domain. An error
+// wraps authn.ErrUnknownUser.
+func (g gate) name(login string) (string, error) {
+	name := g.cut(login)
+	return name, g.check(name)
+}
+
+// cut takes DOMAIN\ or @domain off a login, where it is one of the directory's.
+func (g gate) cut(login string) string {
+	is := func(domain string) bool {
+		return slices.ContainsFunc(g.domains, func(ours string) bool { return strings.EqualFold(ours, domain) })
+	}
+	if domain, name, ok := strings.Cut(login, `\`); ok && is(domain) {
+		return name
+	}
+	if at := strings.LastIndexByte(login, '@'); at >= 0 && is(login[at+1:]) {
+		return login[:at]
+	}
+	return login
 }
 
 // check returns an error that wraps ErrUnknownUser unless login may be asked for.

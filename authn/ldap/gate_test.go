@@ -12,11 +12,11 @@ import (
 
 // TestLoginGate: what directories would match besides the plain name is refused.
 func TestLoginGate(t *testing.T) {
-	plain, err := newGate(`[A-Za-z0-9][A-Za-z0-9._@+-]*`)
+	plain, err := newGate(`[A-Za-z0-9][A-Za-z0-9._@+-]*`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wide, err := newGate(`.+`)
+	wide, err := newGate(`.+`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +61,11 @@ func TestLoginGate(t *testing.T) {
 // TestLoginGatePattern: a pattern cannot break out of the anchors.
 func TestLoginGatePattern(t *testing.T) {
 	for _, pattern := range []string{`a)|(?:b`, `[`, `(`} {
-		if _, err := newGate(pattern); err == nil {
+		if _, err := newGate(pattern, nil); err == nil {
 			t.Errorf("pattern %q compiled", pattern)
 		}
 	}
-	g, err := newGate(`a|b`)
+	g, err := newGate(`a|b`, nil)
 	if err != nil || g.check("ax") == nil || g.check("xb") == nil || g.check("b") != nil {
 		t.Errorf("a|b is not anchored as a whole (%v)", err)
 	}
@@ -73,7 +73,7 @@ func TestLoginGatePattern(t *testing.T) {
 
 // FuzzLoginGate: whatever passes the widest gate is one visible line in normal form.
 func FuzzLoginGate(f *testing.F) {
-	g, err := newGate(`(?s).*`)
+	g, err := newGate(`(?s).*`, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -96,4 +96,25 @@ func FuzzLoginGate(f *testing.F) {
 			t.Fatalf("%q became %q", login, filter)
 		}
 	})
+}
+
+// TestDomains: a domain of ours is cut off in any letter case, and nothing else is. // row D9
+func TestDomains(t *testing.T) {
+	g, err := newGate("[A-Za-z0-9][A-Za-z0-9._@+-]*", []string{"ADTEST", "ad.test", "Büro"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for login, want := range map[string]string{
+		`ADTEST\mozart`: "mozart", `adtest\Mozart`: "Mozart", `ad.test\mozart`: "mozart", `BÜRO\mozart`: "mozart",
+		"mozart@ad.test": "mozart", "mozart@AD.TEST": "mozart", "mozart@adtest": "mozart", "a@b@ad.test": "a@b",
+		"mozart": "mozart", "mozart@example.com": "mozart@example.com", "mozart@sub.ad.test": "mozart@sub.ad.test",
+		"mozart@ad.test.": "mozart@ad.test.", "ad.test@mozart": "ad.test@mozart",
+		`OTHER\mozart`: "", `ADTEST\`: "", "@ad.test": "", `ADTEST\ADTEST\mozart`: "", `\mozart`: "", `ADTEST\ mozart`: "",
+		"ADTEST/mozart": "", `ADTEST\mo*`: "", `mozart\ADTEST`: "", "": "",
+	} {
+		got, err := g.name(login)
+		if want == "" && !errors.Is(err, authn.ErrUnknownUser) || want != "" && (err != nil || got != want) {
+			t.Errorf("%s is asked for as %q, %v; want %q", login, got, err, want)
+		}
+	}
 }

@@ -161,7 +161,7 @@ const nobody = "gatehouse-check-nobody"
 // inspectSearch looks for somebody who does not exist, as a login does.
 func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 	start := time.Now()
-	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.Users.Filter, "{login}", nobody)))
+	result, err := c.ldap.Search(d.userSearch(d.loginFilter(nobody)))
 	took := time.Since(start).Round(100 * time.Microsecond)
 	switch {
 	case err == nil && len(result.Entries) > 0, ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
@@ -176,12 +176,14 @@ func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 
 // inspectCanary looks for the canary user: without it every absence would be a fault.
 func (d *Directory) inspectCanary(c *conn, subject string) Finding {
-	result, err := c.ldap.Search(d.userSearch(expand(d.cfg.Users.Filter, "{login}", d.cfg.CanaryUser)))
+	result, err := c.ldap.Search(d.userSearch(d.loginFilter(d.gate.cut(d.cfg.CanaryUser))))
 	switch {
 	case err != nil:
 		return fault(subject, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err))
 	case len(result.Entries) != 1:
 		return fault(subject, fmt.Sprintf("canary_user: users.filter finds nobody for %s; name somebody who stays", d.cfg.CanaryUser))
+	case nameOf(result.Entries[0], d.cfg.Users.UsernameAttribute).normal == "":
+		return fault(subject, fmt.Sprintf("canary_user: %s shows no %s (users.username_attribute); check the service account's rights", result.Entries[0].DN, d.cfg.Users.UsernameAttribute))
 	}
 	return fine(subject, "canary_user: "+result.Entries[0].DN)
 }

@@ -2,7 +2,9 @@ package ldap_test
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,6 +209,86 @@ memberOf: cn=admins,cn=groups,ou=other,dc=example,dc=com
 		id, err := open(t, cfg).Find(t.Context(), "clara")
 		if err != nil || !slices.Equal(names(id.Groups), test.want) {
 			t.Errorf("%s: groups = %q, %v; want %q", name, names(id.Groups), err, test.want)
+		}
+	}
+}
+
+// TestAlias: an alias is refused as one, before any password; the entry it stands for
+// is not. // row D14
+func TestAlias(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	for uid, target := range map[string]string{"wolfgang": authntest.MozartDN, "nobody": "uid=nobody," + authntest.UsersDN} {
+		s.Add("uid="+uid+",ou=it,"+authntest.BaseDN, map[string][]string{"objectClass": {"alias", "extensibleObject"}, "aliasedObjectName": {target},
+			"uid": {uid}, "mail": {uid + "@example.com"}, "userPassword": {authntest.Password}})
+	}
+	cfg := config(s)
+	cfg.Users.Filter = "(|(uid={login})(mail={login}))"
+	d := open(t, cfg)
+	for _, name := range []string{"wolfgang", "nobody", "Wolfgang@example.com"} {
+		id, err := d.Find(t.Context(), name)
+		if !errors.Is(err, authn.ErrHeld) || !strings.Contains(err.Error(), "is an alias") {
+			t.Errorf("%s is %+v, %v", name, id, err)
+		}
+	}
+	if id, err := login(d, "mozart", authntest.Password); err != nil || id.DN != authntest.MozartDN {
+		t.Errorf("mozart is %+v, %v", id, err)
+	}
+}
+
+// TestNameless: an entry without a name is nobody's, and no fault of the directory,
+// unless the canary shows no name either. // row D17
+func TestNameless(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	s.Add("cn=Printer,"+authntest.UsersDN, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"Printer"}, "sn": {"Printer"},
+		"mail": {"printer@example.com"}, "userPassword": {authntest.Password}})
+	later, err := authn.NewStatic(authn.StaticConfig{Name: "later", Users: []authn.StaticUser{{Username: "printer@example.com", PasswordFile: password(authntest.Password)}}})
+	if later == nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		attribute, canary string
+		want              error
+	}{
+		"the entry has none":                 {"uid", "", authn.ErrInvalidCredentials},
+		"the entry has none, a canary has":   {"uid", "bach", authn.ErrInvalidCredentials},
+		"no entry has any":                   {"employeeNumber", "bach", authn.ErrUnavailable},
+		"no entry has any, without a canary": {"employeeNumber", "", authn.ErrInvalidCredentials},
+	} {
+		cfg := config(s)
+		cfg.Users.Filter, cfg.Users.UsernameAttribute, cfg.CanaryUser = "(|(uid={login})(mail={login}))", test.attribute, test.canary
+		cache, err := authn.NewCache(open(t, cfg), authn.CacheConfig{NegativeFor: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cache.Close)
+		log := new(lockedBuffer)
+		chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache, later}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		for range 2 {
+			_, err := chain.Authenticate(t.Context(), authn.Attempt{Login: "printer@example.com", Password: authntest.Password})
+			if !errors.Is(err, test.want) || errors.Is(err, authn.ErrUnavailable) != (test.want == authn.ErrUnavailable) {
+				t.Errorf("%s: %v, want %v", name, err, test.want)
+			}
+		}
+		if !strings.Contains(log.String(), "shows no "+test.attribute) {
+			t.Errorf("%s: the log does not say why: %s", name, log)
+		}
+	}
+}
+
+// TestDomainLogin: a login with a domain of ours is the plain name's. // row D9
+func TestDomainLogin(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{})
+	cfg := config(s)
+	cfg.Users.Domains = []string{"EXAMPLE", "corp.example.com"}
+	d := open(t, cfg)
+	for _, name := range []string{`example\mozart`, "mozart@CORP.example.com", "mozart@example.com"} {
+		if id, err := login(d, name, authntest.Password); err != nil || id.Username != "mozart" {
+			t.Errorf("%s is %+v, %v", name, id, err)
+		}
+	}
+	for _, name := range []string{`other\mozart`, "mozart@corp", `EXAMPLE\corp.example.com\mozart`, `EXAMPLE\`} {
+		if id, err := d.Find(t.Context(), name); !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("%s is %+v, %v", name, id, err)
 		}
 	}
 }

@@ -72,15 +72,6 @@ func validSID(sid []byte) bool {
 	return len(sid) >= 12 && sid[0] == 1 && len(sid) == 8+4*int(sid[1])
 }
 
-// escapeBytes writes bytes for a filter (RFC 4515).
-func escapeBytes(b []byte) string {
-	var s strings.Builder
-	for _, c := range b {
-		fmt.Fprintf(&s, `\%02x`, c)
-	}
-	return s.String()
-}
-
 // domainOf is the DN of an entry's domain, its last DC parts. A person's primary
 // group is of the same domain, but seldom below users.base.
 func domainOf(dn string) string {
