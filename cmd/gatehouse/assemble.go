@@ -2,11 +2,9 @@ package main
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
@@ -30,64 +28,6 @@ type parts struct {
 	logger   *slog.Logger
 }
 
-// snapshot is all that a config made, immutable. A request acquires the current
-// one and keeps it to its end, so that no request sees two configs at once. When a
-// replaced snapshot's last request is done, what only it had is let go.
-type snapshot struct {
-	loaded      *config.Loaded
-	cfg         *config.Config // of loaded
-	gateway     *proxy.Gateway
-	chain       *authn.Chain
-	policy      *authz.Policy
-	keyring     *tokens.Keyring
-	certificate *proxy.Certificate // nil: plain HTTP
-	tls         *tls.Config        // one for all connections, so that sessions resume
-	directories []*directory
-	refs        atomic.Int64
-}
-
-// acquire fails where the snapshot is gone already; the caller takes the new one.
-func (s *snapshot) acquire() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-func (s *snapshot) release() {
-	if s.refs.Add(-1) > 0 {
-		return
-	}
-	if s.gateway != nil {
-		s.gateway.Close()
-	}
-	for _, d := range s.directories {
-		d.release()
-	}
-}
-
-// directory is one of the config's directories. Snapshots share it as long as its
-// config and its files stay the same.
-type directory struct {
-	name        string
-	fingerprint [sha256.Size]byte
-	front       authn.Directory // what the chain asks
-	ldap        *ldap.Directory // nil for a static one
-	cache       *authn.Cache    // nil for a static one
-	snapshots   atomic.Int64    // that hold it
-}
-
-func (d *directory) release() {
-	if d.snapshots.Add(-1) == 0 && d.cache != nil {
-		d.cache.Close()
-	}
-}
-
 // prepare reads a config and makes a snapshot of it; what is wrong stands in the
 // snapshot's loaded, and the snapshot is complete only where that has no fault. serve,
 // a reload, check and explain all begin so. Nothing but files is touched. Directories
@@ -98,6 +38,27 @@ func prepare(path string, p *parts, old *snapshot) *snapshot {
 		refuseMoves(l, old.cfg)
 	}
 	return assemble(l, p, old)
+}
+
+// refuseMoves keeps the listeners where they are, and what holds for all of their
+// connections: a service manager or a load balancer relies on that, and only a
+// restart can do it whole. Each key that moves is named.
+func refuseMoves(l *config.Loaded, old *config.Config) {
+	now := &l.Config
+	for _, key := range []struct {
+		name        string
+		before, now any
+	}{
+		{"listen.address", old.Listen.Address, now.Listen.Address},
+		{"admin.address", old.Admin.Address, now.Admin.Address},
+		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},
+		{"limits.http2_streams", old.Limits.HTTP2Streams, now.Limits.HTTP2Streams},
+		{"limits.header_bytes", old.Limits.HeaderBytes, now.Limits.HeaderBytes},
+	} {
+		if key.now != key.before {
+			l.Fault(key.name, "cannot change from %q to %q while the gateway runs; restart it", fmt.Sprint(key.before), config.Clip(fmt.Sprint(key.now)))
+		}
+	}
 }
 
 // assemble makes a snapshot of a config that was read. It starts, dials and reads nothing.
@@ -124,28 +85,6 @@ type builder struct {
 	cfg   *config.Config
 	parts *parts
 	old   *snapshot // nil at the start
-}
-
-func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
-	switch {
-	case s.certificate == nil:
-		return nil
-	case old != nil && old.certificate == s.certificate:
-		return old.tls
-	}
-	c := s.certificate.TLSConfig()
-	if s.cfg.Limits.HTTP2Streams == 0 {
-		c.NextProtos = []string{"http/1.1"}
-	}
-	return c
-}
-
-func (s *snapshot) fronts() []authn.Directory {
-	list := make([]authn.Directory, len(s.directories))
-	for i, d := range s.directories {
-		list[i] = d.front
-	}
-	return list
 }
 
 // policy compiles the rules; each knows the line it stands in.
@@ -216,27 +155,6 @@ func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 		cache.Inherit(before.cache)
 	}
 	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: server, cache: cache}
-}
-
-// find is the directory of that name if it was made of the same config and files.
-func (s *snapshot) find(name string, print [sha256.Size]byte) *directory {
-	if d := s.named(name); d != nil && d.fingerprint == print {
-		return d
-	}
-	return nil
-}
-
-// named returns the LDAP directory of that name, or nil.
-func (s *snapshot) named(name string) *directory {
-	if s == nil {
-		return nil
-	}
-	for _, d := range s.directories {
-		if d.cache != nil && d.name == name {
-			return d
-		}
-	}
-	return nil
 }
 
 // fingerprint is a digest of all that a directory is made of, what its files hold

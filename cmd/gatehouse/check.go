@@ -7,16 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
 )
-
-// onlineLimit is for each thing that --online asks.
-const onlineLimit = 30 * time.Second
 
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -78,15 +74,6 @@ func (c *checker) config(path string) {
 	c.built = c.faults == 0
 }
 
-func printFindings(w io.Writer, list []config.Finding) {
-	for _, f := range list {
-		if f.Warning {
-			fmt.Fprint(w, "warning: ")
-		}
-		fmt.Fprintln(w, f)
-	}
-}
-
 // say prints a line of what was asked online; a fault counts.
 func (c *checker) say(ok bool, subject, format string, args ...any) {
 	mark := "ok   "
@@ -95,16 +82,6 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 		c.faults++
 	}
 	fmt.Fprintf(c.out, "%s  %s: %s\n", mark, subject, printable(fmt.Sprintf(format, args...)))
-}
-
-// printable keeps control characters, which a server may have sent, off the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // online dials the upstream and every directory.
@@ -160,36 +137,14 @@ func (c *checker) user(ctx context.Context, name string) {
 	}
 }
 
-// printIdentity shows all that rules can hang on.
-func printIdentity(w io.Writer, id authn.Identity) {
-	if id.Anonymous() {
-		fmt.Fprintln(w, "user: (anonymous)")
-		return
+// rules lists every rule that speaks of the person.
+func (c *checker) rules(id authn.Identity) {
+	rules := c.snapshot.policy.Rules(id)
+	for _, r := range rules {
+		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Position, r)
 	}
-	fmt.Fprintf(w, "user: %s\n", printable(id.Username))
-	if id.Directory == noDirectory {
-		fmt.Fprintln(w, "directory: none")
-	} else {
-		fmt.Fprintf(w, "directory: %s\n", id.Directory)
-	}
-	printField(w, "id", id.ID)
-	printField(w, "dn", id.DN)
-	names := make([]string, len(id.Groups))
-	for i, g := range id.Groups {
-		if names[i] = g.Name; g.DN != "" {
-			names[i] += " (" + g.DN + ")"
-		}
-	}
-	if len(names) == 0 {
-		names = []string{"none"}
-	}
-	printField(w, "groups", strings.Join(names, "; "))
-	printField(w, "no login", id.NoLogin)
-}
-
-func printField(w io.Writer, name, value string) {
-	if value != "" {
-		fmt.Fprintf(w, "%s: %s\n", name, printable(value))
+	if len(rules) == 0 {
+		fmt.Fprintln(c.out, "rule: none speaks of this user")
 	}
 }
 
@@ -200,16 +155,5 @@ func (c *checker) state(id authn.Identity) {
 		printField(c.out, "state", "may not log in: the person is on tokens.revoked")
 	case id.NoLogin == "":
 		printField(c.out, "state", "may log in")
-	}
-}
-
-// rules lists every rule that speaks of the person.
-func (c *checker) rules(id authn.Identity) {
-	rules := c.snapshot.policy.Rules(id)
-	for _, r := range rules {
-		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Position, r)
-	}
-	if len(rules) == 0 {
-		fmt.Fprintln(c.out, "rule: none speaks of this user")
 	}
 }

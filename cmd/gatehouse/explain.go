@@ -18,11 +18,6 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 )
 
-// noDirectory stands for the directory of somebody who was described by flags
-// alone. It is no legal name, so no rule can speak of it, and the person is not the
-// anonymous caller either.
-const noDirectory = "(none)"
-
 func explainCommand() *cobra.Command {
 	e := &explainer{}
 	cmd := &cobra.Command{

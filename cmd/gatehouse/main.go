@@ -1,10 +1,9 @@
 // Command gatehouse is an authenticating reverse proxy for container registries.
 //
-// This package is the outermost room: flags, the config file, assembly of the
-// other packages, listeners and signals. The config is read into structs
-// (config.go) by a decoder that knows where everything stands (config_decode.go),
-// checked (config_load.go) and made into a snapshot (assemble.go), which serve
-// runs (serve.go) and HUP replaces as a whole (reload.go).
+// This package is the outermost room: commands, assembly, listeners and signals.
+// Package config reads the config and every file that it names; prepare (assemble.go)
+// makes a snapshot of it, which serve takes when it starts and on HUP (reload.go), and
+// of which check and explain ask.
 package main
 
 import (
@@ -16,32 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 )
-
-// Exit statuses of the contract.
-const (
-	exitOK    = 0
-	exitFault = 1 // could not start, faults found, denied, not ready
-	exitUsage = 2
-	exitDown  = 3 // a directory at fault
-)
-
-// exitError ends the process with a status; its text, where there is one, goes
-// to stderr. Any other error that a command returns is wrong usage.
-type exitError struct {
-	status int
-	err    error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func exit(status int, format string, args ...any) error {
-	return &exitError{status, fmt.Errorf(format, args...)}
-}
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -103,20 +76,4 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-}
-
-// configFlag adds -c to a command. The environment is read when the command
-// runs, so that help never shows what stands in it.
-func configFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "", "the config `FILE` (default $GATEHOUSE_CONFIG, else gatehouse.yaml)")
-}
-
-func configPath(flag string) string {
-	if flag == "" {
-		flag = os.Getenv("GATEHOUSE_CONFIG")
-	}
-	if flag == "" {
-		flag = "gatehouse.yaml"
-	}
-	return flag
 }

@@ -2,36 +2,34 @@ package main
 
 import (
 	"fmt"
+	"io"
 
+	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy/audit"
 )
 
+// start reads the config for the first time.
+func (s *server) start() error {
+	l, ok := s.load()
+	if !ok {
+		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.File, len(l.Faults()))
+	}
+	s.audit.Record(audit.Start, "file", l.File, "version", buildInfo().Version)
+	s.log.Info("config loaded", "file", l.File, "custom", l.Custom)
+	return nil
+}
+
 // reload takes all of the new config, or keeps all of the old.
 func (s *server) reload() {
-	old := s.current.Load()
-	next := prepare(s.path, s.parts, old)
-	l := next.loaded
-	stream := s.openAudit(l)
-	s.logFindings(l)
-	if n := len(l.Faults()); n > 0 {
-		next.release()
+	l, ok := s.load()
+	if !ok {
+		n := len(l.Faults())
 		s.parts.metrics.ConfigReload("failed")
 		s.audit.Record(audit.Reload, "result", string(audit.Refused), "file", l.File, "faults", n)
 		s.log.Error("reload refused; the old config stays", "file", l.File, "faults", n)
 		return
 	}
-	for _, d := range next.directories {
-		if d.cache != nil && old.find(d.name, d.fingerprint) == d {
-			d.cache.Expire()
-		}
-	}
-	s.take(l, stream)
-	if next.certificate != nil && next.certificate != old.certificate {
-		next.certificate.Serve(s.parts.metrics)
-	}
-	s.current.Store(next)
-	old.release()
 	s.lookAtCertificate()
 	s.ready.forget()
 	s.parts.metrics.ConfigReload("ok")
@@ -39,23 +37,62 @@ func (s *server) reload() {
 	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)
 }
 
-// refuseMoves keeps the listeners where they are, and what holds for all of their
-// connections: a service manager or a load balancer relies on that, and only a
-// restart can do it whole. Each key that moves is named.
-func refuseMoves(l *config.Loaded, old *config.Config) {
-	now := &l.Config
-	for _, key := range []struct {
-		name        string
-		before, now any
-	}{
-		{"listen.address", old.Listen.Address, now.Listen.Address},
-		{"admin.address", old.Admin.Address, now.Admin.Address},
-		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},
-		{"limits.http2_streams", old.Limits.HTTP2Streams, now.Limits.HTTP2Streams},
-		{"limits.header_bytes", old.Limits.HeaderBytes, now.Limits.HeaderBytes},
-	} {
-		if key.now != key.before {
-			l.Fault(key.name, "cannot change from %q to %q while the gateway runs; restart it", fmt.Sprint(key.before), config.Clip(fmt.Sprint(key.now)))
-		}
+// load reads the config and, where it has no fault, serves it from now on.
+func (s *server) load() (l *config.Loaded, ok bool) {
+	old := s.current.Load()
+	next := prepare(s.path, s.parts, old)
+	l = next.loaded
+	stream := s.openAudit(l)
+	s.logFindings(l)
+	if len(l.Faults()) > 0 {
+		next.release()
+		return l, false
+	}
+	next.expire(old)
+	s.take(l, stream)
+	if next.certificate != nil && (old == nil || next.certificate != old.certificate) {
+		next.certificate.Serve(s.parts.metrics)
+	}
+	s.current.Store(next)
+	if old != nil {
+		old.release()
+	}
+	return l, true
+}
+
+// openAudit opens the audit stream of a config that is good otherwise: that it
+// cannot be opened is a fault of the config.
+func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
+	if len(l.Faults()) > 0 {
+		return nil
+	}
+	out, err := s.audit.Open(l.AuditFile())
+	if err != nil {
+		l.Fault("audit.file", "%s cannot be opened: %v", l.Config.Audit.File, err)
+	}
+	return out
+}
+
+// take makes a config count for what outlives reloads.
+func (s *server) take(l *config.Loaded, stream io.WriteCloser) {
+	s.audit.Use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
+	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
+	s.parts.throttle.Configure(throttleOptions(l))
+	s.parts.hasher.Configure(l.Config.Limits.PasswordsWaiting)
+}
+
+func throttleOptions(l *config.Loaded) authn.ThrottleConfig {
+	t := l.Config.Throttle
+	t.InFlight = l.Config.Limits.LoginsPerUser
+	return t
+}
+
+// logFindings writes each fault and warning as a line of its own.
+func (s *server) logFindings(l *config.Loaded) {
+	for _, f := range l.Warnings() {
+		s.log.Warn(f.String())
+	}
+	for _, f := range l.Faults() {
+		s.log.Error(f.String())
 	}
 }

@@ -238,8 +238,7 @@ func writeLongPair(t *testing.T, dir string) {
 // TestBoundedLog keeps whoever breaks connections from deciding how much is written.
 func TestBoundedLog(t *testing.T) {
 	var log strings.Builder
-	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
-	l := s.errorLog()
+	l := errorLog(slog.New(slog.NewJSONHandler(&log, nil)))
 	for range 1000 {
 		l.Print(strings.Repeat("x", 5000) + "\nforged")
 	}
@@ -254,10 +253,10 @@ func TestBoundedLog(t *testing.T) {
 // TestStandardLog: what a library writes past us is a record like any other.
 func TestStandardLog(t *testing.T) {
 	var out strings.Builder
-	s := &server{log: slog.New(slog.NewJSONHandler(&out, nil))}
+	l := slog.New(slog.NewJSONHandler(&out, nil))
 	flags, writer := log.Flags(), log.Writer()
 	t.Cleanup(func() { log.SetFlags(flags); log.SetOutput(writer) })
-	adoptStandardLog(s.errorLog())
+	adoptStandardLog(errorLog(l))
 	log.Print("Unsolicited \"response\"\nforged")
 	if got := out.String(); !strings.HasPrefix(got, `{"time":`) || strings.Count(got, "\n") != 1 || strings.Contains(got, "forged") {
 		t.Errorf("%q", got)

@@ -2,33 +2,23 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"gatehouse/authn"
-	"gatehouse/cmd/gatehouse/config"
-	"gatehouse/metrics"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
 )
 
-const (
-	adminLimit        = 10 * time.Second // for a whole request to the admin listener
-	certificatePeriod = time.Minute
-)
+const adminLimit = 10 * time.Second // for a whole request to the admin listener
 
 func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -55,19 +45,6 @@ func serveCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
-}
-
-// server is the running gateway.
-type server struct {
-	path     string
-	parts    *parts
-	log      *slog.Logger
-	level    *slog.LevelVar
-	audit    *audit.Stream
-	current  atomic.Pointer[snapshot]
-	draining atomic.Bool
-	public   *http.Server
-	ready    readiness
 }
 
 // serve runs until it is drained (nil) or could not start or had to cut (an error).
@@ -105,71 +82,6 @@ func (s *server) checkDescriptors(limits *proxy.Limits) {
 	}
 }
 
-func newServer(path string, out streams) *server {
-	m := metrics.New(buildInfo())
-	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
-	return &server{path: path, log: out.log, level: out.level, audit: a,
-		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
-			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
-}
-
-// start reads the config for the first time.
-func (s *server) start() error {
-	first := prepare(s.path, s.parts, nil)
-	l := first.loaded
-	stream := s.openAudit(l)
-	s.logFindings(l)
-	if n := len(l.Faults()); n > 0 {
-		first.release()
-		return fmt.Errorf("%s has %d fault(s); see 'gatehouse check'", l.File, n)
-	}
-	s.take(l, stream)
-	if first.certificate != nil {
-		first.certificate.Serve(s.parts.metrics)
-	}
-	s.current.Store(first)
-	s.audit.Record(audit.Start, "file", l.File, "version", buildInfo().Version)
-	s.log.Info("config loaded", "file", l.File, "custom", l.Custom)
-	return nil
-}
-
-// openAudit opens the audit stream of a config that is good otherwise: that it
-// cannot be opened is a fault of the config.
-func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
-	if len(l.Faults()) > 0 {
-		return nil
-	}
-	out, err := s.audit.Open(l.AuditFile())
-	if err != nil {
-		l.Fault("audit.file", "%s cannot be opened: %v", l.Config.Audit.File, err)
-	}
-	return out
-}
-
-// take makes a config count for what outlives reloads.
-func (s *server) take(l *config.Loaded, stream io.WriteCloser) {
-	s.audit.Use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
-	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
-	s.parts.throttle.Configure(throttleOptions(l))
-	s.parts.hasher.Configure(l.Config.Limits.PasswordsWaiting)
-}
-
-func throttleOptions(l *config.Loaded) authn.ThrottleConfig {
-	t := l.Config.Throttle
-	t.InFlight = l.Config.Limits.LoginsPerUser
-	return t
-}
-
-// logFindings writes each fault and warning as a line of its own.
-func (s *server) logFindings(l *config.Loaded) {
-	for _, f := range l.Warnings() {
-		s.log.Warn(f.String())
-	}
-	for _, f := range l.Faults() {
-		s.log.Error(f.String())
-	}
-}
-
 func listen(key, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -200,7 +112,7 @@ func addressOf(l net.Listener) string {
 func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	errorLog := s.errorLog()
+	errorLog := errorLog(s.log)
 	adoptStandardLog(errorLog)
 	s.public = s.current.Load().cfg.Limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
@@ -228,79 +140,6 @@ func ended(err error) error {
 		return nil
 	}
 	return err
-}
-
-// serveHTTP gives a request the snapshot of this moment, for all of its life.
-func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	sn := s.acquire()
-	defer sn.release()
-	sn.gateway.ServeHTTP(w, r)
-}
-
-func (s *server) acquire() *snapshot {
-	for {
-		if sn := s.current.Load(); sn.acquire() {
-			return sn
-		}
-	}
-}
-
-// switchListener ends TLS as the snapshot of the moment says, so that a reload may
-// bring another pair, or TLS at all.
-type switchListener struct {
-	net.Listener
-	server *server
-}
-
-func (l *switchListener) Accept() (net.Conn, error) {
-	for {
-		raw, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if conn := l.server.accept(raw); conn != nil {
-			return conn, nil
-		}
-	}
-}
-
-// accept takes a connection as the snapshot of the moment says; nil: it is closed.
-func (s *server) accept(raw net.Conn) net.Conn {
-	sn := s.acquire()
-	defer sn.release()
-	conn := sn.gateway.Accepted(raw)
-	if conn == nil || sn.tls == nil {
-		return conn
-	}
-	return tls.Server(conn, sn.tls) // the server knows TLS by this type
-}
-
-// watchCertificate looks each minute whether the pair's files have changed.
-func (s *server) watchCertificate(ctx context.Context) error {
-	ticker := time.NewTicker(certificatePeriod)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			s.lookAtCertificate()
-		}
-	}
-}
-
-func (s *server) lookAtCertificate() {
-	sn := s.acquire()
-	defer sn.release()
-	if sn.certificate == nil {
-		return
-	}
-	switch changed, err := sn.certificate.Reload(); {
-	case err != nil:
-		s.log.Error("the new certificate cannot be used; the old one stays", "error", err.Error())
-	case changed:
-		s.log.Info("certificate changed")
-	}
 }
 
 // control obeys signals until the gateway is drained.

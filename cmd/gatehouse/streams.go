@@ -89,8 +89,8 @@ func clipAttr(_ []string, a slog.Attr) slog.Attr {
 
 // errorLog takes what net/http has to say of broken connections: at most so many
 // lines a second, because whoever breaks them decides how many there are.
-func (s *server) errorLog() *log.Logger {
-	return log.New(&boundedLog{log: s.log, limit: rate.NewLimiter(10, 50), panics: rate.NewLimiter(0.2, 5)}, "", 0)
+func errorLog(to *slog.Logger) *log.Logger {
+	return log.New(&boundedLog{log: to, limit: rate.NewLimiter(10, 50), panics: rate.NewLimiter(0.2, 5)}, "", 0)
 }
 
 // adoptStandardLog sends the same way what libraries write to the standard log: the

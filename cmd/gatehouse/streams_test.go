@@ -15,8 +15,7 @@ import (
 // strangers have used up what may be said of broken connections.
 func TestPanicIsLoggedWhole(t *testing.T) {
 	var out bytes.Buffer
-	s := &server{log: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: clipAttr}))}
-	errorLog := s.errorLog()
+	errorLog := errorLog(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: clipAttr})))
 	for range 1000 {
 		errorLog.Print("TLS handshake error")
 	}

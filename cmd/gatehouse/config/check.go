@@ -122,14 +122,6 @@ func (l *Loaded) checkStreams(c *Config) {
 	}
 }
 
-// AuditFile is the audit stream's name, with its path.
-func (l *Loaded) AuditFile() string {
-	if name := l.Config.Audit.File; name == "" || name == "-" {
-		return name
-	}
-	return l.Path(l.Config.Audit.File)
-}
-
 // checkAudit looks whether the audit stream could be opened. It creates no file: serve does.
 func (l *Loaded) checkAudit() {
 	name := l.AuditFile()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,14 +84,6 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// Path is a file name of the config, from the config's own folder.
-func (l *Loaded) Path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(l.folder, name)
-}
-
 // readNamed returns what a file holds; the error names it as the config does.
 func readNamed(name, path string) ([]byte, error) {
 	text, err := readRegular(path)
@@ -138,13 +129,4 @@ func readRegular(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-}
-
-// reason is an error without the path that the message names already.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

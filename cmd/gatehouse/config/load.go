@@ -6,26 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
-	"slices"
-	"strings"
 )
 
 // customSuffix names the file that is loaded instead of the config it stands beside.
 const customSuffix = ".custom"
-
-// Loaded is a config as it was read, with everything that is wrong with it.
-type Loaded struct {
-	Report
-	// Custom: the file with .custom appended was read instead.
-	Custom bool
-	// Config is what the file says, with what the files that it names hold.
-	Config Config
-
-	folder string // relative names start here
-	owners owners // of files that are believed
-}
 
 // Load reads and checks a config. It touches nothing but files, and what it finds
 // stands in the report.
@@ -46,10 +30,6 @@ func Load(path string) *Loaded {
 	l.checkMode(path)
 	l.parse(text)
 	return l
-}
-
-func newLoaded(path string) *Loaded {
-	return &Loaded{Report: Report{File: path, files: map[string]bool{}}, folder: filepath.Dir(path), owners: ownersBeside(path)}
 }
 
 // checkMode warns of a config that others can write: it decides who may do what.
@@ -74,15 +54,4 @@ func (l *Loaded) parse(text []byte) {
 	l.checkTags()
 	l.readFiles()
 	l.checkSections()
-}
-
-// Decoded reports whether the file could be read as YAML; which keys are missing is
-// only known then.
-func (l *Loaded) Decoded() bool {
-	return !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Key == "" && !f.Warning && !strings.HasPrefix(f.Text, unknownKey) })
-}
-
-// walk visits every value of the config, the inner first.
-func (l *Loaded) walk(visit func(field)) {
-	walk(field{value: reflect.ValueOf(&l.Config).Elem()}, visit)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -89,4 +90,13 @@ func (o owners) folder(info fs.FileInfo) string {
 		return fmt.Sprintf("can be written by them (mode %04o); chmod go-w it", mode.Perm())
 	}
 	return ""
+}
+
+// reason is an error without the path that the message names already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/metrics"
+	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
+)
+
+const certificatePeriod = time.Minute
+
+// server is the running gateway.
+type server struct {
+	path     string
+	parts    *parts
+	log      *slog.Logger
+	level    *slog.LevelVar
+	audit    *audit.Stream
+	current  atomic.Pointer[snapshot]
+	draining atomic.Bool
+	public   *http.Server
+	ready    readiness
+}
+
+func newServer(path string, out streams) *server {
+	m := metrics.New(buildInfo())
+	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
+	return &server{path: path, log: out.log, level: out.level, audit: a,
+		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
+			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
+}
+
+// serveHTTP gives a request the snapshot of this moment, for all of its life.
+func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	sn := s.acquire()
+	defer sn.release()
+	sn.gateway.ServeHTTP(w, r)
+}
+
+func (s *server) acquire() *snapshot {
+	for {
+		if sn := s.current.Load(); sn.acquire() {
+			return sn
+		}
+	}
+}
+
+// switchListener ends TLS as the snapshot of the moment says, so that a reload may
+// bring another pair, or TLS at all.
+type switchListener struct {
+	net.Listener
+	server *server
+}
+
+func (l *switchListener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if conn := l.server.accept(raw); conn != nil {
+			return conn, nil
+		}
+	}
+}
+
+// accept takes a connection as the snapshot of the moment says; nil: it is closed.
+func (s *server) accept(raw net.Conn) net.Conn {
+	sn := s.acquire()
+	defer sn.release()
+	conn := sn.gateway.Accepted(raw)
+	if conn == nil || sn.tls == nil {
+		return conn
+	}
+	return tls.Server(conn, sn.tls) // the server knows TLS by this type
+}
+
+// watchCertificate looks each minute whether the pair's files have changed.
+func (s *server) watchCertificate(ctx context.Context) error {
+	ticker := time.NewTicker(certificatePeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.lookAtCertificate()
+		}
+	}
+}
+
+func (s *server) lookAtCertificate() {
+	sn := s.acquire()
+	defer sn.release()
+	if sn.certificate == nil {
+		return
+	}
+	switch changed, err := sn.certificate.Reload(); {
+	case err != nil:
+		s.log.Error("the new certificate cannot be used; the old one stays", "error", err.Error())
+	case changed:
+		s.log.Info("certificate changed")
+	}
+}

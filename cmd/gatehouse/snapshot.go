@@ -1,0 +1,125 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"sync/atomic"
+
+	"gatehouse/authn"
+	"gatehouse/authn/ldap"
+	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/proxy"
+	"gatehouse/tokens"
+)
+
+// snapshot is all that a config made, immutable. A request acquires the current
+// one and keeps it to its end, so that no request sees two configs at once. When a
+// replaced snapshot's last request is done, what only it had is let go.
+type snapshot struct {
+	loaded      *config.Loaded
+	cfg         *config.Config // of loaded
+	gateway     *proxy.Gateway
+	chain       *authn.Chain
+	policy      *authz.Policy
+	keyring     *tokens.Keyring
+	certificate *proxy.Certificate // nil: plain HTTP
+	tls         *tls.Config        // one for all connections, so that sessions resume
+	directories []*directory
+	refs        atomic.Int64
+}
+
+// acquire fails where the snapshot is gone already; the caller takes the new one.
+func (s *snapshot) acquire() bool {
+	for {
+		n := s.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (s *snapshot) release() {
+	if s.refs.Add(-1) > 0 {
+		return
+	}
+	if s.gateway != nil {
+		s.gateway.Close()
+	}
+	for _, d := range s.directories {
+		d.release()
+	}
+}
+
+// directory is one of the config's directories. Snapshots share it as long as its
+// config and its files stay the same.
+type directory struct {
+	name        string
+	fingerprint [sha256.Size]byte
+	front       authn.Directory // what the chain asks
+	ldap        *ldap.Directory // nil for a static one
+	cache       *authn.Cache    // nil for a static one
+	snapshots   atomic.Int64    // that hold it
+}
+
+func (d *directory) release() {
+	if d.snapshots.Add(-1) == 0 && d.cache != nil {
+		d.cache.Close()
+	}
+}
+
+func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
+	switch {
+	case s.certificate == nil:
+		return nil
+	case old != nil && old.certificate == s.certificate:
+		return old.tls
+	}
+	c := s.certificate.TLSConfig()
+	if s.cfg.Limits.HTTP2Streams == 0 {
+		c.NextProtos = []string{"http/1.1"}
+	}
+	return c
+}
+
+func (s *snapshot) fronts() []authn.Directory {
+	list := make([]authn.Directory, len(s.directories))
+	for i, d := range s.directories {
+		list[i] = d.front
+	}
+	return list
+}
+
+// find is the directory of that name if it was made of the same config and files.
+func (s *snapshot) find(name string, print [sha256.Size]byte) *directory {
+	if d := s.named(name); d != nil && d.fingerprint == print {
+		return d
+	}
+	return nil
+}
+
+// named returns the LDAP directory of that name, or nil.
+func (s *snapshot) named(name string) *directory {
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.directories {
+		if d.cache != nil && d.name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// expire makes every identity due for a question in the directories that were taken
+// over from old.
+func (s *snapshot) expire(old *snapshot) {
+	for _, d := range s.directories {
+		if d.cache != nil && old.find(d.name, d.fingerprint) == d {
+			d.cache.Expire()
+		}
+	}
+}
