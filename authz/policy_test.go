@@ -236,8 +236,8 @@ func TestNewFaults(t *testing.T) {
 		{"nothing to see", with(func(r *Rule) { r.To = []string{"user:\u200b"} }), "[1].to[0]: a name is missing after user:"},
 		{"blanks behind a directory", with(func(r *Rule) { r.To = []string{"group:local/ \u200b"} }), "[1].to[0]: missing after the slash"},
 		{"a group with a slash", with(func(r *Rule) { r.To = []string{"group:ops/night"} }), // row D11
-			`[1].to[0]: there is no directory "ops"; there are: example, local; a name that has a slash itself is written DIRECTORY/ops/night`},
-		{"a user with a slash", with(func(r *Rule) { r.Except = []string{"user:ops/night"} }), `[1].except[0]: is written DIRECTORY/ops/night`},
+			`[1].to[0]: there is no directory "ops"; there are: example, local; a name that has a slash itself is written group:DIRECTORY/ops/night`},
+		{"a user with a slash", with(func(r *Rule) { r.Except = []string{"user:ops/night"} }), `[1].except[0]: is written user:DIRECTORY/ops/night`},
 		{"wildcard", with(func(r *Rule) { r.Except = []string{"user:*"} }), "[1].except[0]: wildcards"},
 		{"unknown directory", with(func(r *Rule) { r.To = []string{"directory:corp"} }), `[1].to[0]: no directory "corp"; there are: example, local`},
 		{"unknown directory of a user", with(func(r *Rule) { r.To = []string{"user:corp/x"} }), `[1].to[0]: no directory "corp"`},
@@ -288,15 +288,15 @@ func TestNewFaults(t *testing.T) {
 // other spelling of a name slips past a deny.
 func TestSpellings(t *testing.T) {
 	clara := authn.Identity{Directory: "example", Username: "clara schumann", Groups: []authn.Group{
-		{Name: "interns", DN: "cn=interns,ou=groups,dc=example"}, {Name: "night shift", DN: "cn=night shift,dc=example"}, {Name: "ops/night"}, {Name: "größe", DN: `cn=größe\, b,dc=example`}}}
+		{Name: "interns", DN: "cn=interns,ou=groups,dc=example"}, {Name: "night shift", DN: "cn=night shift,dc=example"}, {Name: "ops/night"}, {Name: "ops/on=call"}, {Name: "größe", DN: `cn=größe\, b,dc=example`}}}
 	for who, want := range map[string]bool{
 		"user:clara schumann": true, "user:Clara   Schumann": true, "user:  Clara Schumann ": true, "user:Clara\u00a0Schumann": true, "user:\u200bclara schumann": true,
 		"user:example/Clara  Schumann": true, "user:example/ Clara Schumann": true, "user: Example / clara schumann": true, "directory: EXAMPLE ": true,
 		"user:claraschumann": false, "user:local/clara schumann": false, "user:clara": false,
 		"group:interns ": true, "group:  Interns": true, "group:Night\tShift": true, "group:example/Night  Shift": true, "group:nightshift": false,
-		"group:example/ops/night": true, "group:example/Ops/Night ": true, "group:local/ops/night": false,
+		"group:example/ops/night": true, "group:example/Ops/Night ": true, "group:local/ops/night": false, "group:example/ops/on=call": true,
 		"group:GR\u00d6\u00dfE": true, "group:gro\u0308ße": true, "group:grösse": false,
-		"group:CN=Interns , OU=Groups,DC=Example": true, "group:cn= interns,ou=groups,dc=example": true, "group:2.5.4.3=interns,ou=groups,dc=example": true,
+		"group:CN=Interns , OU=Groups,DC=Example": true, "group:cn= interns,ou=groups,dc=example": true, "group:2.5.4.3=interns,ou=groups,dc=example": true, "group:CommonName=#0C07696e7465726e73,ou=groups,dc=example": true,
 		"group:example/CN=Night  Shift,DC=Example": true, "group:cn=night\\20shift,dc=example": true, "group:cn=nightshift,dc=example": false,
 		`group:cn=Gr\C3\B6\C3\9Fe\2C b,dc=example`: true, `group:example/cn=GRO\CC\88ße\,  B,dc=example`: true, `group:cn=größe\, c,dc=example`: false,
 	} {

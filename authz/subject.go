@@ -100,7 +100,11 @@ func compileName(kind subjectKind, text string, directories map[string]string) (
 	}
 	known, err := findDirectory(first, directories)
 	if err != nil {
-		return subject{}, fmt.Errorf("%w; a name that has a slash itself is written DIRECTORY/%s", err, text)
+		word := "user"
+		if kind == group {
+			word = "group"
+		}
+		return subject{}, fmt.Errorf("%w; a name that has a slash itself is written %s:DIRECTORY/%s", err, word, text)
 	}
 	s := subject{kind: kind, directory: known, name: authn.NormalizeName(name)}
 	if s.name == "" {
@@ -110,14 +114,14 @@ func compileName(kind subjectKind, text string, directories map[string]string) (
 }
 
 // compileGroup reads what stands after `group:`. A `=` before any slash makes it a
-// distinguished name, and one after DIRECTORY/ does so too.
+// distinguished name, and behind DIRECTORY/ it does so too.
 func compileGroup(text string, directories map[string]string) (subject, error) {
 	first, rest, _ := strings.Cut(text, "/")
 	if strings.Contains(first, "=") {
 		dn, err := normalizeDN(text)
 		return subject{kind: groupDN, name: dn}, err
 	}
-	if !strings.Contains(rest, "=") {
+	if behind, _, _ := strings.Cut(rest, "/"); !strings.Contains(behind, "=") {
 		return compileName(group, text, directories)
 	}
 	known, err := findDirectory(first, directories)

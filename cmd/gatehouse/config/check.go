@@ -103,7 +103,7 @@ func (l *Loaded) checkRevoked() {
 		key := fmt.Sprintf("tokens.revoked[%d].user", i)
 		known := func(d Directory) bool { return d.Name == directory }
 		if strings.Contains(r.User, "/") && !l.Faulty(key) && !slices.ContainsFunc(l.Config.Directories, known) {
-			l.Fault(key, "there is no directory %q", Clip(directory))
+			l.Fault(key, "there is no directory %q; a name that has a slash itself is written DIRECTORY/%s", Clip(directory), Clip(r.User))
 		}
 	}
 }
