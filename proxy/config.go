@@ -6,20 +6,20 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
 // Config is what a Gateway is made of.
 type Config struct {
 	ListenConfig
-	Upstream UpstreamConfig
+	Upstream upstream.Config
 
 	// Service is the challenge's service, as in the Keyring.
 	Service string
@@ -122,43 +122,19 @@ func loopback(address string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
-// UpstreamConfig is the registry that the gateway stands in front of: the section `upstream`.
-type UpstreamConfig struct {
-	// URL is http or https, with a path prefix or without.
-	URL string `yaml:"url,required"`
-	// CAFile holds certificates in PEM that are trusted beside the system's.
-	CAFile authn.File `yaml:"ca_file"`
-	// CertFile is the certificate, in PEM, by which the gateway is known to the upstream.
-	CertFile authn.File `yaml:"cert_file" with:"key_file"`
-	// KeyFile is its private key in PEM.
-	KeyFile authn.SecretFile `yaml:"key_file" with:"cert_file"`
-	// Username is the gateway's own name at the upstream. Default empty: it has none.
-	Username string `yaml:"username" with:"password_file"`
-	// PasswordFile holds its password.
-	PasswordFile authn.SecretFile `yaml:"password_file" with:"username"`
-	// Timeout is the time until response headers; an upload's end and a manifest PUT
-	// have 15m. Default 30s.
-	Timeout time.Duration `yaml:"timeout" min:"1s"`
-	// BlobMount passes mounts on, where the upstream honours from=. Default false.
-	BlobMount bool `yaml:"blob_mount"`
-	// RedirectHosts are host, host:port or *.suffix that the upstream's redirects may name.
-	RedirectHosts []string `yaml:"redirect_hosts"`
-}
-
-// Defaults are what the config file may leave out.
-func (c *UpstreamConfig) Defaults() { c.Timeout = 30 * time.Second }
-
-// Check finds keys that mean nothing with plain HTTP, and warns of a password on it.
-// Keys are relative to `upstream`.
-func (c *UpstreamConfig) Check() error {
-	var faults authn.Faults
-	u, err := url.Parse(c.URL)
+// under gives the faults of a section, whose keys are relative to it, their whole keys.
+func under(section string, err error) error {
+	var k *authn.KeyError
+	joined, many := err.(interface{ Unwrap() []error })
 	switch {
-	case err != nil || !strings.EqualFold(u.Scheme, "http"):
-	case c.CAFile.Name+c.CertFile.Name != "":
-		faults.Add("url", errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them"))
-	case c.Username != "" && !loopback(u.Hostname()):
-		faults.Warn("username", errors.New("its password crosses the network in the clear, as upstream.url is http; use https"))
+	case many:
+		var list []error
+		for _, one := range joined.Unwrap() {
+			list = append(list, under(section, one))
+		}
+		return errors.Join(list...)
+	case errors.As(err, &k):
+		return &authn.KeyError{Key: section + "." + k.Key, Err: k.Err, Warning: k.Warning}
 	}
-	return faults.Err()
+	return err
 }

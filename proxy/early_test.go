@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +146,6 @@ func TestCutAnswerHTTP10(t *testing.T) {
 // TestBlockedUploadBesideFree: row A4. An upload that the registry does not take holds
 // up no other upload of the same HTTP/2 connection.
 func TestBlockedUploadBesideFree(t *testing.T) {
-	h := newHouse(t, nil)
 	blocked, release := make(chan struct{}), make(chan struct{})
 	registry := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/slow") {
@@ -159,11 +157,7 @@ func TestBlockedUploadBesideFree(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 	}))
 	t.Cleanup(registry.Close)
-	base, err := url.Parse(registry.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.gateway.upstream.base = *base
+	h := newHouse(t, func(c *Config) { c.Upstream.URL = registry.URL })
 	certificate, roots := testPair(t)
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2"}})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -59,8 +60,18 @@ func invalid(code, message string) *apiError {
 	return &apiError{status: http.StatusBadRequest, code: code, message: message}
 }
 
-func upstreamError(status int, message string, cause error) *apiError {
-	return &apiError{status: status, code: "UNAVAILABLE", message: message, cause: cause}
+// upstreamError is what a client is told where the upstream has no answer for it.
+func upstreamError(e *upstream.Error) *apiError {
+	status := http.StatusBadGateway
+	switch e.Reason {
+	case upstream.ErrBody:
+		return brokenBody(e.Cause)
+	case upstream.ErrSilent:
+		status = http.StatusGatewayTimeout
+	case context.Canceled:
+		return &apiError{status: statusClientGone, code: "UNAVAILABLE", message: "the client has gone", cause: e.Cause}
+	}
+	return &apiError{status: status, code: "UNAVAILABLE", message: e.Reason.Error(), cause: e.Cause}
 }
 
 // routeFaults are the statuses and codes of a request that has no route.
@@ -85,9 +96,12 @@ func asAPIError(err error) *apiError {
 	var api *apiError
 	var throttled *authn.ThrottledError
 	var misrouted *route.Error
+	var unanswered *upstream.Error
 	switch {
 	case errors.As(err, &api):
 		return api
+	case errors.As(err, &unanswered):
+		return upstreamError(unanswered)
 	case errors.As(err, &misrouted):
 		f := routeFaults[misrouted.Fault]
 		return &apiError{status: f.status, code: f.code, message: misrouted.Message, allow: misrouted.Allow}

@@ -9,6 +9,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -17,12 +18,14 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -34,7 +37,8 @@ const expiryGrace = 60 * time.Second
 // the configuration. It is safe for concurrent use.
 type Gateway struct {
 	edge        *edge
-	upstream    *upstream
+	upstream    *upstream.Upstream
+	buffers     sync.Pool // of *[]byte, for answers
 	service     string
 	basic       bool
 	uploadGrace time.Duration
@@ -56,13 +60,14 @@ type Gateway struct {
 // the config file's (`listen.public_urls[0]`, `upstream.url`). It dials nothing.
 func New(cfg Config) (*Gateway, error) {
 	e, faults := newEdge(cfg.ListenConfig)
-	u, more := newUpstream(cfg.Upstream, cfg.Metrics)
-	if faults = append(faults, more...); len(faults) > 0 {
+	u, err := upstream.New(cfg.Upstream, cfg.Metrics)
+	if faults = append(faults, under("upstream", err)); errors.Join(faults...) != nil {
 		return nil, errors.Join(faults...)
 	}
 	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
 		limits: cfg.Limits, load: cfg.Load, keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
 		metrics: cfg.Metrics, access: cfg.Access, audit: cfg.Audit, logger: cfg.Logger, catalogLimit: catalogLimit}
+	g.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
 	if g.limits == (Limits{}) {
 		g.limits = DefaultLimits()
 	}
@@ -77,7 +82,10 @@ func New(cfg Config) (*Gateway, error) {
 
 // Close lets go of idle connections to the upstream. Requests that still run
 // end normally.
-func (g *Gateway) Close() { g.upstream.transport.CloseIdleConnections() }
+func (g *Gateway) Close() { g.upstream.Close() }
+
+// Ready asks whether the upstream answers as a registry does.
+func (g *Gateway) Ready(ctx context.Context) error { return g.upstream.Ready(ctx) }
 
 // exchange is one request on its way, with all that was found out about it.
 type exchange struct {
@@ -197,6 +205,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if x.route.Kind == route.Catalog {
 		return g.catalog(x)
 	}
+	g.settleMount(x)
 	return g.forward(x)
 }
 
@@ -354,7 +363,6 @@ func (g *Gateway) decide(x *exchange) error {
 	case !x.caller.carries(need):
 		return g.decided(x, "insufficient_scope", errNarrow)
 	}
-	g.settleMount(x)
 	return g.decided(x, "allowed", nil)
 }
 
@@ -388,19 +396,4 @@ func denied(x *exchange, d authz.Decision) *apiError {
 	}
 	e.message = fmt.Sprintf("the policy (%s) denies %s to %s", d.Rule, what, x.caller.identity.Username)
 	return e
-}
-
-// settleMount turns a mount whose source may not be read, by token or by policy,
-// into a plain upload start, which every client understands; a refusal would
-// break containerd.
-func (g *Gateway) settleMount(x *exchange) {
-	rt := &x.route
-	if rt.Mount == "" {
-		return
-	}
-	source := route.Access{Repository: rt.Source, Action: authz.Pull}
-	if g.upstream.blobMount && rt.Source != "" && x.caller.carries(source) &&
-		g.policy.Decide(x.caller.identity, authz.Request{Repository: rt.Source, Action: authz.Pull, Source: x.peer.client}).Allowed {
-		rt.PassMount()
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -95,7 +96,7 @@ func newHouse(t *testing.T, change func(*Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Upstream: UpstreamConfig{URL: up.URL, BlobMount: true}, Service: "gatehouse", UploadGrace: 6 * time.Hour, Keyring: keyring,
+	cfg := Config{Upstream: upstream.Config{URL: up.URL, BlobMount: upstream.MountAlways}, Service: "gatehouse", UploadGrace: 6 * time.Hour, Keyring: keyring,
 		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: chain, Policy: policy}), Chain: chain, Policy: policy}
 	if change != nil {
 		change(&cfg)

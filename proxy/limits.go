@@ -93,6 +93,7 @@ type Load struct {
 	tell      *rate.Limiter // of the log's lines about refused connections
 
 	unreadable *rate.Limiter // of the log's lines about clients without an address
+	turns      *turns
 }
 
 // holder is who is held to a limit: one person, one network, or all, who are nobody
@@ -112,7 +113,7 @@ type holding struct {
 // NewLoad returns an empty one.
 func NewLoad() *Load {
 	return &Load{addresses: map[netip.Addr]int{}, held: map[holder]int{}, tell: rate.NewLimiter(0.2, 5),
-		unreadable: rate.NewLimiter(rate.Every(time.Minute), 1)}
+		unreadable: rate.NewLimiter(rate.Every(time.Minute), 1), turns: newTurns()}
 }
 
 // connect counts a connection, or names the limit that it is over. The zero

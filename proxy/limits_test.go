@@ -22,6 +22,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -83,11 +84,13 @@ func inBubble(t *testing.T, change func(*Config), test func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{T: t, metrics: metrics.New(metrics.BuildInfo{}), roots: roots,
 			answer: func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); fmt.Fprint(w, "{}") }}
-		b.gateway = b.newGateway(change)
 		upstream, plain, secure := newPipes(), newPipes(), newPipes()
-		b.gateway.upstream.transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
-			return upstream.dial("192.0.2.1:1"), nil
-		}
+		b.gateway = b.newGateway(func(c *Config) {
+			c.Upstream.Dial = func(context.Context, string, string) (net.Conn, error) { return upstream.dial("192.0.2.1:1"), nil }
+			if change != nil {
+				change(c)
+			}
+		})
 		b.plain, b.secure = plain.dial, secure.dial
 		server := b.gateway.limits.Server(b.gateway, log.New(io.Discard, "", 0))
 		behind := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.answer(w, r) })}
@@ -158,7 +161,7 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 		b.Fatal(err)
 	}
 	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{static}})
-	cfg := Config{Upstream: UpstreamConfig{URL: "http://upstream"}, ListenConfig: ListenConfig{AllowPlaintext: true}, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
+	cfg := Config{Upstream: upstream.Config{URL: "http://upstream"}, ListenConfig: ListenConfig{AllowPlaintext: true}, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
 		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: b.keyring, Chain: chain, Policy: policy}), Metrics: b.metrics, Limits: DefaultLimits()}
 	if change != nil {
 		change(&cfg)

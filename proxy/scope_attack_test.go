@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"gatehouse/proxy/upstream"
 )
 
 const (
@@ -122,7 +124,7 @@ func TestUploadTypes(t *testing.T) {
 // TestMountProfile: without the operator's word that the upstream honours `from`,
 // nothing is mounted.
 func TestMountProfile(t *testing.T) {
-	a := newArena(t, func(c *Config) { c.Upstream.BlobMount = false })
+	a := newArena(t, func(c *Config) { c.Upstream.BlobMount = upstream.MountNever })
 	run(t, a, []attack{start("D5/mount of an unproven upstream", "?mount=$D&from=public/x", "200", started)})
 }
 

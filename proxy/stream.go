@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -10,8 +9,7 @@ import (
 )
 
 // Bodies have no time limit in all, since a layer may take an hour; but each has
-// to make progress, so many bytes in each window: 1 KiB a second at the upstream,
-// and what the limits say at clients.
+// to make progress: a client's as many bytes in each window as the limits say.
 const (
 	progressWindow = 60 * time.Second
 	progressBytes  = 60 << 10
@@ -25,34 +23,11 @@ func writeAllowance(n, needed int) time.Duration {
 	return progressWindow + time.Duration(n)*progressWindow/time.Duration(needed)
 }
 
-// wait ends a request whose response headers do not come within the limit,
-// counted from begin: the moment when all of the request was sent.
-type wait struct {
-	limit time.Duration
-	timer *time.Timer
-	once  sync.Once
-}
-
-func startWait(limit time.Duration, cancel context.CancelCauseFunc) *wait {
-	w := &wait{limit: limit, timer: time.AfterFunc(time.Hour, func() { cancel(errSilent) })}
-	w.timer.Stop()
-	return w
-}
-
-func (w *wait) begin() { w.once.Do(func() { w.timer.Reset(w.limit) }) }
-
-// stop ends the waiting for good, also where begin comes later.
-func (w *wait) stop() {
-	w.once.Do(func() {})
-	w.timer.Stop()
-}
-
 // abandonLimit is how long the rest of a body is taken that was read in part.
 const abandonLimit = 5 * time.Second
 
-// requestBody is a client's body on its way up: it counts, keeps the first
-// error (whose fault was it?), cuts a client that makes no progress, and says
-// when it has ended.
+// requestBody is a client's body as it comes: it counts, and cuts a client that makes
+// no progress.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController // nil: no deadlines
@@ -60,10 +35,8 @@ type requestBody struct {
 	left    time.Duration            // of the progress window, waiting in Read only
 	got     int
 	count   atomic.Int64
-	atEnd   func()
 
 	mu       sync.Mutex
-	err      error
 	finished bool
 }
 
@@ -87,24 +60,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.got, b.left = 0, progressWindow
 	}
 	if err != nil {
-		b.end(err)
+		b.close(err == io.EOF)
 	}
 	return n, err
-}
-
-func (b *requestBody) end(err error) {
-	b.close(err == io.EOF)
-	if err == io.EOF {
-		if b.atEnd != nil {
-			b.atEnd()
-		}
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil {
-		b.err = err
-	}
 }
 
 // deadline sets the connection's read deadline while the body is being read;
@@ -131,12 +89,6 @@ func (b *requestBody) close(atEnd bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.finished = true
-}
-
-func (b *requestBody) failed() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
 }
 
 // A client that was answered early may go on sending for this long and this much.
@@ -198,17 +150,13 @@ func (s *source) linger(w http.ResponseWriter) {
 const firstRead = 4 << 10
 
 // stream copies an answer. It takes a buffer once the answer has begun and is no
-// small one: an upstream that is slow to begin holds none. Each side has to make progress: a client that takes
-// nothing is cut by a write deadline, an upstream that gives nothing by stalled.
-func stream(w http.ResponseWriter, body io.Reader, buffers *sync.Pool, needed int, stalled func()) error {
+// small one: an upstream that is slow to begin holds none. A client that takes
+// nothing is cut by a write deadline.
+func stream(w http.ResponseWriter, body io.Reader, buffers *sync.Pool, needed int) error {
 	buffer := make([]byte, firstRead)
 	control := http.NewResponseController(w)
-	idle := time.AfterFunc(progressWindow, stalled)
-	defer idle.Stop()
 	for {
-		idle.Reset(progressWindow)
 		n, rerr := body.Read(buffer)
-		idle.Stop()
 		if n > 0 {
 			control.SetWriteDeadline(time.Now().Add(writeAllowance(n, needed)))
 			if _, err := w.Write(buffer[:n]); err != nil {

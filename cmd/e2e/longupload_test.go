@@ -19,6 +19,7 @@ import (
 	"gatehouse/cmd/internal/dockertest"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -56,7 +57,7 @@ func (h *slowHouse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // startSlowHouse returns the host:port of such a gateway in front of a registry.
-func startSlowHouse(t *testing.T, upstream string, grace time.Duration) (*slowHouse, string) {
+func startSlowHouse(t *testing.T, registry string, grace time.Duration) (*slowHouse, string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -78,7 +79,7 @@ func startSlowHouse(t *testing.T, upstream string, grace time.Duration) (*slowHo
 	policy, err := authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{
 		{Allow: []string{"pull", "push"}, Repositories: []string{"anyuser/**"}, To: []string{"user:mozart"}}}})
 	must(err)
-	gateway, err := proxy.New(proxy.Config{Upstream: proxy.UpstreamConfig{URL: upstream}, Service: "gatehouse", UploadGrace: grace,
+	gateway, err := proxy.New(proxy.Config{Upstream: upstream.Config{URL: registry}, Service: "gatehouse", UploadGrace: grace,
 		Keyring: keyring, Chain: chain, Policy: policy, Metrics: m,
 		Access:  slog.New(slog.NewJSONHandler(&h.log, nil)),
 		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: chain, Policy: policy})})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,107 +12,56 @@ import (
 	"net/url"
 	"strings"
 
-	"gatehouse/authn"
-	"gatehouse/proxy"
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
 )
 
-// registryClient speaks with the upstream as the gateway does, with its credentials.
-type registryClient struct {
-	base   *url.URL
-	config proxy.UpstreamConfig
-	client *http.Client
-}
-
-func newRegistry(cfg proxy.UpstreamConfig) (*registryClient, error) {
-	base, err := url.Parse(strings.TrimRight(cfg.URL, "/"))
+// registry is the upstream as the gateway speaks with it; the config had no fault.
+func (c *checker) registry(subject string) *upstream.Upstream {
+	u, err := upstream.New(c.loaded.Config.Upstream, nil)
 	if err != nil {
-		return nil, err
+		c.say(false, subject, "%v", err)
 	}
-	roots, rerr := authn.Roots(cfg.CAFile, authn.Folder{})
-	pair, perr := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
-	if err := errors.Join(rerr, perr); err != nil {
-		return nil, err
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, DisableKeepAlives: true}
-	if pair != nil {
-		transport.TLSClientConfig.Certificates = []tls.Certificate{*pair}
-	}
-	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &registryClient{base, cfg, &http.Client{Transport: transport, Timeout: onlineLimit, CheckRedirect: noRedirect}}, nil
-}
-
-// do sends a request to a path under the base, or to a Location.
-func (r *registryClient) do(ctx context.Context, method, target, contentType string, body []byte) (*http.Response, error) {
-	return r.doWith(ctx, method, target, http.Header{"Content-Type": {contentType}}, body)
-}
-
-// doWith sends a request with those fields of header that have a value. The
-// answer's body is read and dropped.
-func (r *registryClient) doWith(ctx context.Context, method, target string, header http.Header, body []byte) (*http.Response, error) {
-	u, err := r.resolve(target)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	for key := range header {
-		if value := header.Get(key); value != "" {
-			req.Header.Set(key, value)
-		}
-	}
-	if r.config.Username != "" {
-		req.SetBasicAuth(r.config.Username, string(r.config.PasswordFile.Secret))
-	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	return resp, errors.Join(err, resp.Body.Close())
-}
-
-// resolve keeps a Location on the upstream: credentials go nowhere else. A path
-// without the prefix of upstream.url comes from a registry that does not know it.
-func (r *registryClient) resolve(target string) (*url.URL, error) {
-	u, err := r.base.Parse(target)
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(u.Path, "/v2/") && !strings.HasPrefix(u.Path, r.base.Path+"/v2/") {
-		u.Path, u.RawPath = r.base.Path+u.Path, ""
-	}
-	u.Scheme, u.Host, u.User = r.base.Scheme, r.base.Host, nil
-	return u, nil
-}
-
-// registry reads the upstream's part of the config once more; it had no fault.
-func (c *checker) registry() (*registryClient, error) {
-	return newRegistry(c.loaded.Config.Upstream)
+	return u
 }
 
 // upstream asks for the API's base.
 func (c *checker) upstream(ctx context.Context) {
 	const subject = "upstream"
-	r, err := c.registry()
-	if err != nil {
-		c.say(false, subject, "%v", err)
+	cfg, u := &c.loaded.Config.Upstream, c.registry(subject)
+	if u == nil {
 		return
 	}
-	resp, err := r.do(ctx, http.MethodGet, "/v2/", "", nil)
-	switch {
-	case err != nil:
-		c.say(false, subject, "%v; is it running, and is upstream.url right?", err)
-	case resp.StatusCode == http.StatusOK:
-		c.say(true, subject, "%s answers /v2/", r.base.Redacted())
-	case resp.StatusCode == http.StatusUnauthorized && r.config.Username == "":
-		c.say(false, subject, "%s wants a login; give upstream.username and upstream.password_file", r.base.Redacted())
-	case resp.StatusCode == http.StatusUnauthorized:
-		c.say(false, subject, "%s refuses upstream.username %q with its password", r.base.Redacted(), r.config.Username)
-	default:
-		c.say(false, subject, "%s answers /v2/ with status %d; is it a registry, and is the path right?", r.base.Redacted(), resp.StatusCode)
+	defer u.Close()
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	resp, err := u.Do(ctx, upstream.Request{Route: route.Route{Kind: route.Base, Method: http.MethodGet}})
+	if err == nil {
+		resp.Body.Close()
 	}
+	switch status := statusOf(resp, err); {
+	case status == 0:
+		c.say(false, subject, "%v; is it running, and is upstream.url right?", err)
+	case status == http.StatusOK:
+		c.say(true, subject, "%s answers /v2/", cfg.URL)
+	case status == http.StatusUnauthorized && cfg.Username == "":
+		c.say(false, subject, "%s wants a login; give upstream.username and upstream.password_file", cfg.URL)
+	case status == http.StatusUnauthorized:
+		c.say(false, subject, "%s refuses upstream.username %q with its password", cfg.URL, cfg.Username)
+	case err != nil:
+		c.say(false, subject, "%s: %v", cfg.URL, err)
+	default:
+		c.say(false, subject, "%s answers /v2/ with status %d; is it a registry, and is the path right?", cfg.URL, status)
+	}
+}
+
+// statusOf is what the upstream answered, whether or not that could go to a client; 0
+// is no answer.
+func statusOf(resp *upstream.Response, err error) int {
+	if failed := new(upstream.Error); errors.As(err, &failed) {
+		return failed.Status
+	}
+	return resp.Status
 }
 
 // The scratch repositories. Their names are always the same: a registry keeps the
@@ -127,7 +75,7 @@ const (
 // probe tests whether a blob that was pushed to one repository can be reached
 // through another.
 type probe struct {
-	*registryClient
+	*upstream.Upstream
 	blob   []byte
 	digest string
 	config []byte // what the other repositories have of their own; nobody else's, for it is deleted in the end, on some registries everywhere
@@ -136,12 +84,12 @@ type probe struct {
 
 // probeWrites runs the probe and says what it means for a policy.
 func (c *checker) probeWrites(ctx context.Context) {
-	r, err := c.registry()
-	if err != nil {
-		c.say(false, "probe", "%v", err)
+	u := c.registry("probe")
+	if u == nil {
 		return
 	}
-	p := &probe{registryClient: r, blob: []byte("gatehouse probe " + rand.Text()), config: fmt.Appendf(nil, `{"author":"gatehouse probe %s"}`, rand.Text())}
+	defer u.Close()
+	p := &probe{Upstream: u, blob: []byte("gatehouse probe " + rand.Text()), config: fmt.Appendf(nil, `{"author":"gatehouse probe %s"}`, rand.Text())}
 	p.digest = digestOf(p.blob)
 	defer p.clean(context.WithoutCancel(ctx), c.out)
 	if err := p.prepare(ctx); err != nil {
@@ -149,6 +97,7 @@ func (c *checker) probeWrites(ctx context.Context) {
 		return
 	}
 	faults := c.faults
+	c.own(p.get(ctx, scratchOwner))
 	shared := c.judge("blob by GET", p.read(ctx, http.MethodGet, ""))
 	shared = c.judge("blob by GET of a part", p.read(ctx, http.MethodGet, "bytes=0-3")) || shared
 	shared = c.judge("blob by HEAD", p.read(ctx, http.MethodHead, "")) || shared
@@ -188,28 +137,31 @@ func (c *checker) mounts(ctx context.Context, p *probe) (open bool) {
 		c.say(false, "probe", "mount: %v", err)
 		return false
 	}
-	on := c.loaded.Config.Upstream.BlobMount
+	set := p.BlobMount()
+	always := set == upstream.MountAlways
 	switch {
-	case elsewhere.reached && on:
+	case elsewhere.reached && always:
 		fmt.Fprintln(c.out, "warning: probe: mount with from: the upstream does not look at from and takes a blob from any repository. "+
-			"Set upstream.blob_mount: false: what the gateway checks of from protects nothing here")
+			"Set upstream.blob_mount: auto or false: what the gateway checks of from protects nothing here")
+	case elsewhere.reached && set == upstream.MountNever:
+		c.say(true, "probe", "mount with from: the upstream takes a blob from any repository, whatever from says; the gateway passes no mount on, as upstream.blob_mount says")
 	case elsewhere.reached:
-		c.say(true, "probe", "mount with from: the upstream takes a blob from any repository, whatever from says; the gateway passes no mount on, as upstream.blob_mount says, and it has to stay so")
-	case named.reached && on:
-		c.say(true, "probe", "mount with from: works, as upstream.blob_mount says; the gateway checks that the caller may pull the source")
+		c.say(true, "probe", "mount with from: the upstream takes a blob from any repository, whatever from says; the gateway looks first whether the source has it, as upstream.blob_mount: auto says, and true would be wrong")
+	case named.reached && set == upstream.MountNever:
+		c.say(true, "probe", "mount with from: works; upstream.blob_mount: auto would save pushes (the gateway checks the source)")
 	case named.reached:
-		c.say(true, "probe", "mount with from: works; upstream.blob_mount: true would save pushes (the gateway checks the source)")
-	case on:
+		c.say(true, "probe", "mount with from: works, as upstream.blob_mount says; the gateway checks that the caller may pull the source")
+	case always:
 		fmt.Fprintln(c.out, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use")
 	default:
-		c.say(true, "probe", "mount with from: not supported, as upstream.blob_mount says")
+		c.say(true, "probe", "mount with from: not supported; each becomes a plain upload")
 	}
 	if unnamed.reached {
 		c.say(true, "probe", "mount without from: the upstream takes a blob from any repository; the gateway never passes such a mount on")
 	} else {
 		c.say(true, "probe", "mount without from: not supported")
 	}
-	return elsewhere.reached && on
+	return elsewhere.reached && always
 }
 
 // verdict says it in plain words.
@@ -226,6 +178,39 @@ func (c *checker) verdict(shared bool) {
 
 func digestOf(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
+// do sends a request to a path and query of the API, as the gateway would send it on.
+// The answer's body is read and dropped.
+func (p *probe) do(ctx context.Context, method, target string, header http.Header, body []byte) (*upstream.Response, error) {
+	rt, err := route.Parse(method, target)
+	if err != nil {
+		return nil, err
+	}
+	if rt.Mount != "" {
+		rt.Query = append(rt.Query, mountQuery(rt)...)
+	}
+	r := upstream.Request{Route: rt, Header: header}
+	if body != nil {
+		r.Body, r.Length = bytes.NewReader(body), int64(len(body))
+	}
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	resp, err := p.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	return resp, errors.Join(err, resp.Body.Close())
+}
+
+// mountQuery is a mount as the probe tries it, with a source or without.
+func mountQuery(rt route.Route) []route.Pair {
+	list := []route.Pair{{Key: "mount", Value: rt.Mount}}
+	if rt.Source != "" {
+		list = append(list, route.Pair{Key: "from", Value: rt.Source})
+	}
+	return list
+}
+
 // prepare pushes the blob to its owner, and something else to the others, so that
 // they exist.
 func (p *probe) prepare(ctx context.Context) error {
@@ -237,44 +222,74 @@ func (p *probe) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	resp, err := p.do(ctx, http.MethodHead, "/v2/"+scratchOwner+"/blobs/"+p.digest, "", nil)
-	if err == nil && resp.StatusCode >= http.StatusBadRequest {
-		err = fmt.Errorf("what was pushed is not there: status %d", resp.StatusCode)
+	return nil
+}
+
+// get reads the blob, from where it was pushed or from elsewhere.
+func (p *probe) get(ctx context.Context, repository string) (*upstream.Response, error) {
+	return p.do(ctx, http.MethodGet, "/v2/"+repository+"/blobs/"+p.digest, nil, nil)
+}
+
+// own judges the reading of the blob where it was pushed: what comes here is what each
+// pull gets.
+func (c *checker) own(resp *upstream.Response, err error) {
+	const subject = "probe"
+	switch status := statusOf(resp, err); {
+	case err != nil && status >= 300 && status < 400:
+		c.say(false, subject, "reading a blob: %v; until that is settled every pull is 502. Either let the registry stream its blobs itself (distribution: storage.redirect.disable: true), or list the store in upstream.redirect_hosts", err)
+	case err != nil:
+		c.say(false, subject, "reading a blob: %v", err)
+	case status >= 300 && status < 400:
+		c.say(true, subject, "reading a blob: redirected to %s, which clients have to reach; what they read there does not pass the gateway", hostOf(resp.Header.Get("Location")))
+	case status != http.StatusOK:
+		c.say(false, subject, "what was pushed is not there: status %d", status)
+	default:
+		c.say(true, subject, "reading a blob: the upstream sends it itself")
 	}
-	return err
+}
+
+func hostOf(location string) string {
+	if u, err := url.Parse(location); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return "another path of its own"
 }
 
 // push uploads a blob in one piece (distribution spec end-4a, end-6).
 func (p *probe) push(ctx context.Context, repository string, blob []byte) error {
-	resp, err := p.do(ctx, http.MethodPost, "/v2/"+repository+"/blobs/uploads/", "", nil)
+	resp, err := p.do(ctx, http.MethodPost, "/v2/"+repository+"/blobs/uploads/", nil, nil)
 	if err != nil {
 		return err
 	}
-	location, err := resp.Location()
-	if resp.StatusCode != http.StatusAccepted || err != nil {
-		return fmt.Errorf("status %d at the start of an upload", resp.StatusCode)
+	location := resp.Header.Get("Location")
+	if resp.Status != http.StatusAccepted || location == "" {
+		return fmt.Errorf("status %d at the start of an upload", resp.Status)
 	}
-	location.RawQuery = strings.TrimPrefix(location.RawQuery+"&digest="+url.QueryEscape(digestOf(blob)), "&")
-	resp, err = p.do(ctx, http.MethodPut, location.String(), "application/octet-stream", blob)
-	if err == nil && resp.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("status %d at the end of an upload", resp.StatusCode)
+	path, query, _ := strings.Cut(location, "?")
+	query = strings.TrimPrefix(query+"&digest="+digestOf(blob), "&")
+	resp, err = p.do(ctx, http.MethodPut, path+"?"+query, http.Header{"Content-Type": {"application/octet-stream"}}, blob)
+	if err == nil && resp.Status != http.StatusCreated {
+		err = fmt.Errorf("status %d at the end of an upload", resp.Status)
 	}
 	return err
 }
 
 // read asks the other repository for the blob, or for a part of it.
 func (p *probe) read(ctx context.Context, method, part string) result {
-	resp, err := p.doWith(ctx, method, "/v2/"+scratchOther+"/blobs/"+p.digest, http.Header{"Range": {part}}, nil)
+	header := http.Header{}
+	if part != "" {
+		header.Set("Range", part)
+	}
+	resp, err := p.do(ctx, method, "/v2/"+scratchOther+"/blobs/"+p.digest, header, nil)
 	return answered(resp, err, func(status int) bool { return status < http.StatusBadRequest })
 }
 
 // answered is the result of an answer. A fault of the upstream, or its wish for a
 // login, says nothing about blobs.
-func answered(resp *http.Response, err error, reached func(status int) bool) result {
-	if err != nil {
+func answered(resp *upstream.Response, err error, reached func(status int) bool) result {
+	switch code := statusOf(resp, err); {
+	case code == 0:
 		return result{err: err}
-	}
-	switch code := resp.StatusCode; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden || code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return result{err: fmt.Errorf("status %d", code)}
 	default:
@@ -290,7 +305,7 @@ func (p *probe) manifest(ctx context.Context) result {
 	text := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},`+
 		`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
 		kind, digestOf(p.config), len(p.config), p.digest, len(p.blob))
-	resp, err := p.do(ctx, http.MethodPut, "/v2/"+scratchOther+"/manifests/probe", kind, text)
+	resp, err := p.do(ctx, http.MethodPut, "/v2/"+scratchOther+"/manifests/probe", http.Header{"Content-Type": {kind}}, text)
 	r := answered(resp, err, func(status int) bool { return status == http.StatusCreated })
 	if !r.reached {
 		return r
@@ -306,20 +321,18 @@ func (p *probe) mount(ctx context.Context, from string) result {
 	if from != "" {
 		query.Set("from", from)
 	}
-	resp, err := p.do(ctx, http.MethodPost, "/v2/"+scratchOther+"/blobs/uploads/?"+query.Encode(), "", nil)
+	resp, err := p.do(ctx, http.MethodPost, "/v2/"+scratchOther+"/blobs/uploads/?"+query.Encode(), nil, nil)
 	r := answered(resp, err, func(status int) bool { return status == http.StatusCreated })
-	if r.err == nil && resp.StatusCode == http.StatusAccepted {
-		if location, err := resp.Location(); err == nil {
-			_, _ = p.do(ctx, http.MethodDelete, location.String(), "", nil) // it would end by itself
-		}
+	if err == nil && resp.Status == http.StatusAccepted {
+		_, _ = p.do(ctx, http.MethodDelete, resp.Header.Get("Location"), nil, nil) // it would end by itself
 	}
 	return r // what was mounted goes in clean: a registry that shares blobs might delete it everywhere
 }
 
 // remove deletes, and notes where that fails.
 func (p *probe) remove(ctx context.Context, path string) {
-	resp, err := p.do(ctx, http.MethodDelete, path, "", nil)
-	p.left = p.left || err != nil || resp.StatusCode >= http.StatusBadRequest && resp.StatusCode != http.StatusNotFound
+	resp, err := p.do(ctx, http.MethodDelete, path, nil, nil)
+	p.left = p.left || err != nil || resp.Status >= http.StatusBadRequest && resp.Status != http.StatusNotFound
 }
 
 // clean removes the blobs where the upstream lets anybody.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
-	"gatehouse/proxy"
+	"gatehouse/proxy/upstream"
 )
 
 // TestProbe runs the probe against registries that share blobs in several ways,
@@ -55,6 +55,16 @@ func TestProbe(t *testing.T) {
 			return apart(r, foreign)
 		}
 	}
+	redirecting := func(status int, location string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/sha256:") {
+				w.Header().Set("Location", location)
+				w.WriteHeader(status)
+				return
+			}
+			shared.ServeHTTP(w, r)
+		})
+	}
 	const (
 		isShared = "does not keep blobs apart. What a policy protects here"
 		isApart  = "ok     probe: this upstream keeps blobs apart: a policy on a repository protects its manifests, tags and blobs alike"
@@ -68,12 +78,18 @@ func TestProbe(t *testing.T) {
 		not      []string
 	}{
 		{"shared", shared, "", exitOK, []string{isShared, "ok     upstream: ", "warning: probe: blob by GET: a repository reaches", "warning: probe: blob by HEAD: a repository reaches", "warning: probe: manifest that names it"}, []string{isApart}},
-		{"apart", unless(apart), "", exitOK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported, as upstream.blob_mount says", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
+		{"apart", unless(apart), "", exitOK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported; each becomes a plain upload", "ok     probe: reading a blob: the upstream sends it itself", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
 		{"apart, mounts are of no use", unless(apart), ", blob_mount: true", exitOK, []string{isApart, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use"}, []string{isShared}},
-		{"apart, mounts", unless(mounting(scratchOwner)), "", exitOK, []string{isApart, "upstream.blob_mount: true would save pushes"}, []string{isShared}},
+		{"apart, mounts", unless(mounting(scratchOwner)), "", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"apart, mounts off", unless(mounting(scratchOwner)), ", blob_mount: false", exitOK, []string{isApart, "upstream.blob_mount: auto would save pushes"}, []string{isShared}},
 		{"apart, mounts as the config says", unless(mounting(scratchOwner)), ", blob_mount: true", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
-		{"mounts from anywhere", unless(mounting("")), "", exitOK, []string{isApart, "the gateway passes no mount on", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
-		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", exitOK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: false"}, []string{isApart}},
+		{"mounts from anywhere", unless(mounting("")), "", exitOK, []string{isApart, "the gateway looks first whether the source has it", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
+		{"mounts from anywhere, mounts off", unless(mounting("")), ", blob_mount: false", exitOK, []string{isApart, "the gateway passes no mount on"}, []string{isShared}},
+		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", exitOK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: auto or false"}, []string{isApart}},
+		// H10: what the probe reads is what each pull gets.
+		{"a store that is not listed", redirecting(307, "https://store.example/x?sig=canary"), "", exitFault, []string{"FAULT  probe: reading a blob: ", "307 Temporary Redirect to https://store.example/x: upstream.redirect_hosts does not list that host", "storage.redirect.disable"}, []string{"canary"}},
+		{"a store that is listed", redirecting(307, "https://store.example/x?sig=canary"), ", redirect_hosts: [store.example]", exitOK, []string{"ok     probe: reading a blob: redirected to store.example"}, []string{"canary", "FAULT"}},
+		{"a store by 301", redirecting(301, "https://store.example/x"), ", redirect_hosts: [store.example]", exitFault, []string{"FAULT  probe: reading a blob: ", "301 Moved Permanently to https://store.example/x: only 302, 303 and 307 may pass"}, nil},
 		{"a part only", unless(func(r *http.Request, foreign bool) int {
 			if r.Header.Get("Range") != "" {
 				return http.StatusPartialContent
@@ -122,25 +138,27 @@ func TestProbe(t *testing.T) {
 // everybody, so the probe deletes none that anybody else can have. Each OCI
 // artifact without a config names the blob "{}".
 func TestProbeTakesNothing(t *testing.T) {
-	upstream := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	defer upstream.Close()
-	r, err := newRegistry(proxy.UpstreamConfig{URL: upstream.URL})
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	u, err := upstream.New(upstream.Config{URL: server.URL}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&probe{registryClient: r}).push(t.Context(), "team/artifact", []byte("{}")); err != nil {
+	defer u.Close()
+	p := &probe{Upstream: u}
+	if err := p.push(t.Context(), "team/artifact", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "gatehouse.yaml")
-	if err := os.WriteFile(path, fmt.Appendf(nil, "upstream: {url: %q}\n", upstream.URL), 0o600); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, "upstream: {url: %q}\n", server.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	if status := run(t.Context(), []string{"check", "-c", path, "--probe-writes"}, strings.NewReader(""), &out, &out); status != exitOK || !strings.Contains(out.String(), "does not keep blobs apart") {
 		t.Fatalf("status %d: %s", status, out.String())
 	}
-	resp, err := r.do(t.Context(), http.MethodHead, "/v2/team/artifact/blobs/"+digestOf([]byte("{}")), "", nil)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	resp, err := p.do(t.Context(), http.MethodHead, "/v2/team/artifact/blobs/"+digestOf([]byte("{}")), nil, nil)
+	if err != nil || resp.Status != http.StatusOK {
 		t.Errorf("team/artifact lost its blob: %v %v", resp, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -26,7 +27,7 @@ type Config struct {
 	// Admin is the listener of health and metrics.
 	Admin Admin `yaml:"admin"`
 	// Upstream is the registry that the gateway stands in front of.
-	Upstream proxy.UpstreamConfig `yaml:"upstream"`
+	Upstream upstream.Config `yaml:"upstream"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.

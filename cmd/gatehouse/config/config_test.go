@@ -16,6 +16,7 @@ import (
 	"gatehouse/authn/ldap"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -35,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Listen:   proxy.ListenConfig{Address: ":5000", TLS: &proxy.ListenTLS{CertFile: authn.File{Name: "c"}}},
 		Admin:    Admin{Address: "127.0.0.1:9180"},
-		Upstream: proxy.UpstreamConfig{Timeout: 30 * time.Second},
+		Upstream: upstream.Config{Timeout: 30 * time.Second, IdleTimeout: 45 * time.Second, BlobMount: upstream.MountAuto},
 		Tokens:   tokens.Config{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour},
 		Throttle: authn.ThrottleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50},
 		Limits: Limits{Limits: proxy.Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,

@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"errors"
@@ -10,32 +10,30 @@ import (
 	"gatehouse/proxy/route"
 )
 
-// checkResponse refuses what must not reach a client: the upstream's own
-// challenge (it would ask for credentials that are none of its business), a
-// protocol switch, and a Location or Link that leads elsewhere. What passes has
-// its Location and Link rewritten to paths of ours.
-func (u *upstream) checkResponse(rt *route.Route, resp *http.Response) error {
+// check refuses what must not reach a client: the upstream's own challenge (it would
+// ask for credentials that are none of its business), a protocol switch, and a
+// Location or Link that leads elsewhere. What passes has its Location and Link
+// rewritten to paths of ours.
+func (u *Upstream) check(rt *route.Route, resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
-		return upstreamError(http.StatusBadGateway, "the registry behind asks for credentials", errors.New(resp.Status))
-	case http.StatusSwitchingProtocols:
-		return upstreamError(http.StatusBadGateway, "the registry behind answered with another protocol", errors.New(resp.Status))
+		return fmt.Errorf("it asks for credentials: %s", resp.Status)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 599 { // RFC 9110 section 15; the server cannot even write one below 100
-		return upstreamError(http.StatusBadGateway, "the registry behind answered with a status that does not exist", errors.New(resp.Status))
+		return fmt.Errorf("a status that is no answer: %s", resp.Status)
 	}
 	if err := u.rewriteLocation(rt, resp); err != nil {
-		return upstreamError(http.StatusBadGateway, "the registry behind points elsewhere", err)
+		return err
 	}
-	if err := u.rewriteLinks(rt, resp); err != nil {
-		return upstreamError(http.StatusBadGateway, "the registry behind points elsewhere", err)
+	if rt.Kind == route.Catalog {
+		return nil // its Link is for our own reading, see Listing
 	}
-	return nil
+	return u.rewriteLinks(rt, resp)
 }
 
 // rewriteLocation makes Location a path of ours, whatever host the upstream
 // thinks it has: a client that followed it would bypass us.
-func (u *upstream) rewriteLocation(rt *route.Route, resp *http.Response) error {
+func (u *Upstream) rewriteLocation(rt *route.Route, resp *http.Response) error {
 	redirect := resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified
 	values := resp.Header["Location"]
 	if len(values) == 0 && !redirect {
@@ -67,7 +65,7 @@ func (u *upstream) rewriteLocation(rt *route.Route, resp *http.Response) error {
 // checkRedirect refuses a redirect that must not pass, and reports whether the
 // other stays on the upstream. 301 and 308 are kept by clients, so that they would
 // bypass us for good; one to a store is for reading content and nothing else.
-func (u *upstream) checkRedirect(rt *route.Route, resp *http.Response, target *url.URL) (stays bool, err error) {
+func (u *Upstream) checkRedirect(rt *route.Route, resp *http.Response, target *url.URL) (stays bool, err error) {
 	switch resp.StatusCode {
 	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
 	default:
@@ -88,7 +86,7 @@ func (u *upstream) checkRedirect(rt *route.Route, resp *http.Response, target *u
 // badRedirect is the error of a redirect that does not pass. Where its path is the
 // request's own, the registry itself has moved, and no entry of redirect_hosts helps.
 // The query is left out: signed URLs have their secret there.
-func (u *upstream) badRedirect(rt *route.Route, status string, target *url.URL, why string) error {
+func (u *Upstream) badRedirect(rt *route.Route, status string, target *url.URL, why string) error {
 	moved := url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path}
 	if prefix, ok := strings.CutSuffix(target.Path, rt.Path()); ok {
 		base := url.URL{Scheme: target.Scheme, Host: target.Host, Path: prefix}
@@ -107,7 +105,7 @@ func (u *upstream) badRedirect(rt *route.Route, status string, target *url.URL, 
 
 // mayRedirect holds a redirect's host against the list. An entry without a port
 // stands for the scheme's own port.
-func (u *upstream) mayRedirect(target *url.URL) bool {
+func (u *Upstream) mayRedirect(target *url.URL) bool {
 	host := route.CanonicalHost(target.Scheme, target.Host)
 	for _, entry := range u.redirects {
 		entry = route.CanonicalHost(target.Scheme, entry)
@@ -133,7 +131,7 @@ func resolve(resp *http.Response, raw string) (*url.URL, error) {
 
 // localTarget is the path and query of a URL of the upstream as the client is to
 // see them. They must lead to the same repository.
-func (u *upstream) localTarget(rt *route.Route, target *url.URL) (string, error) {
+func (u *Upstream) localTarget(rt *route.Route, target *url.URL) (string, error) {
 	path := target.EscapedPath()
 	if path == "" || target.Opaque != "" {
 		return "", errors.New("a URL without a path")
@@ -156,7 +154,7 @@ func (u *upstream) localTarget(rt *route.Route, target *url.URL) (string, error)
 // rewriteLinks does the same for the next page of a list (RFC 8288). Of a Link
 // only its URL and relation go on. One that leads elsewhere is left out, save in a
 // list: without the next page a part would look like the whole.
-func (u *upstream) rewriteLinks(rt *route.Route, resp *http.Response) error {
+func (u *Upstream) rewriteLinks(rt *route.Route, resp *http.Response) error {
 	list := rt.Kind == route.Tags || rt.Kind == route.Referrers
 	links, err := parseLinks(resp.Header["Link"])
 	if err != nil && list {
@@ -178,7 +176,7 @@ func (u *upstream) rewriteLinks(rt *route.Route, resp *http.Response) error {
 // localLink is the URL of a Link as the client is to see it. It has to be one that
 // we would take, and to lead on: of what leads to the same page a client that
 // follows it would never see the end.
-func (u *upstream) localLink(rt *route.Route, resp *http.Response, raw string) (string, error) {
+func (u *Upstream) localLink(rt *route.Route, resp *http.Response, raw string) (string, error) {
 	target, err := resolve(resp, raw)
 	if err != nil {
 		return "", err
@@ -233,20 +231,18 @@ func relation(params string) string {
 	return "next"
 }
 
-// passedDown are the response fields that a client has a use for.
-var passedDown = []string{"Accept-Ranges", "Allow", "Blob-Upload-Uuid", "Content-Disposition", "Content-Encoding", "Content-Length",
-	"Content-Range", "Content-Type", "Etag", "Last-Modified", "Link", "Location", "Range", "Retry-After", "Warning"}
+// passedDown are the response fields that a client has a use for, beside those that
+// begin with Docker- or Oci-.
+var passedDown = map[string]bool{"Accept-Ranges": true, "Allow": true, "Blob-Upload-Uuid": true, "Content-Disposition": true,
+	"Content-Encoding": true, "Content-Length": true, "Content-Range": true, "Content-Type": true, "Etag": true, "Last-Modified": true,
+	"Link": true, "Location": true, "Range": true, "Retry-After": true, "Warning": true}
 
-func (u *upstream) copyHeader(x *exchange, resp *http.Response) {
-	h := x.w.Header()
-	for _, key := range passedDown {
-		if values := resp.Header[key]; len(values) > 0 {
-			h[key] = values
+// passed takes all else out of the header.
+func passed(h http.Header) http.Header {
+	for key := range h {
+		if !passedDown[key] && !strings.HasPrefix(key, "Docker-") && !strings.HasPrefix(key, "Oci-") {
+			delete(h, key)
 		}
 	}
-	for key, values := range resp.Header {
-		if strings.HasPrefix(key, "Docker-") || strings.HasPrefix(key, "Oci-") {
-			h[key] = values
-		}
-	}
+	return h
 }

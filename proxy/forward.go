@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
+)
+
+const (
+	maxManifest = 4 << 20
+	copyBuffer  = 64 << 10 // clients decide how many are in use at once
+)
+
+// forward sends the request on and streams the answer back.
+func (g *Gateway) forward(x *exchange) error {
+	body, err := g.requestBody(x)
+	if err != nil {
+		return err
+	}
+	resp, err := g.send(x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	if body.client != nil {
+		defer body.client.finish()
+		x.event.bytesIn = body.client.count.Load()
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return g.relay(x, resp)
+}
+
+// send asks the upstream for the one thing that the request wants; what becomes of it
+// goes into the record.
+func (g *Gateway) send(x *exchange, r upstream.Request) (*upstream.Response, error) {
+	resp, err := g.upstream.Do(x.r.Context(), r)
+	if err != nil {
+		return nil, x.unanswered(err)
+	}
+	x.event.sent, x.event.upstreamStatus = true, resp.Status
+	return resp, nil
+}
+
+// unanswered notes what became of a request that has no answer.
+func (x *exchange) unanswered(err error) error {
+	if failed := new(upstream.Error); errors.As(err, &failed) {
+		x.event.sent, x.event.upstreamStatus = failed.Sent, failed.Status
+	}
+	return err
+}
+
+// outgoing is a request's body on its way up: as the client sends it, or held whole,
+// or none.
+type outgoing struct {
+	client *requestBody
+	whole  *bytes.Reader
+	length int64 // in bytes; -1: not known
+}
+
+func (o *outgoing) reader() io.Reader {
+	switch {
+	case o.whole != nil:
+		return o.whole
+	case o.client != nil:
+		return o.client
+	}
+	return nil
+}
+
+// requestBody is what to send on. A manifest is read whole first: whether it is
+// too large must be known before the upstream hears of it.
+func (g *Gateway) requestBody(x *exchange) (outgoing, error) {
+	if x.r.ContentLength == 0 || !x.route.CarriesBody() {
+		return outgoing{}, nil
+	}
+	body := newRequestBody(x.w, x.r.Body)
+	body.needed = g.limits.progressNeeded()
+	if x.route.Kind != route.Manifest {
+		return outgoing{client: body, length: x.r.ContentLength}, nil
+	}
+	manifest, err := g.readManifest(x, body)
+	if err != nil {
+		return outgoing{}, err
+	}
+	return outgoing{whole: bytes.NewReader(manifest), length: int64(len(manifest))}, nil
+}
+
+// readManifest reads a manifest whole, into as much memory as it said it needs.
+func (g *Gateway) readManifest(x *exchange, body *requestBody) ([]byte, error) {
+	defer body.finish()
+	length, known := x.r.ContentLength, x.r.ContentLength >= 0
+	if length > maxManifest {
+		return nil, errTooLarge
+	}
+	if !known {
+		length = maxManifest
+	}
+	if err := g.holdManifest(x, int(length)); err != nil {
+		return nil, err
+	}
+	var manifest bytes.Buffer
+	if known {
+		manifest.Grow(int(length) + bytes.MinRead) // ReadFrom wants that much room at the end too
+	}
+	n, err := manifest.ReadFrom(io.LimitReader(body, maxManifest+1))
+	x.event.bytesIn = n
+	switch {
+	case err != nil:
+		return nil, brokenBody(err)
+	case n > maxManifest:
+		return nil, errTooLarge
+	}
+	return manifest.Bytes(), nil
+}
+
+// passedUp are the request fields that a registry has a use for. It is a list of
+// what passes, because lists of what does not were always one spelling short.
+var passedUp = []string{"Accept", "Accept-Encoding", "Content-Range", "Content-Type", "If-Match", "If-Modified-Since",
+	"If-None-Match", "If-Range", "If-Unmodified-Since", "Range", "User-Agent"}
+
+func requestHeader(x *exchange) http.Header {
+	h := make(http.Header, 10)
+	for _, key := range passedUp {
+		if values := x.r.Header[key]; len(values) > 0 {
+			h[key] = values
+		}
+	}
+	for key, values := range x.r.Header {
+		if strings.HasPrefix(key, "Docker-") || strings.HasPrefix(key, "Oci-") {
+			h[key] = values
+		}
+	}
+	if x.route.Kind == route.Upload || x.route.Kind == route.Session || isForm(x.r.Header.Get("Content-Type")) {
+		// A registry parses form bodies and believes the mount, from or tag that it
+		// finds there; nobody has judged those. Clients that name no type of their own
+		// (curl, urllib) send a form's.
+		h["Content-Type"] = []string{"application/octet-stream"}
+	}
+	forwardedHeader(x, h)
+	return h
+}
+
+// forwardedHeader adds who asks the upstream, and for whom.
+func forwardedHeader(x *exchange, h http.Header) {
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = []string{""} // else the library would put in its own
+	}
+	if x.peer.client.IsValid() {
+		h["X-Forwarded-For"] = []string{x.peer.client.String()}
+	}
+	h["X-Forwarded-Proto"] = []string{x.origin.scheme}
+	h["X-Forwarded-Host"] = []string{x.origin.host}
+	h["X-Request-Id"] = []string{x.event.requestID}
+}
+
+// isForm takes every spelling of a content type of which a registry might parse
+// parameters.
+func isForm(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return media == formType || strings.HasPrefix(media, "multipart/")
+}
+
+func brokenBody(err error) *apiError {
+	if timedOut(err) {
+		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", limit: "min_rate", cause: err}
+	}
+	return &apiError{status: http.StatusBadRequest, code: "SIZE_INVALID", message: "the body ended early or is malformed", cause: err}
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// relay streams the answer. An upstream that dies in the middle aborts the
+// client's connection, so that a part never looks like the whole.
+func (g *Gateway) relay(x *exchange, resp *upstream.Response) error {
+	h := x.w.Header()
+	for key, values := range resp.Header {
+		h[key] = values
+	}
+	g.ownHeaders(x)
+	if !x.route.Kind.Content() {
+		h.Set("Cache-Control", "private, no-store")
+	}
+	x.w.WriteHeader(resp.Status)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	if err := stream(x.w, resp.Body, &g.buffers, g.limits.progressNeeded()); err != nil {
+		x.event.err = &apiError{message: "the answer was cut", cause: err}
+		if timedOut(err) {
+			g.metrics.LimitReached("min_rate")
+		}
+		if x.r.Context().Err() != nil {
+			x.event.err.status = statusClientGone
+		}
+		x.abort()
+	}
+	return nil
+}

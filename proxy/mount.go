@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"gatehouse/authz"
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
+)
+
+// settleMount passes a mount on, or makes it a plain upload start, which every client
+// understands; a refusal would break containerd. Why it was not passed goes into the
+// record, where nobody else would see it.
+func (g *Gateway) settleMount(x *exchange) {
+	if x.route.Mount == "" {
+		return
+	}
+	if why := g.refuseMount(x); why != "" {
+		x.event.note = "mount not passed on: " + why
+		return
+	}
+	x.route.PassMount()
+}
+
+// refuseMount is why a mount must not be passed on, "" where nothing is against it.
+func (g *Gateway) refuseMount(x *exchange) (why string) {
+	source := route.Access{Repository: x.route.Source, Action: authz.Pull}
+	switch {
+	case source.Repository == "":
+		return "it names no source (from)"
+	case g.upstream.BlobMount() == upstream.MountNever:
+		return "upstream.blob_mount is false"
+	case !x.caller.carries(source):
+		return "the token does not carry pull of " + source.Repository
+	case !g.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.client}).Allowed:
+		return "the policy does not allow pull of " + source.Repository
+	case g.upstream.BlobMount() == upstream.MountAlways:
+		return ""
+	}
+	return g.missing(x)
+}
+
+// missing asks the upstream for the blob in its source: registries differ in what
+// they look at when they mount, but not in what they show.
+func (g *Gateway) missing(x *exchange) (why string) {
+	header := http.Header{}
+	forwardedHeader(x, header)
+	resp, err := g.upstream.Do(x.r.Context(), upstream.Request{Header: header,
+		Route: route.Route{Kind: route.Blob, Method: http.MethodHead, Repository: x.route.Source, Reference: x.route.Mount}})
+	if failed := new(upstream.Error); errors.As(err, &failed) && failed.Status == 0 {
+		return failed.Reason.Error()
+	} else if err != nil {
+		return fmt.Sprintf("the upstream answers %d to HEAD of the blob in %s", failed.Status, x.route.Source)
+	}
+	defer resp.Body.Close()
+	if resp.Status != http.StatusOK {
+		return fmt.Sprintf("the upstream answers %d to HEAD of the blob in %s", resp.Status, x.route.Source)
+	}
+	return ""
+}

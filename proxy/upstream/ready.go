@@ -1,0 +1,29 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"gatehouse/proxy/route"
+)
+
+// Ready asks the upstream for the API's base (end-1). It wants 200, or 401 where the
+// config has no credentials to answer it with: that may be meant for others. Any other
+// answer is an error that says what to do.
+func (u *Upstream) Ready(ctx context.Context) error {
+	resp, err := u.Do(ctx, Request{Route: route.Route{Kind: route.Base, Method: http.MethodGet}})
+	var answered *Error
+	switch {
+	case errors.As(err, &answered) && answered.Status == http.StatusUnauthorized && u.username == "":
+		return nil
+	case err != nil:
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.Status != http.StatusOK {
+		return fmt.Errorf("the upstream answers /v2/ with status %d; is it a registry, and is the path of upstream.url right?", resp.Status)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+
+	"gatehouse/authn"
+)
+
+const (
+	dialLimit = 3 * time.Second
+	// progressWindow and minRate: a body has no time limit in all, since a layer may
+	// take an hour, but it has to make progress, so many bytes a second.
+	progressWindow = 60 * time.Second
+	minRate        = 1 << 10
+)
+
+// newTransport speaks HTTP/1.1 with the registry, without a proxy of the
+// environment and without compression, which would change what was digested.
+func newTransport(cfg *Config) (*http.Transport, error) {
+	roots, err := authn.Roots(cfg.CAFile, authn.Folder{})
+	if err != nil {
+		return nil, err
+	}
+	pair, err := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	if pair != nil {
+		tlsConfig.Certificates = []tls.Certificate{*pair}
+	}
+	idle, connect := cfg.IdleTimeout, cfg.Dial
+	if idle <= 0 {
+		idle = defaultIdle
+	}
+	if connect == nil {
+		connect = (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := connect(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return progressConn{conn}, nil
+		},
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    dialLimit,
+		DisableCompression:     true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        idle,
+		MaxResponseHeaderBytes: 64 << 10,
+		WriteBufferSize:        64 << 10,
+		ReadBufferSize:         64 << 10,
+	}, nil
+}
+
+// progressConn ends a write that the other side does not take at all.
+type progressConn struct{ net.Conn }
+
+// Write has the progress window, and the time of its bytes at the least rate.
+func (c progressConn) Write(p []byte) (int, error) {
+	limit := progressWindow + time.Duration(len(p))*time.Second/minRate
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
