@@ -56,7 +56,7 @@ func StartDS389(t testing.TB) *DS389 {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &DS389{t: t, dir: dir, port: freePort(t), tlsPort: freePort(t)}
 	s.create()
-	s.roots = readRoots(t, s.path("etc/dirsrv/slapd-test/ca.crt"))
+	s.roots = readRoots(t, s.CAFile())
 	t.Cleanup(s.stop)
 	s.start()
 	s.configure()
@@ -71,7 +71,7 @@ func (s *DS389) URL() string { return fmt.Sprintf("ldap://localhost:%d", s.port)
 func (s *DS389) TLSURL() string { return fmt.Sprintf("ldaps://localhost:%d", s.tlsPort) }
 
 // CAFile is the file (PEM) with the CA that signed the server's certificate.
-func (s *DS389) CAFile() string { return s.path("ca.crt") }
+func (s *DS389) CAFile() string { return s.path("etc/dirsrv/slapd-test/ca.crt") }
 
 // DN is where a person of that name stands.
 func (s *DS389) DN(uid string) string { return "uid=" + uid + "," + UsersDN }

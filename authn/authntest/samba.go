@@ -83,7 +83,8 @@ func (s *Samba) CAFile() string { return s.path("ca.crt") }
 // DN is where a person or group of that name stands.
 func (s *Samba) DN(name string) string { return "CN=" + name + "," + SambaUsersDN }
 
-// AddUser adds a person with Password; more replaces attributes.
+// AddUser adds a person with Password; more replaces attributes, or leaves out one
+// that has no values there.
 func (s *Samba) AddUser(name string, more map[string][]string) {
 	s.t.Helper()
 	attributes := map[string][]string{
@@ -91,7 +92,9 @@ func (s *Samba) AddUser(name string, more map[string][]string) {
 		"userAccountControl": {"512"}, "unicodePwd": {windowsPassword(Password)},
 	}
 	for attribute, values := range more {
-		attributes[attribute] = values
+		if attributes[attribute] = values; len(values) == 0 {
+			delete(attributes, attribute)
+		}
 	}
 	s.Do(func(c *ldap.Conn) error { return c.Add(addRequest(s.DN(name), attributes)) })
 }

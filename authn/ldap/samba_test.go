@@ -3,7 +3,9 @@
 package ldap_test
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"gatehouse/authn"
@@ -34,6 +36,7 @@ func TestSamba(t *testing.T) {
 		})
 	})
 	t.Run("names", func(t *testing.T) { sambaNames(t, s) })
+	t.Run("domains", func(t *testing.T) { sambaDomains(t, s) })
 	t.Run("inspect", func(t *testing.T) { sound(t, d, "Active Directory") })
 	t.Run("states and changes", func(t *testing.T) {
 		authntest.Conformance(t, authntest.Subject{
@@ -87,6 +90,34 @@ func sambaNames(t *testing.T, s *authntest.Samba) {
 		id, err := login(open(t, cfg), "Mozart@AD.test", authntest.Password)
 		if err != nil || id.Username != "mozart" {
 			t.Errorf("with bind_dn %s: %+v, %v", name, id, err)
+		}
+	}
+}
+
+// sambaDomains: people type their domain as Windows lets them, those without a
+// userPrincipalName too; another domain's name is nobody's here. // row D9
+func sambaDomains(t *testing.T, s *authntest.Samba) {
+	s.AddUser("noupn", map[string][]string{"userPrincipalName": nil})
+	cfg := sambaConfig(s)
+	t.Run("without", func(t *testing.T) {
+		if id, err := open(t, cfg).Find(t.Context(), "noupn@ad.test"); !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("noupn@ad.test is %+v, %v", id, err)
+		}
+	})
+	cfg.Users.Domains = []string{"adtest", "AD.test"}
+	with := open(t, cfg)
+	for _, name := range []string{`ADTEST\mozart`, `adtest\Mozart`, `ad.test\mozart`, "mozart@ad.test", "mozart@ADTEST", "noupn@ad.test", `ADTEST\noupn`, "noupn"} {
+		id, err := login(with, name, authntest.Password)
+		if err != nil || !strings.Contains(strings.ToLower(name), id.Username) {
+			t.Errorf("%s is %+v, %v", name, id, err)
+		}
+		if again, err := with.Lookup(t.Context(), refOf(id)); err != nil || again.ID != id.ID {
+			t.Errorf("looked up, %s is %+v, %v", name, again, err)
+		}
+	}
+	for _, name := range []string{`OTHER\mozart`, "noupn@other.test", `ADTEST\`, `ADTEST\ADTEST\mozart`} {
+		if id, err := with.Find(t.Context(), name); !errors.Is(err, authn.ErrUnknownUser) {
+			t.Errorf("%s is %+v, %v", name, id, err)
 		}
 	}
 }
