@@ -605,8 +605,8 @@ func TestCacheClose(t *testing.T) {
 		before := time.Now()
 		c.Close()
 		synctest.Wait()
-		if c.mu.Lock(); len(c.flights) != 1 || time.Since(before) != 0 {
-			t.Errorf("%d questions run after Close, want the one that somebody waits for", len(c.flights))
+		if c.mu.Lock(); len(c.flights.running) != 1 || time.Since(before) != 0 {
+			t.Errorf("%d questions run after Close, want the one that somebody waits for", len(c.flights.running))
 		}
 		c.mu.Unlock()
 		wantErr(t, <-running, nil)
@@ -646,7 +646,7 @@ func TestCacheIsBounded(t *testing.T) {
 			_, err := c.Find(t.Context(), fmt.Sprintf("junk%d", i))
 			wantErr(t, err, ErrUnknownUser)
 		}
-		if n := c.negatives.Len(); n != cachedNegatives {
+		if n := c.memory.negatives.Len(); n != cachedNegatives {
 			t.Errorf("%d negatives, want %d", n, cachedNegatives)
 		}
 		lookupBach(t, c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"gatehouse/metrics"
@@ -21,69 +22,72 @@ const (
 // errCanary is the fault where the directory does not show what must be there.
 var errCanary = errors.New("a known person is not shown, and the canary is not either: a right of the service account or the config is at fault")
 
-// canary says whether what the directory does not show is to be believed.
+// canary tells whether what a directory does not show is to be believed.
 type canary struct {
+	directory string
+	ask       func(context.Context) error // the source's Canary
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+
 	turn  chan struct{} // who asks holds it; guards the rest
 	asked time.Time
 	err   error
 }
 
+func newCanary(src Source, cfg CacheConfig) *canary {
+	return &canary{directory: src.Name(), ask: src.Canary, metrics: cfg.Metrics, log: cfg.Logger, turn: make(chan struct{}, 1)}
+}
+
 // confirmed returns refusal, or a fault in its place where the canary is not shown
 // either: asked for where a person who was known is suddenly absent, or somebody's
 // entry shows no name.
-func (c *Cache) confirmed(ctx context.Context, refusal error, known func() bool) error {
-	doubtful := errors.Is(refusal, ErrNameless)
-	if errors.Is(refusal, ErrAbsent) {
-		c.mu.Lock()
-		doubtful = known()
-		c.mu.Unlock()
-	}
-	if !doubtful {
+func (c *canary) confirmed(ctx context.Context, refusal error, known func() bool) error {
+	if doubtful := errors.Is(refusal, ErrNameless) || errors.Is(refusal, ErrAbsent) && known(); !doubtful {
 		return refusal
 	}
-	if err := c.askCanary(ctx, time.Now()); err != nil {
+	if err := c.shown(ctx, time.Now()); err != nil {
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errCanary, err)
 	}
 	return refusal
 }
 
-// askCanary asks for the canary, or repeats an answer: a bad one for a while, a
-// good one only if it was asked for after somebody was found absent, since a right
-// may go missing between the two.
-func (c *Cache) askCanary(ctx context.Context, absent time.Time) error {
+// shown asks for the canary, or repeats an answer: a bad one for a while, a good
+// one only if it was asked for after somebody was found absent, since a right may
+// go missing between the two.
+func (c *canary) shown(ctx context.Context, absent time.Time) error {
 	select {
-	case c.canary.turn <- struct{}{}:
-		defer func() { <-c.canary.turn }()
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	recent := c.canary.err != nil && time.Since(c.canary.asked) < canaryEvery
-	if recent || !c.canary.asked.Before(absent) {
-		return c.canary.err
+	recent := c.err != nil && time.Since(c.asked) < canaryEvery
+	if recent || !c.asked.Before(absent) {
+		return c.err
 	}
-	c.canary.asked = time.Now()
-	c.canary.err = c.src.Canary(ctx)
-	if c.canary.err != nil {
-		c.cfg.Metrics.LDAPEvent(c.Name(), metrics.LDAPCanaryFailure)
-		c.cfg.Logger.Error(errCanary.Error(), "directory", c.Name(), "error", c.canary.err)
+	c.asked = time.Now()
+	c.err = c.ask(ctx)
+	if c.err != nil {
+		c.metrics.LDAPEvent(c.directory, metrics.LDAPCanaryFailure)
+		c.log.Error(errCanary.Error(), "directory", c.directory, "error", c.err)
 	}
-	return c.canary.err
+	return c.err
 }
 
-// lost counts a known person who is absent, and raises the alarm where it is many.
-func (c *Cache) lost() {
-	c.cfg.Metrics.LDAPEvent(c.Name(), metrics.LDAPAbsent)
-	now := time.Now()
-	c.losses = append(c.losses, now)
-	if len(c.losses) <= massAbsence {
-		return
+// losses are when known people were found absent, the last few times.
+type losses []time.Time
+
+// add takes in one more, and returns how many there were lately where that is an
+// alarm, else 0. After an alarm it starts over.
+func (l *losses) add(now time.Time) (alarm int) {
+	*l = append(*l, now)
+	switch n := len(*l); {
+	case n <= massAbsence:
+	case now.Sub((*l)[0]) < massWindow:
+		*l = nil
+		return n
+	default:
+		*l = (*l)[1:]
 	}
-	if now.Sub(c.losses[0]) < massWindow {
-		c.cfg.Metrics.LDAPEvent(c.Name(), metrics.LDAPMassAbsence)
-		c.cfg.Logger.Error("many known people are gone: was something deleted or hidden by mistake?",
-			"directory", c.Name(), "people", len(c.losses), "within", massWindow)
-		c.losses = nil
-		return
-	}
-	c.losses = c.losses[1:]
+	return 0
 }

@@ -183,22 +183,7 @@ func (c *Chain) level(ctx context.Context, began time.Time, done *work, a Attemp
 	return fmt.Errorf("%w: %w", ErrInvalidCredentials, refusal)
 }
 
-// refused says that a directory answered, and the answer is no.
-func refused(err error) bool {
-	return errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrUnknownUser)
-}
-
-// classified makes an error that no sentinel describes a fault: what is not
-// known is never taken for an answer.
-func classified(err error) error {
-	throttled := new(ThrottledError)
-	if err == nil || refused(err) || errors.Is(err, ErrUnavailable) || errors.As(err, &throttled) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
-}
-
-// blank says that nothing but NULs is there: some servers stop reading at the
+// blank reports whether nothing but NULs is there: some servers stop reading at the
 // first, and an empty password would be an anonymous bind (RFC 4513, 5.1.2).
 func blank(s string) bool { return strings.Trim(s, "\x00") == "" }
 

@@ -1,11 +1,18 @@
 package authn
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
+
+// pair is one person, or one unknown name, in one client network.
+type pair struct {
+	who     digest
+	network netip.Prefix
+}
 
 // guessesMax is how many further passwords are refused unseen in one window, for
 // a person whose failures are used up, before the known-good one is refused too.

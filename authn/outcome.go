@@ -40,3 +40,18 @@ var (
 	// to bring it about themselves, to keep the rights that they had.
 	ErrUnusable = fmt.Errorf("%w: the person's entry cannot be used", ErrUnavailable)
 )
+
+// refused reports whether a directory answered, and the answer is no.
+func refused(err error) bool {
+	return errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrUnknownUser)
+}
+
+// classified makes an error that no sentinel describes a fault: what is not
+// known is never taken for an answer.
+func classified(err error) error {
+	throttled := new(ThrottledError)
+	if err == nil || refused(err) || errors.Is(err, ErrUnavailable) || errors.As(err, &throttled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}

@@ -78,12 +78,6 @@ type Throttle struct {
 	checked    running[netip.Prefix]
 }
 
-// pair is one person, or one unknown name, in one client network.
-type pair struct {
-	who     digest
-	network netip.Prefix
-}
-
 // goodLogin is the last login of a pair that succeeded. The password is zero where
 // it has been refused since.
 type goodLogin struct {
@@ -347,9 +341,4 @@ func (a Attempt) network() netip.Prefix {
 	}
 	via := a.Via.Unmap().WithZone("")
 	return netip.PrefixFrom(via, via.BitLen())
-}
-
-func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
-	l, _ := simplelru.NewLRU[K, V](size, nil) // fails only for a size below 1
-	return l
 }

@@ -22,6 +22,7 @@ const (
 	LDAPCanaryFailure                     // nobody was believed to be absent, since the canary was not seen either
 	LDAPServiceBindFault                  // the service account was refused
 	LDAPShared                            // a question was answered by one that ran already
+	LDAPEvicted                           // a person was forgotten to make room for another
 	ldapEvents
 )
 
@@ -34,6 +35,7 @@ var ldapEventNames = [ldapEvents]struct{ name, help string }{
 	LDAPCanaryFailure:    {"ldap_canary_failures_total", "Times that a known person was not shown, and the canary neither: a fault of rights or config."},
 	LDAPServiceBindFault: {"ldap_service_bind_failures_total", "Binds of the service account that were refused."},
 	LDAPShared:           {"ldap_singleflight_shared_total", "Questions that were answered by one that ran already."},
+	LDAPEvicted:          {"ldap_cache_evictions_total", "People forgotten because the cache was full: cache.max_people is too low."},
 }
 
 // LDAPServer is the state of one of a directory's servers.
