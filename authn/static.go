@@ -21,11 +21,11 @@ import (
 // StaticUser is one person of the config.
 type StaticUser struct {
 	// Username is folded to lower case; it is 1 to 128 bytes of UTF-8 without
-	// spaces, control characters, '/' and ':'.
+	// spaces, control characters, '/' and ':'. Required.
 	Username string `yaml:"username"`
 	// PasswordHash is bcrypt ($2a$, $2b$, $2y$) or argon2id in its usual text form.
 	PasswordHash Secret `yaml:"password_hash"`
-	// PasswordFile holds the plain password; either this or PasswordHash.
+	// PasswordFile holds the plain password. Required: either this or PasswordHash.
 	PasswordFile SecretFile `yaml:"password_file"`
 	// Groups are the names of the person's groups, in any letter case.
 	Groups []string `yaml:"groups"`

@@ -87,7 +87,7 @@ type Revocation struct {
 	// User is a person: NAME, or DIRECTORY/NAME, in any letter case. Without
 	// issued_before no login of theirs is taken either.
 	User string `yaml:"user,nonempty"`
-	// Before takes the tokens issued before it (RFC 3339); zero: whenever.
+	// Before takes the tokens issued before it (RFC 3339). Default: whenever they were.
 	Before time.Time `yaml:"issued_before"`
 }
 

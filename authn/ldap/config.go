@@ -36,9 +36,9 @@ type Config struct {
 	// AllowPlaintext lets passwords cross the network in plain text, to ldap:// servers
 	// beyond loopback without StartTLS. Default false.
 	AllowPlaintext bool `yaml:"allow_plaintext"`
-	// CAFile holds trusted roots (PEM) beside the system's.
+	// CAFile holds trusted roots (PEM) beside the system's. Default: none.
 	CAFile authn.File `yaml:"ca_file"`
-	// CADir is a folder of which every file holds trusted roots (PEM).
+	// CADir is a folder of which every file holds trusted roots (PEM). Default: none.
 	CADir authn.Folder `yaml:"ca_dir"`
 	// CertFile is the certificate (PEM) shown to servers that ask for one.
 	CertFile authn.File `yaml:"cert_file" with:"key_file"`
@@ -91,10 +91,10 @@ type Users struct {
 
 // Groups is the section `groups`. It has either Base or MemberOfBase.
 type Groups struct {
-	// Base is the DN below which groups are searched.
+	// Base is the DN below which groups are searched. Default: no search.
 	Base string `yaml:"base"`
 	// MemberOfBase takes the groups of the entry's memberOf that stand below this DN,
-	// without a search.
+	// without a search. Default: none.
 	MemberOfBase string `yaml:"member_of_base"`
 	// Filter (RFC 4515) finds the groups of a person, or of a group with Nested. {dn} is
 	// the entry's DN, {username} the name as the entry writes it, {gid_number} the

@@ -19,7 +19,7 @@ type Config struct {
 	// URL is where the registry answers: http or https, with a path prefix or without,
 	// never ending in /v2, which the gateway adds. Required.
 	URL string `yaml:"url,required"`
-	// CAFile is a PEM file of further trusted authorities. Only with https.
+	// CAFile is a PEM file of further trusted authorities, only with https. Default: none.
 	CAFile authn.File `yaml:"ca_file"`
 	// CertFile is the PEM certificate that the registry gets to see. Only with https.
 	CertFile authn.File `yaml:"cert_file" with:"key_file"`

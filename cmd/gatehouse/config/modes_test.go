@@ -71,4 +71,13 @@ policy: [{allow: [pull], repositories: ["**"], to: [everyone]}]
 			t.Fatal(err)
 		}
 	}
+	// A21: nor is any of them taken from a folder in which everybody can put another.
+	for _, mode := range []os.FileMode{0o777, 0o777 | os.ModeSticky} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := len(said()), map[bool]int{true: len(secrets)}[mode&os.ModeSticky == 0]; got != want {
+			t.Errorf("in a folder of mode %s: %d files are refused, want %d: %s", mode, got, want, said())
+		}
+	}
 }

@@ -57,7 +57,7 @@ func (o owners) check(name, path string) error {
 }
 
 // checkFolders looks at every folder above a file. One that only its owner can enter
-// keeps all below it.
+// keeps all below it, but that everybody may write beside a secret nobody means.
 func (o owners) checkFolders(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -70,6 +70,8 @@ func (o owners) checkFolders(path string) error {
 			return err
 		}
 		switch problem := o.folder(info); {
+		case problem != "" && info.Mode()&0o002 != 0 && dir == filepath.Dir(path):
+			return fmt.Errorf("its folder %s %s", dir, problem)
 		case problem == "" && info.Mode()&0o011 == 0:
 			return nil
 		case problem != "" && first == nil:
