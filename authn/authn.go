@@ -64,17 +64,19 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(stars), nil }
 // values in lower case). Name is lower case: the config's, or the group's
 // name attribute, or the value of the DN's first RDN.
 type Group struct {
+	// Name is what rules call the group, in lower case.
 	Name string
-	DN   string
+	// DN is where an LDAP directory keeps it; empty for a group of the config.
+	DN string
 }
 
-// Identity is one person as a directory shows him at one moment. The zero
+// Identity is one person as a directory shows them at one moment. The zero
 // Identity is the anonymous caller. It is immutable: caches share it.
 type Identity struct {
 	// Directory is the name of the directory that knows the person; empty: anonymous.
 	Directory string
 	// Username is the canonical name, in lower case: what the directory calls
-	// the person, however he spelled it at the login.
+	// the person, however it was spelled at the login.
 	Username string
 	// ID is the lasting id: it differs for a person re-created under the same name.
 	ID string
@@ -85,8 +87,8 @@ type Identity struct {
 	// PasswordStamp changes whenever the person's password does; empty where the
 	// directory shows nothing of the kind. It is no secret.
 	PasswordStamp string
-	// NoLogin says why the person may not log in now although his running
-	// tokens go on (a temporary lock after wrong passwords); empty: he may.
+	// NoLogin says why the person may not log in now although their running
+	// tokens go on (a temporary lock after wrong passwords); empty: they may.
 	NoLogin string
 	// Note is what an operator should know of the entry; it decides nothing.
 	Note string
@@ -94,14 +96,17 @@ type Identity struct {
 	ValidUntil time.Time
 }
 
-// Anonymous says whether this is the caller who gave no credentials.
+// Anonymous reports whether this is the caller who gave no credentials.
 func (id Identity) Anonymous() bool { return id.Directory == "" }
 
 // Ref names the person of a token, for Lookup.
 type Ref struct {
+	// Directory is the name of the directory that knows the person.
 	Directory string
-	Username  string
-	ID        string
+	// Username is the canonical name, as in Identity.
+	Username string
+	// ID is the lasting id, as in Identity: another one is another person.
+	ID string
 	// Strict refuses a stale answer: at the realm a directory at fault is
 	// ErrUnavailable even where a cache remembers the person.
 	Strict bool
@@ -113,7 +118,7 @@ type Ref struct {
 type Directory interface {
 	// Name is the directory's name in the config.
 	Name() string
-	// Find resolves what somebody typed as his name, at a login. It never
+	// Find resolves what somebody typed as their name, at a login. It never
 	// answers with stale data. ErrUnknownUser: not one of this directory's, or
 	// disabled. A login that this directory's name gate refuses is unknown too.
 	Find(ctx context.Context, login string) (Identity, error)
@@ -121,15 +126,33 @@ type Directory interface {
 	// returns the identity to use from now on: it is another than id only where
 	// the directory had to be asked again. ErrInvalidCredentials: refused.
 	Verify(ctx context.Context, id Identity, password Secret) (Identity, error)
-	// Lookup asks whether the person of a token is still there, and for his
+	// Lookup asks whether the person of a token is still there, and for their
 	// groups as they are now. ErrUnknownUser: gone, disabled or re-created.
 	Lookup(ctx context.Context, ref Ref) (Identity, error)
 }
 
-// Attempt is one login. Source is the client's address, for the throttle.
+// Source is what a Cache stands before: a Directory that answers from afar.
+type Source interface {
+	Directory
+	// Timeout bounds one question in all, whatever its steps; 0: nothing does.
+	Timeout() time.Duration
+	// Canary asks for what must be there whoever else is not. An error: it is not
+	// shown, or nothing could be asked.
+	Canary(context.Context) error
+	// Available reports whether the source is not known to be at fault, without asking it.
+	Available() bool
+	// Close lets go of idle connections and stops background work.
+	Close()
+}
+
+// Attempt is one login.
 type Attempt struct {
-	Login    string
+	// Login is the name as it was typed.
+	Login string
+	// Password is as it was typed.
 	Password Secret
-	Source   netip.Addr // the client's address; zero: not known
-	Via      netip.Addr // where Source is not known, the proxy that did not say it
+	// Source is the client's address, for the throttle; zero: not known.
+	Source netip.Addr
+	// Via is the proxy that did not say Source, where that is not known.
+	Via netip.Addr
 }

@@ -51,20 +51,6 @@ type flightKey struct {
 	era      int
 }
 
-// Source is what a Cache stands before: a Directory that answers from afar.
-type Source interface {
-	Directory
-	// Timeout bounds one question in all, whatever its steps; 0: nothing does.
-	Timeout() time.Duration
-	// Canary asks for what must be there whoever else is not. An error: it is not
-	// shown, or nothing could be asked.
-	Canary(context.Context) error
-	// Available reports whether the source is not known to be at fault, without asking it.
-	Available() bool
-	// Close lets go of idle connections and stops background work.
-	Close()
-}
-
 // NewCache returns a cache before src. Its error joins *KeyError values whose
 // keys are relative to `cache` (`fresh_for`).
 func NewCache(src Source, cfg CacheConfig) (*Cache, error) {
@@ -98,7 +84,7 @@ func (c *Cache) Expire() {
 	c.memory.expire()
 }
 
-// Inherit takes over whom old knew, as Expire leaves them: a reload that changes a
+// Inherit takes over the people that old knew, as Expire leaves them: a reload that changes a
 // directory's section makes a new Cache, and a fault of the directory just then
 // must not end everybody's tokens. C is not in use yet.
 func (c *Cache) Inherit(old *Cache) {
@@ -429,7 +415,7 @@ func (c *Cache) askMayLogIn(ctx context.Context, key personKey) (Identity, error
 	return id, err
 }
 
-// forgetLocked drops a person whom the directory did not show, and counts it where
+// forgetLocked drops a person that the directory did not show, and counts it where
 // they were known. Where it is many, what it returns raises the alarm.
 func (c *Cache) forgetLocked(key personKey, f *flight) (alarm func()) {
 	if !c.memory.forget(key, f.asked, f.err) {

@@ -513,7 +513,7 @@ func TestCacheRemembersOnlyWrongPasswords(t *testing.T) {
 }
 
 // TestCacheLockedMeanwhile: a server that still takes the password lets nobody in
-// whose entry by now says that he may not log in.
+// whose entry by now says that they may not log in.
 func TestCacheLockedMeanwhile(t *testing.T) {
 	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
 		_, err := login(t.Context(), c, "bach", "fugue")
@@ -553,8 +553,8 @@ func TestCacheExpire(t *testing.T) {
 	})
 }
 
-// TestCacheInherit: whom the cache of an earlier config knew is asked for again,
-// and is good as stale only until his last good lookup is too old.
+// TestCacheInherit: who the cache of an earlier config knew is asked for again,
+// and is good as stale only until their last good lookup is too old.
 func TestCacheInherit(t *testing.T) {
 	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
 		lookupBach(t, c)

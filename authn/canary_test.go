@@ -27,7 +27,7 @@ func counts(t *testing.T, m *metrics.Metrics, name string) string {
 }
 
 // TestCanary: a known person is believed to be absent only while what must be
-// there is; until then his tokens go on as on any other fault, and no longer.
+// there is; until then their tokens go on as on any other fault, and no longer.
 func TestCanary(t *testing.T) {
 	cfg := cacheConfig
 	cfg.Metrics = metrics.New(metrics.BuildInfo{})
@@ -118,7 +118,7 @@ func TestCanaryIsAskedAfterwards(t *testing.T) {
 		time.Sleep(time.Second)
 		id, err := c.Lookup(t.Context(), manyRef(1))
 		if err != nil || id.Username != "p1" {
-			t.Errorf("got %+v, %v; want the person as he was", id, err)
+			t.Errorf("got %+v, %v; want the person as before", id, err)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func TestCanaryAfterExpire(t *testing.T) {
 }
 
 // TestCanaryOfAToken: who has a token was known, though a cache that is new does
-// not hold him.
+// not hold them.
 func TestCanaryOfAToken(t *testing.T) {
 	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
 		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })

@@ -18,9 +18,9 @@ func TestChainOrder(t *testing.T) {
 		first, second error // what they say of the name; nil: known
 		want          string
 	}{
-		"the first knows him":   {nil, nil, "first"},
-		"the second knows him":  {ErrUnknownUser, nil, "second"},
-		"the first holds him":   {ErrHeld, nil, "no"},
+		"the first knows them":  {nil, nil, "first"},
+		"the second knows them": {ErrUnknownUser, nil, "second"},
+		"the first holds them":  {ErrHeld, nil, "no"},
 		"nobody":                {ErrUnknownUser, ErrUnknownUser, "no"},
 		"the first is at fault": {ErrUnavailable, nil, "fault"},
 		"an error of no kind":   {errors.New("?"), nil, "fault"},

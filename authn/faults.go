@@ -6,7 +6,9 @@ import "errors"
 // relative to the Config it was found in (`users.filter`, `static[2].password_hash`).
 // Several are joined by errors.Join; package cmd finds file, line and column for them.
 type KeyError struct {
+	// Key is relative to the Config, as above.
 	Key string
+	// Err is what is wrong with its value, and what to do.
 	Err error
 	// Warning: the config works, but its owner should know.
 	Warning bool

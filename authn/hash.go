@@ -33,15 +33,6 @@ const (
 	argonWorkLimit = 1 << 20   // KiB times passes
 )
 
-// cost says how much work one comparison is: bcrypt's cost, or argon2id's
-// parameters (memory in KiB). Two hashes of equal cost take equal time.
-type cost struct {
-	bcrypt       int
-	memory, time uint32
-	threads      uint8
-	size         uint32
-}
-
 // passwordHash is a parsed hash: bcrypt keeps its text, argon2id salt and key.
 type passwordHash struct {
 	cost
@@ -121,7 +112,7 @@ func hashArgon(password Secret, salt []byte) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, argonMemory, argonTime, b64(salt), b64(key))
 }
 
-// accepts says whether the hash can be of this password at all: bcrypt never
+// accepts reports whether the hash can be of this password at all: bcrypt never
 // looks beyond 72 bytes, so a longer password is refused, not cut.
 func (h passwordHash) accepts(password Secret) bool {
 	return h.bcrypt == 0 || len(password) <= bcryptMax

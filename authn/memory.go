@@ -54,7 +54,7 @@ type person struct {
 
 func (p *person) fresh(now time.Time) bool { return now.Before(p.until) }
 
-// loginEntry says whom a typed name means. It ends by itself, because a mail
+// loginEntry says who a typed name means. It ends by itself, because a mail
 // address may move to another person while both of them stay.
 type loginEntry struct {
 	who   personKey
@@ -109,7 +109,7 @@ func (m *memory) expire() {
 	for _, p := range m.people.Values() {
 		p.refresh, p.until, p.fault = time.Time{}, time.Time{}, time.Time{}
 	}
-	for _, name := range m.logins.Keys() { // whom they meant shows who was known
+	for _, name := range m.logins.Keys() { // who they meant shows who was known
 		l, _ := m.logins.Peek(name)
 		m.logins.Add(name, loginEntry{who: l.who})
 	}
@@ -118,7 +118,7 @@ func (m *memory) expire() {
 	m.wrong.Purge()
 }
 
-// inherit takes over whom old knew, as expire leaves them.
+// inherit takes over the people that old knew, as expire leaves them.
 func (m *memory) inherit(old *memory) {
 	for _, key := range old.people.Keys() {
 		p, _ := old.people.Peek(key)
@@ -154,7 +154,7 @@ func (m *memory) wasNamed(folded string) bool {
 	return known && m.people.Contains(l.who)
 }
 
-// name notes whom a typed name means.
+// name notes who a typed name means.
 func (m *memory) name(folded string, id Identity, asked time.Time, era int) {
 	m.negatives.Remove(negativeKey{login: folded})
 	if era == m.era {
@@ -162,7 +162,7 @@ func (m *memory) name(folded string, id Identity, asked time.Time, era int) {
 	}
 }
 
-// unname forgets whom a typed name meant, and returns that person.
+// unname forgets who a typed name meant, and returns that person.
 func (m *memory) unname(folded string) (personKey, bool) {
 	l, ok := m.logins.Peek(folded)
 	m.logins.Remove(folded)
@@ -224,7 +224,7 @@ func changed(a, b Identity) bool {
 	return a.PasswordStamp != b.PasswordStamp || a.NoLogin != b.NoLogin || a.DN != b.DN || a.ID != b.ID
 }
 
-// forget drops a person whom the directory did not show at a question, unless a
+// forget drops a person that the directory did not show at a question, unless a
 // later one found them, and reports whether somebody known is absent now.
 func (m *memory) forget(key personKey, asked time.Time, why error) (absent bool) {
 	p, known := m.people.Peek(key)

@@ -23,7 +23,7 @@ var (
 	// ErrHeld is the ErrUnknownUser of a name that the directory does know, and lets
 	// nobody in by (a disabled account, several entries): no later directory is asked.
 	ErrHeld = fmt.Errorf("%w, for a login", ErrUnknownUser)
-	// ErrAbsent is the ErrUnknownUser of somebody whom the directory does not show.
+	// ErrAbsent is the ErrUnknownUser of somebody that the directory does not show.
 	// It looks the same whether the person was deleted, or a right, an index or a
 	// filter broke: servers call both success. A Cache asks for the canary then.
 	ErrAbsent = fmt.Errorf("%w: no entry matches users.filter", ErrUnknownUser)

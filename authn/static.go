@@ -33,11 +33,15 @@ type StaticUser struct {
 
 // StaticConfig is one `static` directory.
 type StaticConfig struct {
-	Name   string
-	Users  []StaticUser
-	Hasher *Hasher // shared by all directories; nil: one of its own
+	// Name is the directory's name in the config.
+	Name string
+	// Users are the people, each name once.
+	Users []StaticUser
+	// Hasher compares passwords, shared by all directories; nil: one of its own.
+	Hasher *Hasher
 
-	Metrics *metrics.Metrics // nil: none
+	// Metrics counts; nil: nothing does.
+	Metrics *metrics.Metrics
 }
 
 // Static is a Directory of the people that the config names. It is never at

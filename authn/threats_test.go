@@ -106,7 +106,7 @@ func TestThreatsG(t *testing.T) {
 				t.Errorf("%d guesses reached the directory", p.binds-before)
 			}
 			if err := attempt(c, "bach", "right", "198.51.100.2"); err != nil {
-				t.Errorf("from where he always is: %v", err)
+				t.Errorf("from where they always are: %v", err)
 			}
 		})
 	})

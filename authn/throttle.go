@@ -68,7 +68,7 @@ type Throttle struct {
 	unknown failureStore
 	sources sourceStore
 	good    *simplelru.LRU[pair, goodLogin]
-	// names says whom a typed name was found to be, so that a throttled login is
+	// names says who a typed name was found to be, so that a throttled login is
 	// refused before a directory is asked.
 	names *simplelru.LRU[digest, digest]
 	// passwords are those being checked now of a pair, everywhere those of a person

@@ -2,6 +2,15 @@ package authn
 
 import "context"
 
+// cost says how much work one comparison is: bcrypt's cost, or argon2id's
+// parameters (memory in KiB). Two hashes of equal cost take equal time.
+type cost struct {
+	bcrypt       int
+	memory, time uint32
+	threads      uint8
+	size         uint32
+}
+
 // work is what one login has cost so far.
 type work struct {
 	// comparisons are those with hashes, by their cost, so that a refusal can make
