@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,11 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/authn"
-	"gatehouse/authn/ldap"
 	"gatehouse/proxy"
-	"gatehouse/proxy/audit"
-	"gatehouse/proxy/upstream"
-	"gatehouse/tokens"
 )
 
 // decode reads a text alone, without files.
@@ -28,29 +25,37 @@ func decode(text string) (Config, *Report) {
 	return cfg, r
 }
 
+// TestDefaults holds what a file may leave out against the contract, sections in lists
+// and optional ones included.
 func TestDefaults(t *testing.T) {
-	got, r := decode("directories:\n- name: a\n  ldap: {users: {base: x}}\nlisten:\n  tls: {cert_file: c}\n")
+	cfg, r := decode("directories:\n- name: a\n  ldap: {users: {base: x}}\nlisten:\n  tls: {cert_file: c}\n")
 	if len(r.findings) > 0 {
 		t.Fatal(r.findings)
 	}
-	want := Config{
-		Listen:   proxy.ListenConfig{Address: ":5000", TLS: &proxy.ListenTLS{CertFile: authn.File{Name: "c"}}},
-		Admin:    Admin{Address: "127.0.0.1:9180"},
-		Upstream: upstream.Config{Timeout: 30 * time.Second, IdleTimeout: 45 * time.Second, BlobMount: upstream.MountAuto},
-		Tokens:   tokens.Config{Service: "gatehouse", Issuer: "gatehouse", Lifetime: 15 * time.Minute, UploadGrace: 6 * time.Hour},
-		Throttle: authn.ThrottleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50},
-		Limits: Limits{Limits: proxy.Limits{HeaderTimeout: 10 * time.Second, HeaderFields: 100, HeaderBytes: 32 << 10, HTTP2Streams: 100, FormBytes: 128 << 10,
-			Scopes: 1000, MinRate: 1024, Connections: 10_000, ConnectionsPerAddress: 4096, UploadsPerUser: 256,
-			Requests: 10_000, AnonymousRequests: 1024, RealmRequests: 1024, ManifestBytes: 256 << 20}, LoginsPerUser: 16, PasswordsWaiting: 256},
-		Shutdown: Shutdown{Timeout: 5 * time.Minute},
-		Log:      Log{Level: "info"},
-		Audit:    audit.Config{PerSecond: 100},
-		Directories: []Directory{{Name: "a", LDAP: &ldap.Config{Timeout: 5 * time.Second, Users: ldap.Users{Base: "x"},
-			Cache: authn.CacheConfig{FreshFor: time.Minute, StaleFor: 10 * time.Minute, NegativeFor: 15 * time.Second,
-				PasswordFor: 30 * time.Second, WrongPasswordFor: time.Minute}}}},
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	got := map[string]string{}
+	walk(field{value: reflect.ValueOf(&cfg).Elem()}, func(f field) {
+		if scalar(f.value.Type()) {
+			got[f.key] = fmt.Sprint(f.value.Interface())
+		}
+	})
+	for key, want := range map[string]string{
+		"listen.address": ":5000", "listen.allow_plaintext": "false", "listen.basic": "false", "listen.tls.min_version": "0",
+		"admin.address": "127.0.0.1:9180", "admin.pprof": "false", "upstream.timeout": "30s",
+		"tokens.service": "gatehouse", "tokens.issuer": "gatehouse", "tokens.lifetime": "15m0s", "tokens.upload_grace": "6h0m0s",
+		"tokens.refresh_lifetime": "0s", "throttle.failures": "5", "throttle.window": "5m0s", "throttle.users_per_source": "50",
+		"shutdown.delay": "0s", "shutdown.timeout": "5m0s", "log.level": "info", "audit.file": "", "audit.per_second": "100",
+		"limits.header_timeout": "10s", "limits.header_fields": "100", "limits.header_bytes": "32768", "limits.http2_streams": "100",
+		"limits.form_bytes": "131072", "limits.scopes": "1000", "limits.min_rate": "1024", "limits.connections": "10000",
+		"limits.connections_per_address": "4096", "limits.logins_per_user": "16", "limits.uploads_per_user": "256",
+		"limits.requests_per_user": "0", "limits.passwords_waiting": "256",
+		"directories[0].ldap.timeout": "5s", "directories[0].ldap.users.base": "x", "directories[0].ldap.start_tls": "false",
+		"directories[0].ldap.cache.fresh_for": "1m0s", "directories[0].ldap.cache.stale_for": "10m0s",
+		"directories[0].ldap.cache.negative_for": "15s", "directories[0].ldap.cache.password_for": "30s",
+		"directories[0].ldap.cache.wrong_password_for": "1m0s",
+	} {
+		if got[key] != want {
+			t.Errorf("%s: got %q, want %q", key, got[key], want)
+		}
 	}
 }
 
