@@ -109,8 +109,8 @@ func TestLookupFilter(t *testing.T) {
 		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
 		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
 	} {
-		d := &Directory{cfg: Config{Users: Users{UsernameAttribute: "uid", Filter: test.filter}}}
-		if got := d.lookupFilter("a*b"); got != test.want {
+		u := Users{UsernameAttribute: "uid", Filter: test.filter}
+		if got := u.lookupFilter("a*b"); got != test.want {
 			t.Errorf("%s: %s, want %s", test.filter, got, test.want)
 		}
 	}

@@ -7,15 +7,13 @@ package ldap
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
 	"gatehouse/authn"
@@ -25,13 +23,31 @@ import (
 // Directory is an authn.Directory that asks directory servers. It remembers no people (a
 // Cache does), only connections and which servers are down.
 type Directory struct {
-	cfg  Config
-	gate gate
-	pool *pool
-	// byToken: groups are those of tokenGroups.
-	byToken bool
+	cfg    Config
+	gate   gate
+	pool   *pool
+	groups groupReader
 
 	warnedOfDN sync.Once
+}
+
+// limitPackets bounds what a server can make us hold in memory for one answer;
+// the decoder's own limit is 2 GiB, and it has only this one for all.
+var limitPackets = sync.OnceFunc(func() { ber.MaxPacketLengthBytes = 16 << 20 })
+
+// New checks the config and dials nothing. Its error joins *authn.KeyError values
+// whose keys are the config file's, relative to `ldap` (`users.filter`, `servers[1]`).
+func New(cfg Config) (*Directory, error) {
+	limitPackets()
+	byToken := cfg.Preset == "ad" && cfg.Groups != nil && cfg.Groups.Nested && cfg.Groups.Filter == ""
+	var faults authn.Faults
+	parts := cfg.complete(&faults)
+	if faults.Fatal() {
+		return nil, faults.Err()
+	}
+	d := &Directory{cfg: cfg, gate: parts.gate, pool: newPool(cfg, parts.tls, parts.servers)}
+	d.groups = groupReader{Groups: *cfg.Groups, ad: cfg.Preset == "ad", byToken: byToken, timeLimit: d.timeLimit(), search: d.pool.search}
+	return d, nil
 }
 
 // Available is false while every server is down.
@@ -57,7 +73,7 @@ func (d *Directory) Canary(ctx context.Context) error {
 	if d.cfg.CanaryUser == "" {
 		return nil
 	}
-	entry, err := d.entry(ctx, d.loginFilter(d.gate.cut(d.cfg.CanaryUser)))
+	entry, err := d.entry(ctx, d.cfg.Users.loginFilter(d.gate.cut(d.cfg.CanaryUser)))
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
@@ -83,12 +99,8 @@ func (d *Directory) Find(ctx context.Context, login string) (authn.Identity, err
 		return authn.Identity{}, err
 	}
 	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
-		return d.entry(ctx, d.loginFilter(name))
+		return d.entry(ctx, d.cfg.Users.loginFilter(name))
 	}, func(authn.Identity) error { return nil })
-}
-
-func (d *Directory) loginFilter(name string) string {
-	return expand(d.cfg.Users.Filter, "{login}", name)
 }
 
 // Lookup finds the person of ref by the canonical name, among those that
@@ -98,24 +110,12 @@ func (d *Directory) Lookup(ctx context.Context, ref authn.Ref) (authn.Identity, 
 		return authn.Identity{}, fmt.Errorf("%w: no name", authn.ErrUnknownUser)
 	}
 	return d.person(ctx, func(ctx context.Context) (*ldap.Entry, error) {
-		entry, err := d.entry(ctx, d.lookupFilter(ref.Username))
-		if errors.Is(err, authn.ErrAbsent) && !d.equalInDirectory(ref.Username) {
+		entry, err := d.entry(ctx, d.cfg.Users.lookupFilter(ref.Username))
+		if errors.Is(err, authn.ErrAbsent) && !d.cfg.Users.equalInDirectory(ref.Username) {
 			return d.entryByID(ctx, ref)
 		}
 		return entry, err
 	}, func(id authn.Identity) error { return same(id, ref) })
-}
-
-// caseIgnored are attributes of names that every directory compares without case
-// (RFC 4519, RFC 4524, [MS-ADA1..3]).
-var caseIgnored = []string{"uid", "userid", "cn", "commonname", "mail", "rfc822mailbox", "employeenumber", "samaccountname", "userprincipalname"}
-
-// equalInDirectory reports whether a search for a canonical name surely finds the
-// value that it was made of. Some attributes compare case (FreeIPA's
-// krbPrincipalName), and some servers blanks and forms of Unicode.
-func (d *Directory) equalInDirectory(username string) bool {
-	odd := func(r rune) bool { return r <= ' ' || r > '~' }
-	return slices.Contains(caseIgnored, strings.ToLower(d.cfg.Users.UsernameAttribute)) && !strings.ContainsFunc(username, odd)
 }
 
 // entryByID looks for the person of ref by the lasting id, and takes the entry if
@@ -124,15 +124,7 @@ func (d *Directory) entryByID(ctx context.Context, ref authn.Ref) (*ldap.Entry, 
 	if strings.Contains(ref.ID, "=") { // a DN
 		return nil, authn.ErrAbsent
 	}
-	var ids strings.Builder
-	for _, id := range idAttributes {
-		value := ldap.EscapeFilter(ref.ID)
-		if id.bytes != nil {
-			value = escapeBytes(id.bytes(ref.ID))
-		}
-		ids.WriteString("(" + id.name + "=" + value + ")")
-	}
-	entry, err := d.entry(ctx, "(&(|"+ids.String()+")"+whoever(d.cfg.Users.Filter)+")")
+	entry, err := d.entry(ctx, "(&"+withID(ref.ID)+whoever(d.cfg.Users.Filter)+")")
 	if err == nil && !nameOf(entry, d.cfg.Users.UsernameAttribute).has(ref.Username) {
 		return nil, authn.ErrAbsent
 	}
@@ -151,24 +143,6 @@ func same(id authn.Identity, ref authn.Ref) error {
 	return fmt.Errorf("%w: %s is another entry than before (re-created)", authn.ErrUnknownUser, ref.Username)
 }
 
-// lookupFilter looks for username by its own attribute, because the login may
-// have been another one (a mail address), and for the operator's conditions: by
-// whatever branch of users.filter somebody came in, they are found again.
-func (d *Directory) lookupFilter(username string) string {
-	attribute, filter := d.cfg.Users.UsernameAttribute, d.cfg.Users.Filter
-	named := "(" + strings.ToLower(attribute) + "={login})"
-	exact := expand(filter, "{login}", username)
-	switch byName := strings.Count(strings.ToLower(filter), named); byName {
-	case strings.Count(filter, "{login}"):
-		filter = exact
-	case 0:
-		filter = whoever(filter)
-	default:
-		filter = "(|" + exact + whoever(filter) + ")"
-	}
-	return "(&(" + attribute + "=" + ldap.EscapeFilter(username) + ")" + filter + ")"
-}
-
 // person asks for one entry, and for its groups if accept takes what it says.
 func (d *Directory) person(ctx context.Context, find func(context.Context) (*ldap.Entry, error), accept func(authn.Identity) error) (id authn.Identity, err error) {
 	ctx, cancel := d.limit(ctx)
@@ -185,7 +159,7 @@ func (d *Directory) person(ctx context.Context, find func(context.Context) (*lda
 	if err := accept(id); err != nil {
 		return authn.Identity{}, err
 	}
-	if id.Groups, err = d.groups(ctx, entry, name); err != nil {
+	if id.Groups, err = d.groups.groups(ctx, entry, name); err != nil {
 		return authn.Identity{}, unavailable(err)
 	}
 	return id, nil
@@ -236,41 +210,6 @@ func (d *Directory) attributes() []string {
 	return names
 }
 
-// idAttributes hold what outlives a renaming and differs for a re-created
-// entry; the first that an entry has counts.
-var idAttributes = []struct {
-	name   string
-	format func([]byte) string
-	bytes  func(string) []byte // format's reverse; nil: the text itself
-}{
-	{"entryUUID", lowerText, nil}, // RFC 4530
-	{"objectGUID", guid, guidBytes},
-	{"nsUniqueId", lowerText, nil},
-	{"ipaUniqueID", lowerText, nil},
-}
-
-func lowerText(value []byte) string { return strings.ToLower(string(value)) }
-
-// guid writes Active Directory's 16 bytes as its tools do ([MS-DTYP] 2.3.4.2).
-func guid(b []byte) string {
-	if len(b) != 16 {
-		return hex.EncodeToString(b)
-	}
-	return fmt.Sprintf("%x-%x-%x-%x-%x", []byte{b[3], b[2], b[1], b[0]}, []byte{b[5], b[4]}, []byte{b[7], b[6]}, b[8:10], b[10:])
-}
-
-// guidBytes is what guid has written so; nil: nothing.
-func guidBytes(text string) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	if err != nil || len(b) != 16 {
-		return nil
-	}
-	slices.Reverse(b[0:4])
-	slices.Reverse(b[4:6])
-	slices.Reverse(b[6:8])
-	return b
-}
-
 // identity is what the entry says of the person, without groups.
 func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity, error) {
 	switch {
@@ -292,18 +231,9 @@ func (d *Directory) identity(entry *ldap.Entry, name entryName) (authn.Identity,
 	}, nil
 }
 
-// isAlias reports whether the entry stands for another one (RFC 4512 2.6). A bind as
-// an alias fails whatever the password is.
-func isAlias(entry *ldap.Entry) bool {
-	alias := func(class string) bool { return strings.EqualFold(class, "alias") || class == "2.5.6.1" }
-	return slices.ContainsFunc(entry.GetEqualFoldAttributeValues("objectClass"), alias) || entry.GetEqualFoldAttributeValue("aliasedObjectName") != ""
-}
-
 func (d *Directory) lastingID(entry *ldap.Entry) string {
-	for _, id := range idAttributes {
-		if value := entry.GetEqualFoldRawAttributeValue(id.name); len(value) > 0 {
-			return id.format(value)
-		}
+	if id := lastingID(entry); id != "" {
+		return id
 	}
 	d.warnedOfDN.Do(func() {
 		d.cfg.Logger.Warn("entries show no entryUUID, objectGUID, nsUniqueId or ipaUniqueID: a person re-created under the same DN keeps the old tokens",
@@ -360,80 +290,6 @@ func (d *Directory) verify(ctx context.Context, dn string, password authn.Secret
 		return fmt.Errorf("%w: %s: %s", authn.ErrInvalidCredentials, dn, reason)
 	}
 	return fmt.Errorf("%w: %s: %s: %w", authn.ErrInvalidCredentials, dn, reason, authn.ErrNotPassword)
-}
-
-// The reasons for which directories refuse a login. wrongPassword is the one for
-// which the same password need not be tried again soon: every other may be gone
-// in a minute.
-const (
-	wrongPassword   = "wrong password"
-	accountLocked   = "the account is locked"
-	accountDisabled = "the account is disabled"
-	accountInactive = "the account is inactive"
-	accountExpired  = "the account has expired"
-	passwordExpired = "the password has expired"
-	passwordReset   = "the password must be changed first"
-)
-
-// bindResults are what the metrics call the reasons.
-var bindResults = map[string]string{
-	wrongPassword: "bad", accountLocked: "locked", accountDisabled: "disabled", accountInactive: "disabled",
-	accountExpired: "expired", passwordExpired: "expired", passwordReset: "must_change",
-}
-
-// refusedBinds are the results by which servers refuse this person, as opposed
-// to failing: 389-ds says unwilling for a deactivated account, and an entry that
-// was deleted since the search is no such object somewhere.
-var refusedBinds = []uint16{
-	ldap.LDAPResultInvalidCredentials, ldap.LDAPResultConstraintViolation, ldap.LDAPResultNoSuchObject,
-	ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultInappropriateAuthentication,
-}
-
-// policyReason reads the password policy's response controls. They come with a
-// good bind too: a person whose password must be changed gets success, and may
-// then do nothing else. "": nothing speaks against the login.
-func policyReason(controls []ldap.Control) string {
-	for _, control := range controls {
-		switch c := control.(type) {
-		case *ldap.ControlBeheraPasswordPolicy:
-			switch {
-			case c.Error == 0, c.Error < 0 && c.Grace == 0:
-				return passwordExpired
-			case c.Error == 1:
-				return accountLocked
-			case c.Error == 2:
-				return passwordReset
-			}
-		case *ldap.ControlVChuPasswordMustChange:
-			return passwordReset
-		}
-	}
-	return ""
-}
-
-// adReasons are the codes that Active Directory puts into the text of result 49.
-var adReasons = map[string]string{
-	"525": "no such user", "52e": wrongPassword, "530": "not allowed at this hour", "531": "not allowed from here",
-	"532": passwordExpired, "533": accountDisabled, "701": accountExpired, "773": passwordReset, "775": accountLocked,
-}
-
-var adCode = regexp.MustCompile(`data ([0-9a-f]{3}),`)
-
-// bindReason explains a refused bind, for the log: most reasons show only with
-// the right password, so no client may see them.
-func bindReason(err error) string {
-	if match := adCode.FindStringSubmatch(err.Error()); match != nil && adReasons[match[1]] != "" {
-		return adReasons[match[1]]
-	}
-	switch {
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials):
-		return wrongPassword
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultUnwillingToPerform):
-		return accountInactive // 389-ds; its text says no more
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultConstraintViolation) && strings.Contains(err.Error(), "retry limit"):
-		return accountLocked // 389-ds
-	}
-	return err.Error()
 }
 
 // limit bounds one question in all, whatever its steps take.

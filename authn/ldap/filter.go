@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -160,31 +159,4 @@ var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
 // whoever is a filter for all who can log in by some name.
 func whoever(filter string) string {
 	return strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
-}
-
-// checkUsersFilter wants a filter that finds one person of a login.
-func checkUsersFilter(filter string) error {
-	switch {
-	case filter == "":
-		return errors.New("is required, such as (uid={login})")
-	case !strings.Contains(filter, "{login}"):
-		return errors.New("must contain {login}, else everybody is the same person")
-	}
-	if err := checkFilter(filter); err != nil {
-		return err
-	}
-	_, err := ldap.CompileFilter(whoever(filter)) // as a lookup puts it
-	return err
-}
-
-// checkGroupsFilter wants a filter that finds the groups of one person.
-func checkGroupsFilter(filter string, nested bool) error {
-	has := func(placeholder string) bool { return strings.Contains(filter, placeholder) }
-	switch {
-	case !has("{dn}") && !has("{username}") && !has("{gid_number}"):
-		return errors.New("must contain {dn}, {username} or {gid_number}")
-	case !has("{dn}") && nested:
-		return errors.New("must contain {dn} with nested: groups are members by their DN")
-	}
-	return checkFilter(filter)
 }

@@ -3,6 +3,7 @@ package ldap
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,66 @@ const (
 	// groupsChunk is how many groups one search of a nested level names.
 	groupsChunk = 100
 )
+
+// Groups is the section `groups`. It has either Base or MemberOfBase.
+type Groups struct {
+	// Base is the DN below which groups are searched. Default: no search.
+	Base string `yaml:"base"`
+	// MemberOfBase takes the groups of the entry's memberOf that stand below this DN,
+	// without a search. Default: none.
+	MemberOfBase string `yaml:"member_of_base"`
+	// Filter (RFC 4515) finds the groups of a person, or of a group with Nested. {dn} is
+	// the entry's DN, {username} the name as the entry writes it, {gid_number} the
+	// primary group's number; all escaped. Default (member={dn}).
+	Filter string `yaml:"filter"`
+	// NameAttribute holds a group's name. Default cn.
+	NameAttribute string `yaml:"name_attribute"`
+	// Nested takes groups of groups. With the preset ad and no Filter, tokenGroups says
+	// which they are, else Filter is asked level by level, five at most. Default false.
+	Nested bool `yaml:"nested"`
+}
+
+// checkSource wants a groups section to say where groups come from, as it was written.
+func (g *Groups) checkSource(faults *authn.Faults) {
+	switch {
+	case g == nil:
+	case g.Base != "" && g.MemberOfBase != "":
+		faults.Add("groups.member_of_base", errors.New("goes without groups.base: groups are searched, or taken from memberOf"))
+	case g.Base != "":
+	case g.Nested:
+		faults.Add("groups.base", errors.New("is required with nested: memberOf shows direct groups only"))
+	case g.MemberOfBase == "":
+		faults.Add("groups", errors.New("needs base, where groups are searched, or member_of_base, below which the entry's memberOf counts; without the section all of memberOf counts"))
+	case g.Filter != "":
+		faults.Add("groups.filter", errors.New("means nothing with member_of_base: no group is searched"))
+	}
+}
+
+func (g *Groups) check(faults *authn.Faults) {
+	if g.MemberOfBase != "" {
+		checkBase(faults, "groups.member_of_base", g.MemberOfBase)
+	}
+	if !attributeName.MatchString(g.NameAttribute) {
+		faults.Add("groups.name_attribute", fmt.Errorf("%q is no attribute name", g.NameAttribute))
+	}
+	if g.Base == "" {
+		return
+	}
+	checkBase(faults, "groups.base", g.Base)
+	faults.Add("groups.filter", checkGroupsFilter(g.Filter, g.Nested))
+}
+
+// checkGroupsFilter wants a filter that finds the groups of one person.
+func checkGroupsFilter(filter string, nested bool) error {
+	has := func(placeholder string) bool { return strings.Contains(filter, placeholder) }
+	switch {
+	case !has("{dn}") && !has("{username}") && !has("{gid_number}"):
+		return errors.New("must contain {dn}, {username} or {gid_number}")
+	case !has("{dn}") && nested:
+		return errors.New("must contain {dn} with nested: groups are members by their DN")
+	}
+	return checkFilter(filter)
+}
 
 // groupOf makes the Group of a DN that has the name.
 func groupOf(dn, name string) authn.Group {
@@ -53,11 +114,20 @@ func below(dn, base string) bool {
 	return end == want
 }
 
+// groupReader resolves the groups of people.
+type groupReader struct {
+	Groups
+	ad        bool // Active Directory: it names groups that nothing else does
+	byToken   bool // groups are those of tokenGroups
+	timeLimit int  // of a search, in seconds
+	search    func(context.Context, *ldap.SearchRequest) (*ldap.SearchResult, error)
+}
+
 // groups are those of the person of entry, each once, sorted by name. Any
 // failure is an error: a failed search is not "no groups".
-func (d *Directory) groups(ctx context.Context, entry *ldap.Entry, name entryName) ([]authn.Group, error) {
+func (r *groupReader) groups(ctx context.Context, entry *ldap.Entry, name entryName) ([]authn.Group, error) {
 	found, who := groupSet{}, filterValues{username: name.written, gid: entry.GetEqualFoldAttributeValue("gidNumber")}
-	if err := d.collect(ctx, found, entry, who); err != nil {
+	if err := r.collect(ctx, found, entry, who); err != nil {
 		return nil, err
 	}
 	return found.sorted(), nil
@@ -73,37 +143,37 @@ type filterValues struct {
 const noGroup = "-1"
 
 // groupFilter is groups.filter for a person, or for a group of that person's groups.
-func (d *Directory) groupFilter(dn string, who filterValues) string {
-	return expand(d.cfg.Groups.Filter, "{dn}", dn, "{username}", who.username, "{gid_number}", cmp.Or(who.gid, noGroup))
+func (r *groupReader) groupFilter(dn string, who filterValues) string {
+	return expand(r.Filter, "{dn}", dn, "{username}", who.username, "{gid_number}", cmp.Or(who.gid, noGroup))
 }
 
-func (d *Directory) collect(ctx context.Context, found groupSet, entry *ldap.Entry, who filterValues) error {
-	sids, err := d.sids(ctx, entry)
+func (r *groupReader) collect(ctx context.Context, found groupSet, entry *ldap.Entry, who filterValues) error {
+	sids, err := r.sids(ctx, entry)
 	if err != nil {
 		return err
 	}
-	known, err := d.addSIDs(ctx, found, cmp.Or(d.cfg.Groups.Base, d.cfg.Groups.MemberOfBase, domainOf(entry.DN)), sids)
+	known, err := r.addSIDs(ctx, found, cmp.Or(r.Base, r.MemberOfBase, domainOf(entry.DN)), sids)
 	switch {
-	case err != nil || d.byToken:
+	case err != nil || r.byToken:
 		return err
-	case d.cfg.Groups.Base == "":
-		return found.addMemberOf(entry, d.cfg.Groups.MemberOfBase, d.cfg.Groups.NameAttribute)
-	case d.cfg.Groups.Nested:
-		return d.climb(ctx, found, append(known, entry.DN), who)
+	case r.Base == "":
+		return found.addMemberOf(entry, r.MemberOfBase, r.NameAttribute)
+	case r.Nested:
+		return r.climb(ctx, found, append(known, entry.DN), who)
 	}
-	_, err = d.addContaining(ctx, found, []string{entry.DN}, who)
+	_, err = r.addContaining(ctx, found, []string{entry.DN}, who)
 	return err
 }
 
 // climb goes up from the frontier, a level at a time. A cycle ends it, since a
 // group is taken once.
-func (d *Directory) climb(ctx context.Context, found groupSet, frontier []string, who filterValues) error {
+func (r *groupReader) climb(ctx context.Context, found groupSet, frontier []string, who filterValues) error {
 	for depth := 0; len(frontier) > 0; depth++ {
 		if depth > groupsDepth {
 			return fmt.Errorf("%w: groups of %s are nested deeper than %d levels", authn.ErrUnusable, who.username, groupsDepth)
 		}
 		var err error
-		if frontier, err = d.addContaining(ctx, found, frontier, who); err != nil {
+		if frontier, err = r.addContaining(ctx, found, frontier, who); err != nil {
 			return err
 		}
 	}
@@ -112,24 +182,24 @@ func (d *Directory) climb(ctx context.Context, found groupSet, frontier []string
 
 // addContaining adds the groups that have one of members in them, and returns
 // the DNs of those that are new.
-func (d *Directory) addContaining(ctx context.Context, found groupSet, members []string, who filterValues) ([]string, error) {
+func (r *groupReader) addContaining(ctx context.Context, found groupSet, members []string, who filterValues) ([]string, error) {
 	return addChunks(members, func(chunk []string) ([]string, error) {
 		var filter strings.Builder
 		for _, dn := range chunk {
-			filter.WriteString(d.groupFilter(dn, who))
+			filter.WriteString(r.groupFilter(dn, who))
 		}
-		return d.addMatching(ctx, found, d.cfg.Groups.Base, filter.String())
+		return r.addMatching(ctx, found, r.Base, filter.String())
 	})
 }
 
 // addSIDs adds the groups below base that have one of sids, and returns their DNs.
-func (d *Directory) addSIDs(ctx context.Context, found groupSet, base string, sids [][]byte) ([]string, error) {
+func (r *groupReader) addSIDs(ctx context.Context, found groupSet, base string, sids [][]byte) ([]string, error) {
 	return addChunks(sids, func(chunk [][]byte) ([]string, error) {
 		var filter strings.Builder
 		for _, sid := range chunk {
 			filter.WriteString("(objectSid=" + escapeBytes(sid) + ")")
 		}
-		return d.addMatching(ctx, found, base, filter.String())
+		return r.addMatching(ctx, found, base, filter.String())
 	})
 }
 
@@ -147,14 +217,14 @@ func addChunks[T any](all []T, add func([]T) ([]string, error)) (added []string,
 
 // addMatching adds the groups below base that match one of filters. More than
 // groupsMax in all are a fault, and so is a list that the server cut.
-func (d *Directory) addMatching(ctx context.Context, found groupSet, base, filters string) ([]string, error) {
+func (r *groupReader) addMatching(ctx context.Context, found groupSet, base, filters string) ([]string, error) {
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
-		groupsMax+1, d.timeLimit(), false, "(|"+filters+")", []string{d.cfg.Groups.NameAttribute}, nil)
-	result, err := d.pool.search(ctx, request)
+		groupsMax+1, r.timeLimit, false, "(|"+filters+")", []string{r.NameAttribute}, nil)
+	result, err := r.search(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("searching groups: %w", err)
 	}
-	added := found.add(result.Entries, d.cfg.Groups.NameAttribute)
+	added := found.add(result.Entries, r.NameAttribute)
 	return added, found.limit()
 }
 

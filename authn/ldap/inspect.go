@@ -161,7 +161,7 @@ const nobody = "gatehouse-check-nobody"
 // inspectSearch looks for somebody who does not exist, as a login does.
 func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 	start := time.Now()
-	result, err := c.ldap.Search(d.userSearch(d.loginFilter(nobody)))
+	result, err := c.ldap.Search(d.userSearch(d.cfg.Users.loginFilter(nobody)))
 	took := time.Since(start).Round(100 * time.Microsecond)
 	switch {
 	case err == nil && len(result.Entries) > 0, ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
@@ -176,7 +176,7 @@ func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 
 // inspectCanary looks for the canary user: without it every absence would be a fault.
 func (d *Directory) inspectCanary(c *conn, subject string) Finding {
-	result, err := c.ldap.Search(d.userSearch(d.loginFilter(d.gate.cut(d.cfg.CanaryUser))))
+	result, err := c.ldap.Search(d.userSearch(d.cfg.Users.loginFilter(d.gate.cut(d.cfg.CanaryUser))))
 	switch {
 	case err != nil:
 		return fault(subject, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err))

@@ -76,3 +76,17 @@ func (n entryName) note(attribute string) string {
 	return fmt.Sprintf("%s has further values (%s): rules and new tokens know %s alone, the value in the RDN or else the lowest",
 		attribute, strings.Join(n.others, ", "), n.normal)
 }
+
+// domainOf is the DN of an entry's domain, its last DC parts. A person's primary
+// group is of the same domain, but seldom below users.base.
+func domainOf(dn string) string {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil {
+		return dn
+	}
+	first := len(parsed.RDNs)
+	for first > 0 && strings.EqualFold(parsed.RDNs[first-1].Attributes[0].Type, "dc") {
+		first--
+	}
+	return (&ldap.DN{RDNs: parsed.RDNs[first:]}).String()
+}

@@ -127,9 +127,7 @@ func (t turns) full() bool { return len(t.running) == cap(t.running) }
 
 // server is one of the directory's servers.
 type server struct {
-	url, network, address, host string
-	tls                         bool
-
+	endpoint
 	searches, binds turns
 
 	// Guarded by pool.mu.
@@ -151,10 +149,11 @@ type dialing struct {
 	err  error         // readable then
 }
 
-func newPool(cfg Config, secured *tls.Config, servers []*server) *pool {
+func newPool(cfg Config, secured *tls.Config, endpoints []endpoint) *pool {
 	ctx, stop := context.WithCancel(context.Background())
-	for _, s := range servers {
-		s.searches, s.binds = newTurns(searchesMax, searchQueue), newTurns(bindConns, bindQueue)
+	servers := make([]*server, len(endpoints))
+	for i, e := range endpoints {
+		servers[i] = &server{endpoint: e, searches: newTurns(searchesMax, searchQueue), binds: newTurns(bindConns, bindQueue)}
 	}
 	p := &pool{
 		startTLS: cfg.StartTLS, tls: secured, bindDN: cfg.BindDN,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -19,11 +18,11 @@ import (
 
 // sids are the groups of the person of entry that Active Directory names by SID;
 // none for other servers.
-func (d *Directory) sids(ctx context.Context, entry *ldap.Entry) ([][]byte, error) {
+func (r *groupReader) sids(ctx context.Context, entry *ldap.Entry) ([][]byte, error) {
 	switch {
-	case d.byToken:
-		return d.tokenGroups(ctx, entry.DN)
-	case d.cfg.Preset == "ad":
+	case r.byToken:
+		return r.tokenGroups(ctx, entry.DN)
+	case r.ad:
 		return primaryGroup(entry)
 	}
 	return nil, nil
@@ -31,9 +30,9 @@ func (d *Directory) sids(ctx context.Context, entry *ldap.Entry) ([][]byte, erro
 
 // tokenGroups reads the attribute, which only a search for the one entry shows.
 // Everybody has a primary group, so that nothing at all is a fault.
-func (d *Directory) tokenGroups(ctx context.Context, dn string) ([][]byte, error) {
-	result, err := d.pool.search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases,
-		1, d.timeLimit(), false, "(objectClass=*)", []string{"tokenGroups"}, nil))
+func (r *groupReader) tokenGroups(ctx context.Context, dn string) ([][]byte, error) {
+	result, err := r.search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases,
+		1, r.timeLimit, false, "(objectClass=*)", []string{"tokenGroups"}, nil))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading tokenGroups: %w", err)
@@ -70,18 +69,4 @@ func primaryGroup(entry *ldap.Entry) ([][]byte, error) {
 // validSID says that the length is the one which the count of parts tells.
 func validSID(sid []byte) bool {
 	return len(sid) >= 12 && sid[0] == 1 && len(sid) == 8+4*int(sid[1])
-}
-
-// domainOf is the DN of an entry's domain, its last DC parts. A person's primary
-// group is of the same domain, but seldom below users.base.
-func domainOf(dn string) string {
-	parsed, err := ldap.ParseDN(dn)
-	if err != nil {
-		return dn
-	}
-	first := len(parsed.RDNs)
-	for first > 0 && strings.EqualFold(parsed.RDNs[first-1].Attributes[0].Type, "dc") {
-		first--
-	}
-	return (&ldap.DN{RDNs: parsed.RDNs[first:]}).String()
 }

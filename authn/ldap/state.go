@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,13 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 		s.noLogin = passwordExpired
 	}
 	return s, r.err
+}
+
+// isAlias reports whether the entry stands for another one (RFC 4512 2.6). A bind as
+// an alias fails whatever the password is.
+func isAlias(entry *ldap.Entry) bool {
+	alias := func(class string) bool { return strings.EqualFold(class, "alias") || class == "2.5.6.1" }
+	return slices.ContainsFunc(entry.GetEqualFoldAttributeValues("objectClass"), alias) || entry.GetEqualFoldAttributeValue("aliasedObjectName") != ""
 }
 
 // passwordStamp is the time of the last password change as text, "" if the
