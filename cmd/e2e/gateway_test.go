@@ -53,6 +53,7 @@ type setup struct {
 	Policy   string // further rules, in YAML
 	Behind   string // further keys of upstream, in YAML's flow style
 	Tokens   string // further keys of tokens, in YAML
+	Front    string // further keys of listen, in YAML
 	Sections string // further sections of the config, in YAML
 	Pprof    bool   // profiles on the admin listener
 	Basic    bool   // Basic credentials are taken under /v2/ too
@@ -72,6 +73,9 @@ var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap
 listen:
   address: {{.Listen}}
   basic: {{.Basic}}
+{{- with .Front}}
+  {{.}}
+{{- end}}
 {{- with .TLS}}
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}

@@ -3,15 +3,12 @@
 package e2e
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"gatehouse/authn/authntest"
 	"gatehouse/cmd/internal/dockertest"
@@ -183,41 +180,4 @@ func ctrProgram(name, binary, address string) program {
 		pull:  "images pull --snapshotter native {transport} {auth} {image}",
 		mount: "images tag {image} {copy}\n images push {transport} {auth} {copy}",
 	}
-}
-
-// startContainerd runs a containerd with all it has in a folder of the test and
-// returns its socket.
-func startContainerd(t *testing.T, binary, authority string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ctd") // t.TempDir is too long for a socket's name
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	address := filepath.Join(dir, "sock")
-	config := filepath.Join(dir, "config.toml")
-	write(t, config, fmt.Sprintf(`version = 2
-root = %q
-state = %q
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
-[debug]
-level = "warn"
-[grpc]
-address = %q
-[plugins."io.containerd.metadata.v1.bolt"]
-content_sharing_policy = "isolated"
-[[plugins."io.containerd.transfer.v1.local".unpack_config]]
-platform = "linux/amd64"
-snapshotter = "native"
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), address))
-	containerd := start(t, "env", "SSL_CERT_FILE="+authority, authntest.Program(binary), "--config", config)
-	var answer error
-	err = containerd.Await(30*time.Second, func() bool {
-		_, answer = authntest.Run(exec.Command(authntest.Program("ctr"), "-a", address, "--connect-timeout", "1s", "version"))
-		return answer == nil
-	})
-	if err != nil {
-		t.Fatal(errors.Join(err, answer))
-	}
-	return address
 }

@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -74,7 +76,9 @@ http: {%s}
 // with a login, until it listens.
 func (r *registry) resume(t *testing.T) {
 	t.Helper()
-	r.Process = start(t, "env", "OTEL_TRACES_EXPORTER=none", r.program, "serve", r.config)
+	registry := exec.Command(r.program, "serve", r.config)
+	registry.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	r.Process = authntest.Start(t, registry)
 	err := r.Await(20*time.Second, func() bool {
 		if r.scheme == "https" {
 			return authntest.Listening(r.address)
