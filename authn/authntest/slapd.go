@@ -297,11 +297,11 @@ func (s *Slapd) write(name, content string) {
 func (s *Slapd) config() string {
 	acl := s.opts.ACL
 	if acl == "" {
-		rest := "* none"
+		others := "* none"
 		if s.opts.Anonymous {
-			rest = "* read"
+			others = "* read"
 		}
-		acl = fmt.Sprintf(defaultACL, rest)
+		acl = fmt.Sprintf(defaultACL, others)
 	}
 	return strings.NewReplacer("{dir}", s.dir, "{acl}", acl, "{more}", s.opts.Config, "{modules}", modulePath()).Replace(slapdConf)
 }

@@ -32,15 +32,15 @@ var mozart = authn.Identity{
 	PasswordStamp: "20240101000000Z",
 }
 
-// gate is what a request with a token passes before it is forwarded.
-type gate struct {
+// admission is what a request with a token passes before it is forwarded.
+type admission struct {
 	keyring *tokens.Keyring
 	chain   *authn.Chain
 	policy  *authz.Policy
 	token   string
 }
 
-func newGate(tb testing.TB) gate {
+func newAdmission(tb testing.TB) admission {
 	tb.Helper()
 	fatal := func(err error) {
 		if err != nil {
@@ -52,7 +52,7 @@ func newGate(tb testing.TB) gate {
 	tb.Cleanup(cache.Close)
 	key, err := tokens.GenerateKey()
 	fatal(err)
-	g := gate{chain: authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache}})}
+	g := admission{chain: authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache}})}
 	g.keyring, err = tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: time.Hour, KeyFiles: []authn.SecretFile{key}})
 	fatal(err)
 	g.policy, err = authz.New(authz.Config{Directories: []string{"example"}, Rules: []authz.Rule{
@@ -73,7 +73,7 @@ func newGate(tb testing.TB) gate {
 }
 
 // pass takes all three steps, as package proxy does, and reports whether they let in.
-func (g gate) pass(ctx context.Context, r authz.Request) (bool, error) {
+func (g admission) pass(ctx context.Context, r authz.Request) (bool, error) {
 	token, err := g.keyring.Verify(g.token, tokens.Access, time.Minute)
 	if err != nil {
 		return false, err
@@ -85,9 +85,9 @@ func (g gate) pass(ctx context.Context, r authz.Request) (bool, error) {
 	return token.Scope.Allows(r.Repository, r.Action) && g.policy.Decide(person, r).Allowed, nil
 }
 
-// TestGate shows that the benchmark below measures a gate that opens and shuts.
-func TestGate(t *testing.T) {
-	g := newGate(t)
+// TestAdmission shows that the benchmark below measures what admits and refuses.
+func TestAdmission(t *testing.T) {
+	g := newAdmission(t)
 	for repository, want := range map[string]bool{"composers/requiem": true, "prod/requiem": false} {
 		if got, err := g.pass(t.Context(), authz.Request{Repository: repository, Action: authz.Pull}); err != nil || got != want {
 			t.Errorf("%s: %v, %v, want %v", repository, got, err, want)
@@ -96,7 +96,7 @@ func TestGate(t *testing.T) {
 }
 
 func BenchmarkVerifyLookupDecide(b *testing.B) {
-	g, ctx := newGate(b), b.Context()
+	g, ctx := newAdmission(b), b.Context()
 	request := authz.Request{Repository: "composers/requiem", Action: authz.Pull}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -107,7 +107,7 @@ func BenchmarkVerifyLookupDecide(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	g, ctx := newGate(b), b.Context()
+	g, ctx := newAdmission(b), b.Context()
 	ref := authn.Ref{Directory: "example", Username: "mozart", ID: mozart.ID}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -118,7 +118,7 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	g := newGate(b)
+	g := newAdmission(b)
 	request := authz.Request{Repository: "composers/requiem", Action: authz.Pull}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -125,15 +125,15 @@ func TestConformance(t *testing.T) {
 	for _, reg := range []struct{ name, program string }{{"docker-registry 2.8.2", ""}, {"distribution " + distributionVersion, distributionV3(t)}} {
 		direct := runSuite(t, suite, startRegistryLike(t, registrySetup{Program: reg.program}).url(), "", "")
 		fmt.Fprintf(w, "%s\t%d\t%s", reg.name, len(direct), direct)
-		for _, way := range []struct{ name, policy, user, password string }{
+		for _, caller := range []struct{ name, policy, user, password string }{
 			{"gateway, as a user", "", "admin", adminPassword},
 			{"gateway, anonymous", everyone, "", ""},
 		} {
 			upstream := startRegistryLike(t, registrySetup{Program: reg.program})
-			g := startGateway(t, setup{Upstream: upstream.url(), Policy: way.policy, BlobMount: true})
-			through := runSuite(t, suite, "http://"+g.address, way.user, way.password)
+			g := startGateway(t, setup{Upstream: upstream.url(), Policy: caller.policy, BlobMount: true})
+			through := runSuite(t, suite, "http://"+g.address, caller.user, caller.password)
 			fmt.Fprintf(w, "\t%s", through)
-			compareResults(t, reg.name+", "+way.name, direct, through)
+			compareResults(t, reg.name+", "+caller.name, direct, through)
 		}
 		fmt.Fprintln(w)
 	}

@@ -43,21 +43,21 @@ func basic(user, password string) string {
 
 // setup is what a test wants of its gateway besides the defaults.
 type setup struct {
-	Upstream string           // required, see startRegistry
-	LDAP     *authntest.Slapd // nil: only the static users
-	FreshFor string           // and the other times of the cache; empty: the default
-	StaleFor string
-	Timeout  string // of the directory
-	Keys     string // further keys of the directory, in YAML
-	Cache    string // and of its cache, as `, key: value`
-	Policy   string // further rules, in YAML
-	Behind   string // further keys of upstream, in YAML's flow style
-	Tokens   string // further keys of tokens, in YAML
-	Front    string // further keys of listen, in YAML
-	Sections string // further sections of the config, in YAML
-	Pprof    bool   // profiles on the admin listener
-	Basic    bool   // Basic credentials are taken under /v2/ too
-	TLS      *keyPair
+	Upstream     string           // required, see startRegistry
+	LDAP         *authntest.Slapd // nil: only the static users
+	FreshFor     string           // and the other times of the cache; empty: the default
+	StaleFor     string
+	Timeout      string // of the directory
+	Keys         string // further keys of the directory, in YAML
+	Cache        string // and of its cache, as `, key: value`
+	Policy       string // further rules, in YAML
+	UpstreamKeys string // further keys of upstream, in YAML's flow style
+	Tokens       string // further keys of tokens, in YAML
+	ListenKeys   string // further keys of listen, in YAML
+	Sections     string // further sections of the config, in YAML
+	Pprof        bool   // profiles on the admin listener
+	Basic        bool   // Basic credentials are taken under /v2/ too
+	TLS          *keyPair
 
 	// BlobMount: the upstream honours from= on mounts.
 	BlobMount bool
@@ -73,14 +73,14 @@ var configTemplate = template.Must(template.New("config").Funcs(template.FuncMap
 listen:
   address: {{.Listen}}
   basic: {{.Basic}}
-{{- with .Front}}
+{{- with .ListenKeys}}
   {{.}}
 {{- end}}
 {{- with .TLS}}
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
 admin: {address: {{.Admin}}, pprof: {{.Pprof}}}
-upstream: {url: "{{.Upstream}}", blob_mount: {{.BlobMount}}{{with .Behind}}, {{.}}{{end}}}
+upstream: {url: "{{.Upstream}}", blob_mount: {{.BlobMount}}{{with .UpstreamKeys}}, {{.}}{{end}}}
 {{- with .Tokens}}
 tokens: { {{- .}}}
 {{- end}}

@@ -312,26 +312,26 @@ func (l *lockstep) target(digest string) string {
 
 // query is a random query, with what a registry might take from it.
 func (l *lockstep) query(s, digest string) string {
-	var parts []string
+	var parameters []string
 	for range max(0, l.IntN(6)-2) {
-		parts = append(parts, pick(l, []string{"mount=" + digest, "from=" + pick(l, lockstepNames), "fr%6fm=" + pick(l, lockstepNames), "digest=" + digest, "tag=" + pick(l, lockstepTags),
+		parameters = append(parameters, pick(l, []string{"mount=" + digest, "from=" + pick(l, lockstepNames), "fr%6fm=" + pick(l, lockstepNames), "digest=" + digest, "tag=" + pick(l, lockstepTags),
 			"n=5", "last=x", "account=admin", "origin=x", "MOUNT=x", "from=" + url.QueryEscape(pick(l, lockstepNames))}))
 	}
 	if l.IntN(4) == 0 {
-		parts = append(parts, "mount="+digest, "from="+pick(l, lockstepNames))
+		parameters = append(parameters, "mount="+digest, "from="+pick(l, lockstepNames))
 	}
-	if parts == nil {
+	if parameters == nil {
 		return ""
 	}
-	return map[bool]string{true: "&", false: "?"}[strings.Contains(s, "?")] + strings.Join(parts, pick(l, []string{"&", "&", "&", ";"}))
+	return map[bool]string{true: "&", false: "?"}[strings.Contains(s, "?")] + strings.Join(parameters, pick(l, []string{"&", "&", "&", ";"}))
 }
 
 // body is a content type and a body, whole or in chunks, that may hold parameters.
 func (l *lockstep) body(digest string) string {
 	form := "mount=" + digest + "&from=" + pick(l, lockstepNames) + "&tag=v1"
-	parts := "--b\r\nContent-Disposition: form-data; name=\"mount\"\r\n\r\n" + digest + "\r\n--b\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\n" + pick(l, lockstepNames) + "\r\n--b--\r\n"
+	multipart := "--b\r\nContent-Disposition: form-data; name=\"mount\"\r\n\r\n" + digest + "\r\n--b\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\n" + pick(l, lockstepNames) + "\r\n--b--\r\n"
 	inner := "GET /v2/team/b/secret/manifests/latest HTTP/1.1\r\nHost: x\r\n\r\n"
-	text := pick(l, []string{"", "", "", form, parts, inner, "{}"})
+	text := pick(l, []string{"", "", "", form, multipart, inner, "{}"})
 	head := pick(l, []string{"", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: multipart/form-data; boundary=b\r\n", "Content-Type: application/vnd.oci.image.manifest.v1+json\r\n"})
 	switch {
 	case text == "" && l.IntN(2) == 0:

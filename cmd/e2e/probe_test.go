@@ -26,7 +26,7 @@ func testProbe(t *testing.T, program string) {
 			tt.registry.Program = program
 			reg := startRegistryLike(t, tt.registry)
 			rec := startRecorder(t, reg.url())
-			config := writeConfig(t, setup{Upstream: rec.url() + tt.prefix, Behind: tt.behind, Listen: "127.0.0.1:0", Admin: `""`})
+			config := writeConfig(t, setup{Upstream: rec.url() + tt.prefix, UpstreamKeys: tt.behind, Listen: "127.0.0.1:0", Admin: `""`})
 			for range 2 { // a second time in the same repositories
 				out, err := exec.Command(binary, "check", "-c", config, "--online", "--probe-writes").CombinedOutput()
 				text := string(out)

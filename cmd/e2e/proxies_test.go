@@ -71,7 +71,7 @@ func TestProxies(t *testing.T) {
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			address := authntest.FreeAddress(t)
-			inner := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, Front: listenKeys(t, 0, "registry.example.com", address)})
+			inner := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, ListenKeys: listenKeys(t, 0, "registry.example.com", address)})
 			p.start(t, address, inner.address, pair)
 			outer := &gateway{address: address, scheme: "https", client: &http.Client{Transport: &http.Transport{
 				TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true, DialContext: dialFrom("127.0.0.77")}}}
@@ -144,7 +144,7 @@ func startHAProxy(t *testing.T, address, gateway string, pair *keyPair) {
 // whether the gateway is ready, and nothing else answers it (row H11).
 func TestHealthChecksByAddress(t *testing.T) {
 	registry := startRegistry(t)
-	g := startGateway(t, setup{Upstream: registry.url(), Front: listenKeys(t, 0)})
+	g := startGateway(t, setup{Upstream: registry.url(), ListenKeys: listenKeys(t, 0)})
 	ask := func(path string) int {
 		request, err := http.NewRequest(http.MethodGet, "http://"+g.address+path, nil)
 		if err != nil {
@@ -173,7 +173,7 @@ func TestHealthChecksByAddress(t *testing.T) {
 func TestContainerdFixedAuthorization(t *testing.T) {
 	authntest.Need(t, "containerd", "ctr")
 	pair := newKeyPair(t)
-	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: pair, Front: "public_urls: []", Basic: true})
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: pair, ListenKeys: "public_urls: []", Basic: true})
 	g.push(t, "anyuser/fixed:v1", "mozart", musicians)
 	socket := startContainerd(t, "containerd", pair.authority())
 	dir := t.TempDir()

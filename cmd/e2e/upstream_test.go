@@ -53,7 +53,7 @@ func testUpstreams(t *testing.T, program string) {
 			if tt.proxy {
 				address = stripPrefix(t, address, tt.prefix)
 			}
-			g := startGateway(t, setup{Upstream: address + tt.prefix, Behind: tt.behind})
+			g := startGateway(t, setup{Upstream: address + tt.prefix, UpstreamKeys: tt.behind})
 			inner := []string{reg.address, address, "inner.invalid", "/registry/"}
 			g.watch(t, inner)
 			g.roundTrip(t)
@@ -208,7 +208,7 @@ func TestUpstreamRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			reg := startRegistryLike(t, tt.registry)
-			g := startGateway(t, setup{Upstream: reg.url(), Behind: tt.behind, Ailing: true})
+			g := startGateway(t, setup{Upstream: reg.url(), UpstreamKeys: tt.behind, Ailing: true})
 			if status := g.status("/readyz"); status != tt.ready {
 				t.Errorf("/readyz: %d, want %d", status, tt.ready)
 			}

@@ -145,8 +145,8 @@ func version(program string) string {
 	if err != nil {
 		return ""
 	}
-	_, rest, _ := strings.Cut(out, "version ")
-	v, _, _ := strings.Cut(rest, ",")
+	_, after, _ := strings.Cut(out, "version ")
+	v, _, _ := strings.Cut(after, ",")
 	return strings.TrimSpace(v)
 }
 
