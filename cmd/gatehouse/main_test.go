@@ -26,6 +26,8 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/authn/authntest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -51,21 +53,16 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// started is a gatehouse that a script runs beside itself.
-type started struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
+// processes are the gatehouses that scripts run beside themselves.
 type processes struct {
 	mu   sync.Mutex
-	list map[string]*started
+	list map[string]*authntest.Process
 }
 
 // running are the processes by folder of the script and name.
-var running = processes{list: map[string]*started{}}
+var running = processes{list: map[string]*authntest.Process{}}
 
-func (p *processes) get(ts *testscript.TestScript, name string) *started {
+func (p *processes) get(ts *testscript.TestScript, name string) *authntest.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.list[ts.Getenv("WORK")+name]
@@ -79,45 +76,42 @@ func (p *processes) get(ts *testscript.TestScript, name string) *started {
 func start(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath("gatehouse")
 	ts.Check(err)
-	s := &started{cmd: exec.Command(path, args[1:]...), done: make(chan struct{})}
-	s.cmd.Dir = ts.Getenv("WORK")
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Dir = ts.Getenv("WORK")
 	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
 	ts.Check(err)
 	errs, err := os.Create(ts.MkAbs(args[0] + ".err"))
 	ts.Check(err)
-	s.cmd.Stdout, s.cmd.Stderr = out, errs
-	ts.Check(s.cmd.Start())
-	go func() {
-		_ = s.cmd.Wait() // finish looks at the status
-		out.Close()
-		errs.Close()
-		close(s.done)
-	}()
+	cmd.Stdout, cmd.Stderr = out, errs
+	process, err := authntest.StartProcess(cmd, syscall.SIGKILL)
+	ts.Check(err)
 	running.mu.Lock()
-	running.list[ts.Getenv("WORK")+args[0]] = s
+	running.list[ts.Getenv("WORK")+args[0]] = process
 	running.mu.Unlock()
 	ts.Defer(func() {
-		_ = s.cmd.Process.Kill() // it has ended where all went well
-		<-s.done
+		process.Kill() // it has ended where all went well
+		out.Close()
+		errs.Close()
 	})
 }
 
 // signal NAME TERM|INT|HUP|USR1.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}
-	ts.Check(running.get(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
+	ts.Check(running.get(ts, args[0]).Cmd.Process.Signal(signals[args[1]]))
 }
 
 // finish NAME STATUS waits for the end.
 func finish(ts *testscript.TestScript, _ bool, args []string) {
 	s := running.get(ts, args[0])
 	select {
-	case <-s.done:
+	case <-s.Ended:
 	case <-time.After(patience):
 		ts.Fatalf("%s does not end", args[0])
 	}
-	if got := strconv.Itoa(s.cmd.ProcessState.ExitCode()); got != args[1] {
-		ts.Fatalf("%s ended with status %s, not %s", args[0], got, args[1])
+	if got := strconv.Itoa(s.Cmd.ProcessState.ExitCode()); got != args[1] {
+		said, _ := os.ReadFile(ts.MkAbs(args[0] + ".err")) // shown below
+		ts.Fatalf("%s ended with status %s, not %s\n%s", args[0], got, args[1], said)
 	}
 }
 
