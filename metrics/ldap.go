@@ -41,7 +41,7 @@ var ldapEventNames = [ldapEvents]struct{ name, help string }{
 // LDAPServer is the state of one of a directory's servers.
 type LDAPServer struct {
 	URL      string // from the config
-	Up       bool
+	Up       bool // it answered when it was last asked
 	Active   bool // new questions go there
 	Searches int  // open connections for searches
 	Binds    int  // open connections for binds

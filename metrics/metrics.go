@@ -22,7 +22,7 @@ import (
 
 // BuildInfo is what gatehouse_build_info says of the running binary.
 type BuildInfo struct {
-	Version, Commit, GoVersion string
+	Version, Commit, GoVersion string // as `gatehouse version` shows them
 }
 
 // Metrics is the set of all metrics, safe for concurrent use.
