@@ -41,11 +41,11 @@ var ldapEventNames = [ldapEvents]struct{ name, help string }{
 // LDAPServer is the state of one of a directory's servers.
 type LDAPServer struct {
 	URL      string // from the config
-	Up       bool // it answered when it was last asked
-	Active   bool // new questions go there
-	Searches int  // open connections for searches
-	Binds    int  // open connections for binds
-	InFlight int  // questions that run there
+	Up       bool   // it answered when it was last asked
+	Active   bool   // new questions go there
+	Searches int    // open connections for searches
+	Binds    int    // open connections for binds
+	InFlight int    // questions that run there
 }
 
 // LDAPCache is the state of a directory's cache.

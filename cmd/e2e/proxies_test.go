@@ -1,3 +1,5 @@
+//go:build health_path
+
 package e2e
 
 import (
