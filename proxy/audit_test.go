@@ -29,7 +29,7 @@ func TestAudit(t *testing.T) {
 	var out bytes.Buffer
 	change := func(cfg *Config) {
 		cfg.Audit = slog.New(slog.NewJSONHandler(&out, nil))
-		cfg.Limits.UploadsPerUser, cfg.Basic, cfg.Upstream.BlobMount = 1, true, upstream.MountAlways
+		cfg.Limits.UploadsPerUser, cfg.Listen.Basic, cfg.Upstream.BlobMount = 1, true, upstream.MountAlways
 	}
 	inBubble(t, change, func(b *bubble) {
 		b.answer = func(w http.ResponseWriter, r *http.Request) {

@@ -76,7 +76,7 @@ func (p *catalogPage) add(names []string, visible func(string) bool, rest bool) 
 // fillCatalog reads until the caller's page is full. Where the upstream refuses to
 // list anything, that refusal is the answer.
 func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPage) (refusal *upstream.Response, err error) {
-	caller, source := g.policy.For(x.caller.identity), x.peer.client
+	caller, source := g.policy.For(x.caller.identity), x.peer.Client
 	visible := func(name string) bool {
 		return caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
 	}

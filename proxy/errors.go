@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
@@ -43,7 +44,7 @@ func (e *apiError) Unwrap() error { return e.cause }
 
 // The refusals that need no detail.
 var (
-	errPlain    = &apiError{status: http.StatusForbidden, code: "DENIED", message: "this gateway speaks to you over HTTPS only"}
+	errPlain    = &apiError{status: http.StatusForbidden, code: "DENIED", message: "HTTPS required"}
 	errHost     = &apiError{status: http.StatusMisdirectedRequest, code: "UNSUPPORTED", message: "this gateway does not serve that host"}
 	errFields   = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request has too many header fields", limit: "header_fields"}
 	errHeaders  = &apiError{status: http.StatusRequestHeaderFieldsTooLarge, code: "UNSUPPORTED", message: "the request's header is too large", limit: "header_bytes"}
@@ -102,6 +103,10 @@ func asAPIError(err error) *apiError {
 		return api
 	case errors.As(err, &unanswered):
 		return upstreamError(unanswered)
+	case err == listener.ErrPlaintext:
+		return errPlain
+	case err == listener.ErrHost:
+		return errHost
 	case errors.As(err, &misrouted):
 		f := routeFaults[misrouted.Fault]
 		return &apiError{status: f.status, code: f.code, message: misrouted.Message, allow: misrouted.Allow}

@@ -78,8 +78,8 @@ func (l *line) text(key, value string) {
 func (l *line) request(x *exchange) {
 	e := &x.event
 	l.text("request_id", e.requestID)
-	if x.peer.client.IsValid() {
-		l.text("client_ip", x.peer.client.String())
+	if x.peer.Client.IsValid() {
+		l.text("client_ip", x.peer.Client.String())
 	}
 	l.text("user", e.identity.Username)
 	l.text("directory", e.identity.Directory)

@@ -150,11 +150,11 @@ func forwardedHeader(x *exchange, h http.Header) {
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = []string{""} // else the library would put in its own
 	}
-	if x.peer.client.IsValid() {
-		h["X-Forwarded-For"] = []string{x.peer.client.String()}
+	if x.peer.Client.IsValid() {
+		h["X-Forwarded-For"] = []string{x.peer.Client.String()}
 	}
-	h["X-Forwarded-Proto"] = []string{x.origin.scheme}
-	h["X-Forwarded-Host"] = []string{x.origin.host}
+	h["X-Forwarded-Proto"] = []string{x.origin.Scheme}
+	h["X-Forwarded-Host"] = []string{x.origin.Host}
 	h["X-Request-Id"] = []string{x.event.requestID}
 }
 

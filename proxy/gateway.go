@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
@@ -36,7 +38,9 @@ const expiryGrace = 60 * time.Second
 // Gateway is the http.Handler of the public listener: one immutable snapshot of
 // the configuration. It is safe for concurrent use.
 type Gateway struct {
-	edge        *edge
+	edge        *listener.Edge
+	door        listener.Door
+	health      health
 	upstream    *upstream.Upstream
 	buffers     sync.Pool // of *[]byte, for answers
 	service     string
@@ -59,12 +63,12 @@ type Gateway struct {
 // New checks the config. Its error joins *authn.KeyError values whose keys are
 // the config file's (`listen.public_urls[0]`, `upstream.url`). It dials nothing.
 func New(cfg Config) (*Gateway, error) {
-	e, faults := newEdge(cfg.ListenConfig)
-	u, err := upstream.New(cfg.Upstream, cfg.Metrics)
-	if faults = append(faults, under("upstream", err)); errors.Join(faults...) != nil {
-		return nil, errors.Join(faults...)
+	e, listenFaults := listener.NewEdge(cfg.Listen)
+	u, upstreamFaults := upstream.New(cfg.Upstream, cfg.Metrics)
+	if err := errors.Join(under("listen", listenFaults), under("upstream", upstreamFaults)); err != nil {
+		return nil, err
 	}
-	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Basic, uploadGrace: cfg.UploadGrace,
+	g := &Gateway{edge: e, upstream: u, service: cfg.Service, basic: cfg.Listen.Basic, uploadGrace: cfg.UploadGrace,
 		limits: cfg.Limits, load: cfg.Load, keyring: cfg.Keyring, granter: cfg.Granter, chain: cfg.Chain, policy: cfg.Policy,
 		metrics: cfg.Metrics, access: cfg.Access, audit: cfg.Audit, logger: cfg.Logger, catalogLimit: catalogLimit}
 	g.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
@@ -77,6 +81,8 @@ func New(cfg Config) (*Gateway, error) {
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
+	g.health = health{cfg.Listen.HealthPath, cfg.Healthy}
+	g.door = listener.Door{Edge: e, Limits: &g.limits.Limits, Open: g.load.open, Metrics: g.metrics, Logger: g.logger}
 	return g, nil
 }
 
@@ -87,12 +93,16 @@ func (g *Gateway) Close() { g.upstream.Close() }
 // Ready asks whether the upstream answers as a registry does.
 func (g *Gateway) Ready(ctx context.Context) error { return g.upstream.Ready(ctx) }
 
+// Accepted takes a connection of the public listener under the limits, or closes it
+// and returns nil; see listener.Door.
+func (g *Gateway) Accepted(raw net.Conn) net.Conn { return g.door.Take(raw) }
+
 // exchange is one request on its way, with all that was found out about it.
 type exchange struct {
 	w      *recorder
 	r      *http.Request
-	peer   peer
-	origin origin
+	peer   listener.Peer
+	origin listener.Origin
 	route  route.Route
 	caller caller
 	event  event
@@ -111,14 +121,21 @@ type caller struct {
 	basic    bool
 }
 
+// known tells the request's connection that somebody is known on it.
+func (x *exchange) known() {
+	if c := listener.Of(x.r); c != nil && !x.caller.identity.Anonymous() {
+		c.Known()
+	}
+}
+
 func (c caller) carries(a route.Access) bool {
 	return c.basic || c.scope.Allows(a.Repository, a.Action)
 }
 
 // ServeHTTP answers one request and leaves one record of it.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c := connOf(r); c != nil {
-		defer c.enter(g)()
+	if c := listener.Of(r); c != nil {
+		defer c.Enter()()
 	}
 	r, body := watch(r)
 	g.answer(&recorder{ResponseWriter: w, body: body}, r)
@@ -133,7 +150,7 @@ func (g *Gateway) answer(w *recorder, r *http.Request) {
 	g.metrics.RequestStarted()
 	defer g.emit(x)
 	defer g.release(x)
-	x.peer = g.edge.peer(r)
+	x.peer = g.edge.Peer(r)
 	g.tellUnreadable(x.peer)
 	x.event.requestID = requestID(x)
 	if err := g.serve(x); err != nil {
@@ -145,23 +162,23 @@ func (g *Gateway) answer(w *recorder, r *http.Request) {
 // the whole. To an HTTP/1.0 client the end of the connection is the end of the
 // answer, and only a reset is another.
 func (x *exchange) abort() {
-	if c := connOf(x.r); c != nil && !x.r.ProtoAtLeast(1, 1) {
-		c.reset()
+	if c := listener.Of(x.r); c != nil && !x.r.ProtoAtLeast(1, 1) {
+		c.Reset()
 	}
 	panic(http.ErrAbortHandler)
 }
 
 // tellUnreadable names a trusted proxy whose clients have no address, now and then.
-func (g *Gateway) tellUnreadable(p peer) {
-	if p.via().IsValid() && g.load.unreadable.Allow() {
+func (g *Gateway) tellUnreadable(p listener.Peer) {
+	if p.Via().IsValid() && g.load.unreadable.Allow() {
 		g.logger.Warn("a trusted proxy sends X-Forwarded-For without an address that can be read, so its client has none: rules with networks do not allow it, and those that deny do",
-			"proxy", p.direct.String())
+			"proxy", p.Direct.String())
 	}
 }
 
 // requestID is the one a trusted proxy gave, or a new one of 130 random bits.
 func requestID(x *exchange) string {
-	if id := x.r.Header.Get("X-Request-Id"); x.peer.trusted && len(id) >= 8 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
+	if id := x.r.Header.Get("X-Request-Id"); x.peer.Trusted && len(id) >= 8 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
 	}) {
 		return id
@@ -175,7 +192,10 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err := g.limits.checkHeader(x.r); err != nil {
 		return err
 	}
-	if x.origin, err = g.edge.admit(x.r, x.peer); err != nil {
+	if g.health.asked(x.r) {
+		return g.health.answer(x)
+	}
+	if x.origin, err = g.edge.Admit(x.r, x.peer); err != nil {
 		return err
 	}
 	if err = checkFields(x.r); err != nil {
@@ -291,6 +311,7 @@ func (g *Gateway) identify(x *exchange) error {
 	}
 	x.event.identity = id
 	x.caller = caller{identity: id, scope: token.Scope}
+	x.known()
 	if late && !token.Scope.Allows(x.route.Repository, authz.Push) {
 		return fmt.Errorf("%w: the grace after its end is for uploads it carries push for", tokens.ErrExpired)
 	}
@@ -347,6 +368,7 @@ func (g *Gateway) identifyBasic(x *exchange) error {
 		return err
 	}
 	x.caller = caller{identity: id, basic: true}
+	x.known()
 	return nil
 }
 
@@ -372,7 +394,7 @@ func (g *Gateway) ask(x *exchange) authz.Decision {
 		return g.policy.Catalog(x.caller.identity)
 	}
 	return g.policy.Decide(x.caller.identity, authz.Request{Repository: need.Repository, Action: need.Action,
-		Tags: x.route.Tags, Source: x.peer.client})
+		Tags: x.route.Tags, Source: x.peer.Client})
 }
 
 func (g *Gateway) decided(x *exchange, result string, err error) error {

@@ -487,7 +487,7 @@ func TestBasic(t *testing.T) {
 		r.SetBasicAuth("alice", password)
 		return r
 	}
-	off, on := newHouse(t, nil), newHouse(t, func(c *Config) { c.Basic = true })
+	off, on := newHouse(t, nil), newHouse(t, func(c *Config) { c.Listen.Basic = true })
 	off.expect(request(off, "alice-secret"), 401, "UNAUTHORIZED")
 	on.expect(request(on, "alice-secret"), 200, "")
 	empty := on.request("GET", "/v2/", "", nil)
@@ -501,8 +501,8 @@ func TestBasic(t *testing.T) {
 
 func TestHosts(t *testing.T) {
 	h := newHouse(t, func(c *Config) {
-		c.PublicURLs = []string{"https://registry.example.com", "http://inner.example:5000"}
-		c.TrustedProxies = []string{"127.0.0.0/8"}
+		c.Listen.PublicURLs = []string{"https://registry.example.com", "http://inner.example:5000"}
+		c.Listen.TrustedProxies = []string{"127.0.0.0/8"}
 	})
 	for host, want := range map[string]string{"registry.example.com": "https://registry.example.com", "REGISTRY.example.com.": "https://registry.example.com",
 		"registry.example.com:443": "https://registry.example.com", "inner.example:5000": "http://inner.example:5000",
@@ -513,25 +513,6 @@ func TestHosts(t *testing.T) {
 		got := resp.Header.Get("WWW-Authenticate")
 		if want == "" && (resp.StatusCode != 421 || !strings.Contains(body, "UNSUPPORTED")) || want != "" && !strings.HasPrefix(got, `Bearer realm="`+want+`/auth"`) {
 			t.Errorf("Host %s: %d %q", host, resp.StatusCode, got)
-		}
-	}
-}
-
-// TestTwoSchemes: a host that is public by HTTP and HTTPS gets the realm of the
-// scheme that it was asked by.
-func TestTwoSchemes(t *testing.T) {
-	for _, urls := range [][]string{{"http://gw.test", "https://gw.test"}, {"https://gw.test", "http://gw.test"}} {
-		e, faults := newEdge(ListenConfig{PublicURLs: urls})
-		if len(faults) > 0 {
-			t.Fatal(faults)
-		}
-		for _, o := range []origin{{"http", "GW.test:80"}, {"https", "gw.test."}, {"https", "gw.test:443"}} {
-			if got, err := e.publicOrigin(o); err != nil || got != (origin{o.scheme, "gw.test"}) {
-				t.Errorf("%v, asked by %s: %s %v", urls, o, got, err)
-			}
-		}
-		if _, err := e.publicOrigin(origin{"http", "gw.test:444"}); err != errHost {
-			t.Errorf("another port: %v", err)
 		}
 	}
 }
@@ -561,29 +542,6 @@ func TestRaw(t *testing.T) {
 		if !strings.HasPrefix(line, "HTTP/1.1 "+want) {
 			t.Errorf("%.80q: %q, want %s", raw, line, want)
 		}
-	}
-}
-
-func TestForwardedFor(t *testing.T) {
-	e, faults := newEdge(ListenConfig{TrustedProxies: []string{"10.0.0.0/8"}})
-	if len(faults) > 0 {
-		t.Fatal(faults)
-	}
-	for _, c := range []struct{ remote, xff, want string }{
-		{"192.0.2.1:5", "6.6.6.6", "192.0.2.1"},
-		{"10.0.0.1:5", "6.6.6.6, 192.0.2.7", "192.0.2.7"},
-		{"10.0.0.1:5", "6.6.6.6, 192.0.2.7, 10.9.9.9", "192.0.2.7"},
-		{"10.0.0.1:5", "junk", "invalid IP"},
-		{"[::ffff:10.0.0.1]:5", "192.0.2.7", "192.0.2.7"},
-	} {
-		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": {c.xff}}}
-		if got := e.peer(r).client.String(); got != c.want {
-			t.Errorf("%+v: %s", c, got)
-		}
-	}
-	far := &http.Request{RemoteAddr: "192.0.2.1:5", Host: "x", URL: &url.URL{}, Header: http.Header{}}
-	if _, err := e.admit(far, e.peer(far)); err != errPlain {
-		t.Errorf("plain HTTP from afar: %v", err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
@@ -103,8 +104,8 @@ func inBubble(t *testing.T, change func(*Config), test func(b *bubble)) {
 			behind.Close()
 			time.Sleep(time.Minute) // what dripped notices
 			synctest.Wait()
-			if l := b.gateway.load; l.all != 0 || len(l.addresses) != 0 || len(l.held) != 0 {
-				t.Errorf("still in flight: %d connections, %v, %v", l.all, l.addresses, l.held)
+			if l := b.gateway.load; l.open.Open() != 0 || len(l.held) != 0 {
+				t.Errorf("still in flight: %d connections, %v", l.open.Open(), l.held)
 			}
 		}()
 		test(b)
@@ -161,7 +162,7 @@ func (b *bubble) newGateway(change func(*Config)) *Gateway {
 		b.Fatal(err)
 	}
 	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{static}})
-	cfg := Config{Upstream: upstream.Config{URL: "http://upstream"}, ListenConfig: ListenConfig{AllowPlaintext: true}, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
+	cfg := Config{Upstream: upstream.Config{URL: "http://upstream"}, Listen: listener.Config{AllowPlaintext: true}, Service: "gatehouse", Keyring: b.keyring, Chain: chain, Policy: policy,
 		Granter: tokens.NewGranter(tokens.GranterConfig{Keyring: b.keyring, Chain: chain, Policy: policy}), Metrics: b.metrics, Limits: DefaultLimits()}
 	if change != nil {
 		change(&cfg)
@@ -367,7 +368,7 @@ func TestH2SlowReaders(t *testing.T) {
 				c := b.plain(client)
 				fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n", path, b.token("alice"))
 				start := time.Now()
-				for b.gateway.load.open() > 0 { // nobody reads
+				for b.gateway.load.open.Open() > 0 { // nobody reads
 					time.Sleep(time.Second)
 				}
 				if took := time.Since(start); took < progressWindow || took > 10*progressWindow {
@@ -383,16 +384,10 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func (l *Load) open() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all
-}
-
 // TestG7Plaintext: over plain HTTP from afar no password is even read, whatever is
 // wrong with it; on loopback, and behind a proxy that is trusted, it is.
 func TestG7Plaintext(t *testing.T) {
-	inBubble(t, func(cfg *Config) { cfg.AllowPlaintext, cfg.TrustedProxies = false, []string{"10.0.0.1"} }, func(b *bubble) {
+	inBubble(t, func(cfg *Config) { cfg.Listen.AllowPlaintext, cfg.Listen.TrustedProxies = false, []string{"10.0.0.1"} }, func(b *bubble) {
 		for _, c := range []struct {
 			from, header string
 			want         int
@@ -498,7 +493,7 @@ func TestH10Connections(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(cfg *Config) {
-				cfg.TrustedProxies = []string{"10.0.0.0/8"}
+				cfg.Listen.TrustedProxies = []string{"10.0.0.0/8"}
 				cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress = c.all, c.one
 			}, func(b *bubble) {
 				var conns []net.Conn
@@ -506,7 +501,7 @@ func TestH10Connections(t *testing.T) {
 					conns = append(conns, b.plain(c.from(i)))
 				}
 				synctest.Wait()
-				if n := b.gateway.load.open(); n != c.open {
+				if n := b.gateway.load.open.Open(); n != c.open {
 					t.Errorf("%d are open", n)
 				}
 				if c.limit != "" && b.reached(c.limit) != c.tries-c.open {
@@ -780,6 +775,7 @@ func TestH11Streams(t *testing.T) {
 	inBubble(t, func(cfg *Config) { cfg.Limits.HTTP2Streams = 5 }, func(b *bubble) {
 		hold := make(chan struct{})
 		b.answer = func(w http.ResponseWriter, r *http.Request) { <-hold; fmt.Fprint(w, "{}") }
+		onConn := b.gateway.limits.Server(nil, nil).ConnContext
 		end, _ := net.Pipe()
 		c := b.gateway.Accepted(port{end, client})
 		defer c.Close()
@@ -787,7 +783,7 @@ func TestH11Streams(t *testing.T) {
 			if n := b.reached("http2_streams"); n != 0 {
 				t.Errorf("counted %d times with %d streams", n, i)
 			}
-			r := httptest.NewRequest("GET", "http://h/v2/a/manifests/v1", nil).WithContext(withConn(b.Context(), c))
+			r := httptest.NewRequest("GET", "http://h/v2/a/manifests/v1", nil).WithContext(onConn(b.Context(), c))
 			r.Header.Set("Authorization", "Bearer "+b.token("alice"))
 			go b.gateway.ServeHTTP(httptest.NewRecorder(), r)
 			synctest.Wait()

@@ -34,7 +34,7 @@ func (g *Gateway) refuseMount(x *exchange) (why string) {
 		return "upstream.blob_mount is false"
 	case !x.caller.carries(source):
 		return "the token does not carry pull of " + source.Repository
-	case !g.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.client}).Allowed:
+	case !g.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}).Allowed:
 		return "the policy does not allow pull of " + source.Repository
 	case g.upstream.BlobMount() == upstream.MountAlways:
 		return ""

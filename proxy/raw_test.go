@@ -6,7 +6,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"gatehouse/authn"
+	"gatehouse/proxy/listener"
 	"io"
 	"log"
 	"net"
@@ -193,7 +196,7 @@ func newArena(t *testing.T, change func(*Config)) *arena {
 	a := &arena{wire: u}
 	a.house = newHouse(t, func(c *Config) {
 		c.Upstream.URL = "http://" + u.Addr().String()
-		c.PublicURLs = []string{"http://gw.test"}
+		c.Listen.PublicURLs = []string{"http://gw.test"}
 		if change != nil {
 			change(c)
 		}
@@ -354,10 +357,13 @@ func (a *arena) fill(s string) string {
 // address and a client's trust in it.
 func (a *arena) serveTLS() (string, *tls.Config) {
 	a.t.Helper()
-	dir := a.t.TempDir()
-	writePair(a.t, dir, "gw.test", time.Now().Add(time.Hour))
-	pem, key := readPair(dir)
-	cert, err := NewCertificate(pem, key, tls.VersionTLS12)
+	pair, roots := testPair(a.t)
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := listener.NewCertificate(authn.File{Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})},
+		authn.SecretFile{Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, tls.VersionTLS12)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -368,7 +374,5 @@ func (a *arena) serveTLS() (string, *tls.Config) {
 	server := DefaultLimits().Server(a.Config.Handler, log.New(io.Discard, "", 0))
 	go server.Serve(l)
 	a.t.Cleanup(func() { server.Close() })
-	roots := x509.NewCertPool()
-	roots.AddCert(cert.pair.Leaf)
-	return l.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "gw.test", NextProtos: []string{"h2"}}
+	return l.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"h2"}}
 }

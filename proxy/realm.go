@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 )
 
@@ -96,7 +97,7 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 }
 
 func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
-	return tokens.GrantRequest{Service: values.Get("service"), Scopes: values["scope"], Source: x.peer.client,
+	return tokens.GrantRequest{Service: values.Get("service"), Scopes: values["scope"], Source: x.peer.Client,
 		Offline: values.Get("offline_token") == "true" || values.Get("access_type") == "offline"}
 }
 
@@ -195,7 +196,7 @@ func (l *Limits) parseForm(raw string) (url.Values, error) {
 // basicCredentials reads an Authorization field (RFC 7617). None at all, or empty
 // ones (`Basic Og==`, which conformance tools send), is the anonymous caller: nil.
 // Anything else that is no Basic credentials is refused, and never anonymous.
-func basicCredentials(field string, from peer) (*authn.Attempt, error) {
+func basicCredentials(field string, from listener.Peer) (*authn.Attempt, error) {
 	if field == "" {
 		return nil, nil
 	}
@@ -211,6 +212,6 @@ func basicCredentials(field string, from peer) (*authn.Attempt, error) {
 	return newAttempt(username, password, from), nil
 }
 
-func newAttempt(username, password string, from peer) *authn.Attempt {
-	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.client, Via: from.via()}
+func newAttempt(username, password string, from listener.Peer) *authn.Attempt {
+	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.Client, Via: from.Via()}
 }

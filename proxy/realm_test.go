@@ -84,7 +84,7 @@ func newRealm(t *testing.T, p *person) *house {
 		t.Fatal(err)
 	}
 	return newHouse(t, func(c *Config) {
-		c.Basic, c.Keyring, c.Chain, c.Policy = true, keyring, chain, policy
+		c.Listen.Basic, c.Keyring, c.Chain, c.Policy = true, keyring, chain, policy
 		c.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: chain, Policy: policy})
 	})
 }

@@ -31,7 +31,7 @@ func revokingHouse(t *testing.T, entry tokens.Revocation) (h *house, old string)
 		if err != nil {
 			t.Fatal(err)
 		}
-		old, cfg.Basic, cfg.Keyring = reply.Token, true, ring([]tokens.Revocation{entry}, 0)
+		old, cfg.Listen.Basic, cfg.Keyring = reply.Token, true, ring([]tokens.Revocation{entry}, 0)
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: cfg.Keyring, Chain: cfg.Chain, Policy: cfg.Policy})
 	})
 	return h, old

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,55 +46,24 @@ func say(w http.ResponseWriter, status int, text string) {
 	_, _ = io.WriteString(w, text) // the asker is gone
 }
 
-// health is one check of /readyz. One for information never makes it 503.
-type health struct {
-	name        string
-	problem     string
-	information bool
-}
-
-// readyz says whether requests can be served.
+// readyz tells whether requests can be served.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	checks := s.checks(r.Context())
-	status, failed := http.StatusOK, []string{}
 	var verbose strings.Builder
 	for _, c := range checks {
 		mark, note := "+", "ok"
 		if c.problem != "" {
 			mark, note = "-", c.problem
-			if !c.information {
-				status, failed = http.StatusServiceUnavailable, append(failed, c.name)
-			}
 		}
 		fmt.Fprintf(&verbose, "[%s] %s: %s\n", mark, c.name, note)
 	}
-	text := "ok\n"
-	if status != http.StatusOK {
+	status, text := http.StatusOK, "ok\n"
+	if failed := failures(checks); len(failed) > 0 {
+		status = http.StatusServiceUnavailable
 		text = "not ready: " + strings.Join(failed, ", ") + "\n"
 	}
 	if r.URL.Query().Has("verbose") {
 		text = verbose.String() + text
 	}
 	say(w, status, text)
-}
-
-// checks are made on the snapshot of the moment. Without one there would be no
-// config and no keys, so those two always hold here.
-func (s *server) checks(ctx context.Context) []health {
-	sn := s.acquire()
-	defer sn.release()
-	list := []health{{name: "config"}, {name: "keys"}, {name: "upstream"}, {name: "draining"}}
-	if s.draining.Load() {
-		list[3].problem = "the gateway is being shut down"
-	} else if err := s.ready.ask(ctx, sn); err != nil {
-		list[2].problem = err.Error()
-	}
-	for _, d := range sn.directories {
-		h := health{name: "directory " + d.name, information: true}
-		if d.ldap != nil && !d.ldap.Available() {
-			h.problem = "at fault"
-		}
-		list = append(list, h)
-	}
-	return list
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 )
 
@@ -21,8 +23,9 @@ type parts struct {
 	throttle *authn.Throttle
 	refusals *authn.RefusalTime
 	hasher   *authn.Hasher
-	load     *proxy.Load       // what is in flight
-	key      *authn.SecretFile // made at start where the config names none
+	load     *proxy.Load                // what is in flight
+	key      *authn.SecretFile          // made at start where the config names none
+	healthy  func(context.Context) bool // see proxy.Config
 	access   *slog.Logger
 	audit    *slog.Logger
 	logger   *slog.Logger
@@ -204,9 +207,9 @@ func (p *parts) makeKey() error {
 // gateway makes the handler of all requests.
 func (b *builder) gateway(s *snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.parts
-	cfg := proxy.Config{ListenConfig: c.Listen, Upstream: c.Upstream, Limits: c.Limits.Limits,
+	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.keyring, Chain: s.chain, Policy: s.policy,
-		Load: p.load, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger}
+		Load: p.load, Healthy: p.healthy, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger}
 	if s.keyring != nil && s.policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.keyring, Chain: s.chain, Policy: s.policy})
 	}
@@ -220,12 +223,12 @@ func (b *builder) gateway(s *snapshot) *proxy.Gateway {
 
 // certificate is the listener's pair: the old one, which looks at its files again when
 // the config is taken, where their names did not change.
-func (b *builder) certificate() *proxy.Certificate {
+func (b *builder) certificate() *listener.Certificate {
 	t := b.cfg.Listen.TLS
 	if t == nil || b.Faulty("listen.tls") {
 		return nil
 	}
-	c, err := proxy.NewCertificate(t.CertFile, t.KeyFile, t.MinVersion)
+	c, err := listener.NewCertificate(t.CertFile, t.KeyFile, t.MinVersion)
 	b.Errors("listen.tls", err)
 	if b.old != nil && b.old.certificate != nil && samePair(t, b.old.cfg.Listen.TLS) {
 		return b.old.certificate
@@ -233,6 +236,6 @@ func (b *builder) certificate() *proxy.Certificate {
 	return c
 }
 
-func samePair(a, b *proxy.ListenTLS) bool {
+func samePair(a, b *listener.TLS) bool {
 	return a.CertFile.Name == b.CertFile.Name && a.KeyFile.Name == b.KeyFile.Name && a.MinVersion == b.MinVersion
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
 )
 
 // records are a stream's lines.
@@ -117,10 +118,10 @@ func TestDescriptors(t *testing.T) {
 		warned bool
 	}{
 		{proxy.Limits{}, limit.Cur < 100},
-		{proxy.Limits{Connections: most/2 - 50}, false},
-		{proxy.Limits{Connections: most/2 + 1}, limit.Cur < 1<<40},
-		{proxy.Limits{Connections: most/4 + 1, HTTP2Streams: 100}, limit.Cur < 1<<40},
-		{proxy.Limits{Connections: most / 4, HTTP2Streams: 100, Requests: most / 4}, false},
+		{proxy.Limits{Limits: listener.Limits{Connections: most/2 - 50}}, false},
+		{proxy.Limits{Limits: listener.Limits{Connections: most/2 + 1}}, limit.Cur < 1<<40},
+		{proxy.Limits{Limits: listener.Limits{Connections: most/4 + 1, HTTP2Streams: 100}}, limit.Cur < 1<<40},
+		{proxy.Limits{Limits: listener.Limits{Connections: most / 4, HTTP2Streams: 100}, Requests: most / 4}, false},
 		{proxy.Limits{Requests: most + 1}, limit.Cur < 1<<40},
 	} {
 		var log strings.Builder

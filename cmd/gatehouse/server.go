@@ -33,9 +33,11 @@ type server struct {
 func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
-	return &server{path: path, log: out.log, level: out.level, audit: a,
+	s := &server{path: path, log: out.log, level: out.level, audit: a,
 		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
 			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
+	s.parts.healthy = s.healthy
+	return s
 }
 
 // serveHTTP gives a request the snapshot of this moment, for all of its life.
@@ -109,4 +111,45 @@ func (s *server) lookAtCertificate() {
 	case changed:
 		s.log.Info("certificate changed")
 	}
+}
+
+// health is one check of /readyz. One for information never makes it 503.
+type health struct {
+	name        string
+	problem     string
+	information bool
+}
+
+// healthy is readyz for the public listener: a word, and no names.
+func (s *server) healthy(ctx context.Context) bool { return len(failures(s.checks(ctx))) == 0 }
+
+// failures are the names of checks that failed and are no information.
+func failures(checks []health) (names []string) {
+	for _, c := range checks {
+		if c.problem != "" && !c.information {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// checks are made on the snapshot of the moment. Without one there would be no
+// config and no keys, so those two always hold here.
+func (s *server) checks(ctx context.Context) []health {
+	sn := s.acquire()
+	defer sn.release()
+	list := []health{{name: "config"}, {name: "keys"}, {name: "upstream"}, {name: "draining"}}
+	if s.draining.Load() {
+		list[3].problem = "the gateway is being shut down"
+	} else if err := s.ready.ask(ctx, sn); err != nil {
+		list[2].problem = err.Error()
+	}
+	for _, d := range sn.directories {
+		h := health{name: "directory " + d.name, information: true}
+		if d.ldap != nil && !d.ldap.Available() {
+			h.problem = "at fault"
+		}
+		list = append(list, h)
+	}
+	return list
 }

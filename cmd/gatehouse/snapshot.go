@@ -10,6 +10,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 )
 
@@ -23,8 +24,8 @@ type snapshot struct {
 	chain       *authn.Chain
 	policy      *authz.Policy
 	keyring     *tokens.Keyring
-	certificate *proxy.Certificate // nil: plain HTTP
-	tls         *tls.Config        // one for all connections, so that sessions resume
+	certificate *listener.Certificate // nil: plain HTTP
+	tls         *tls.Config           // one for all connections, so that sessions resume
 	directories []*directory
 	refs        atomic.Int64
 }

@@ -16,6 +16,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
@@ -23,7 +24,7 @@ import (
 // Config is the file as the contract describes it.
 type Config struct {
 	// Listen is the public listener.
-	Listen proxy.ListenConfig `yaml:"listen"`
+	Listen listener.Config `yaml:"listen"`
 	// Admin is the listener of health and metrics.
 	Admin Admin `yaml:"admin"`
 	// Upstream is the registry that the gateway stands in front of.

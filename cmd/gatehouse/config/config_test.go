@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/authn"
-	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
 )
 
 // decode reads a text alone, without files.
@@ -74,8 +74,8 @@ func TestDecode(t *testing.T) {
 		{"comments", "# x\nlisten: # y\n  # z\n  basic: true # w\n", func(c Config) any { return c.Listen.Basic }, true},
 		{"document marks", "---\nlisten: {basic: true}\n...\n", func(c Config) any { return c.Listen.Basic }, true},
 		{"zero", "shutdown: {delay: 0}", func(c Config) any { return c.Shutdown.Delay }, time.Duration(0)},
-		{"version as a number", "listen: {tls: {min_version: 1.3}}", func(c Config) any { return c.Listen.TLS.MinVersion }, proxy.TLSVersion(tls.VersionTLS13)},
-		{"version as text", `listen: {tls: {min_version: "1.3"}}`, func(c Config) any { return c.Listen.TLS.MinVersion }, proxy.TLSVersion(tls.VersionTLS13)},
+		{"version as a number", "listen: {tls: {min_version: 1.3}}", func(c Config) any { return c.Listen.TLS.MinVersion }, listener.TLSVersion(tls.VersionTLS13)},
+		{"version as text", `listen: {tls: {min_version: "1.3"}}`, func(c Config) any { return c.Listen.TLS.MinVersion }, listener.TLSVersion(tls.VersionTLS13)},
 		{"flush list", "policy:\n- to: [a]\n- to: [b]\n", func(c Config) any { return c.Policy[1].To[0] }, "b"},
 		{"empty section", "throttle:\n", func(c Config) any { return c.Throttle.Failures }, 5},
 		{"empty list", "policy:\n", func(c Config) any { return len(c.Policy) }, 0},
@@ -164,10 +164,10 @@ func FuzzConfig(f *testing.F) {
 // section is one of every kind that the decoder knows beside the plain ones.
 type section struct {
 	embedded
-	Version proxy.TLSVersion `yaml:"version"`
-	File    authn.File       `yaml:"file"`
-	Filled  string           `yaml:"filled,nonempty"`
-	Ours    int              `yaml:"-"`
+	Version listener.TLSVersion `yaml:"version"`
+	File    authn.File          `yaml:"file"`
+	Filled  string              `yaml:"filled,nonempty"`
+	Ours    int                 `yaml:"-"`
 	Hidden  int
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package listener
 
 import (
 	"log"
@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	idleLimit = 180 * time.Second
+	idleLimit  = 180 * time.Second
+	writeLimit = 60 * time.Second // for one byte to be taken
 	// What a client may send ahead, in bytes: on one HTTP/2 stream (less makes a push
 	// over a long line crawl), and on all of a connection. A stream that the registry
 	// does not take must leave the others room, and clients push a handful at once.
@@ -34,8 +35,9 @@ func (l Limits) Server(h http.Handler, errorLog *log.Logger) *http.Server {
 		Protocols:                    protocols,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.HTTP2Streams, MaxReceiveBufferPerStream: http2StreamWindow,
 			MaxReceiveBufferPerConnection: http2ConnectionWindow, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
-			WriteByteTimeout: progressWindow},
+			WriteByteTimeout: writeLimit},
 		ConnContext: withConn,
+		ConnState:   noteState,
 		ErrorLog:    errorLog,
 	}
 }

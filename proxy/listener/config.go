@@ -1,0 +1,119 @@
+// Package listener is the edge of the public listener: who is at the other end of a
+// connection and under which name they know us, how many connections may be open, the
+// certificate, and the server.
+package listener
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"strings"
+
+	"gatehouse/authn"
+)
+
+// Config is the public listener: the section `listen`.
+type Config struct {
+	// Address is host:port or :port. Default :5000.
+	Address string `yaml:"address"`
+	// PublicURLs are the scheme and host by which clients know the gateway, such as
+	// https://registry.example.com; another Host gets 421. Default empty: any.
+	PublicURLs []string `yaml:"public_urls"`
+	// TrustedProxies are CIDRs whose X-Forwarded-* count, read right to left. Default empty.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// AllowPlaintext serves plain HTTP from afar too; without it and without TLS only
+	// loopback and trusted proxies are served. Default false.
+	AllowPlaintext bool `yaml:"allow_plaintext"`
+	// Basic takes Basic credentials under /v2/ too. Default false: they count as no token.
+	Basic bool `yaml:"basic"`
+	// HealthPath is a path, such as /healthz, that answers as /readyz does, before plain
+	// HTTP and the Host are judged: for the checks of load balancers. Default empty: none.
+	HealthPath string `yaml:"health_path"`
+	// TLS is the pair that is served. Default none: plain HTTP.
+	TLS *TLS `yaml:"tls"`
+}
+
+// TLS is the section `listen.tls`.
+type TLS struct {
+	// CertFile holds the certificate and its chain in PEM. It is read again each minute.
+	CertFile authn.File `yaml:"cert_file,required"`
+	// KeyFile holds its private key in PEM. It is read again each minute.
+	KeyFile authn.SecretFile `yaml:"key_file,required"`
+	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
+	MinVersion TLSVersion `yaml:"min_version"`
+}
+
+// Defaults are what the config file may leave out.
+func (c *Config) Defaults() { c.Address = ":5000" }
+
+// checkHealthPath refuses a path that is an endpoint of ours, or that no request has.
+func checkHealthPath(p string) error {
+	if p == "" {
+		return nil
+	}
+	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsFunc(p, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`%?#\;`, c) }) {
+		return errors.New("must be a plain path such as /healthz")
+	}
+	for _, ours := range []string{"/v2", "/auth", "/ui"} {
+		if p == ours || strings.HasPrefix(p, ours+"/") {
+			return fmt.Errorf("must not be under %s, which has endpoints of its own", ours)
+		}
+	}
+	return nil
+}
+
+// Check refuses a health_path that cannot be one, and warns of a listener that serves less, shows more, or believes more than its
+// owner may think. Keys are relative to `listen`.
+func (c *Config) Check() error {
+	var faults authn.Faults
+	if err := checkHealthPath(c.HealthPath); err != nil {
+		faults.Add("health_path", err)
+	}
+	everybody := false
+	for i, text := range c.TrustedProxies {
+		warned, all := checkTrusted(text)
+		everybody = everybody || all
+		faults.Warn(fmt.Sprintf("trusted_proxies[%d]", i), warned)
+	}
+	switch {
+	case c.TLS != nil || loopback(c.Address):
+	case c.AllowPlaintext:
+		faults.Warn("allow_plaintext", errors.New("without tls, passwords and tokens cross the network in the clear"))
+	case len(c.TrustedProxies) == 0:
+		faults.Warn("address", errors.New("without tls, only clients on loopback are served; give listen.tls, or listen.trusted_proxies where a proxy ends TLS"))
+	case everybody:
+		faults.Warn("address", errors.New("without tls, and with everybody a trusted proxy, passwords and tokens cross the network in the clear"))
+	}
+	return faults.Err()
+}
+
+// checkTrusted looks at one trusted proxy; what is no CIDR NewEdge refuses.
+func checkTrusted(text string) (warned error, everybody bool) {
+	written, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, false
+	}
+	network, most := written.Masked(), 7
+	if network.Addr().Is6() {
+		most = 15
+	}
+	switch {
+	case network.Bits() <= most:
+		return fmt.Errorf("%s trusts everybody in it to say whose request it is: any of them may pass for any client in rules with networks, throttles and logs. Name your own proxies", network), true
+	case written != network:
+		return fmt.Errorf("bits are set behind the prefix; all of %s is trusted", network), false
+	}
+	return nil, false
+}
+
+// loopback reports whether a host, or the host of host:port, is this machine.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}

@@ -1,0 +1,178 @@
+package listener
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/metrics"
+)
+
+// Conn is a connection that was taken. Until its first request has begun every read
+// ends at one moment, whatever deadlines the server sets and clears on the way:
+// else each part (handshake, HTTP/2 preface, header) could be stretched again.
+type Conn struct {
+	net.Conn
+	open    *Connections // not the Door: a connection may live longer than its config
+	metrics *metrics.Metrics
+	from    netip.Addr // an address, or an IPv6 /64
+	trusted bool       // from is a trusted proxy's
+	until   time.Time
+	most    int32        // streams
+	streams atomic.Int32 // requests that run on it
+	begun   atomic.Bool
+	known   atomic.Bool // somebody showed a good token on it
+	late    sync.Once
+	closed  sync.Once
+
+	list  *list.List    // of idle connections that it is on, guarded by open.mu; nil: none
+	place *list.Element // its place there
+}
+
+// Door takes connections under the limits of one config.
+type Door struct {
+	Edge    *Edge            // who is a trusted proxy
+	Limits  *Limits          // of connections
+	Open    *Connections     // those that are open
+	Metrics *metrics.Metrics // nil: none
+	Logger  *slog.Logger     // of refused connections
+}
+
+// Take takes a connection of the public listener, or closes it and returns nil where
+// a limit is reached and no connection is idle that could be closed for it. What it
+// returns has to be what the server is given, or what lies below its TLS.
+func (d *Door) Take(raw net.Conn) net.Conn {
+	addr := addressOf(raw.RemoteAddr().String())
+	c := &Conn{Conn: raw, open: d.Open, metrics: d.Metrics, from: NetworkOf(addr), trusted: d.Edge.trusts(addr),
+		until: time.Now().Add(d.Limits.HeaderTimeout), most: int32(d.Limits.HTTP2Streams)}
+	for {
+		over, idle := d.Open.add(c, d.Limits, d.reserve())
+		if over == "" {
+			break
+		}
+		d.Metrics.LimitReached(over)
+		if idle == nil {
+			d.refuse(raw, over, addr)
+			return nil
+		}
+		idle.Close()
+	}
+	c.SetReadDeadline(c.until)
+	return c
+}
+
+// reserve is how many places are kept for trusted proxies: each speaks for many.
+func (d *Door) reserve() int {
+	if len(d.Edge.trusted) == 0 {
+		return 0
+	}
+	return d.Limits.Connections / 20
+}
+
+func (d *Door) refuse(raw net.Conn, over string, addr netip.Addr) {
+	if d.Open.tell.Allow() { // the metric counts them all; the log names some
+		d.Logger.Warn("a connection was refused", "limit", over, "client_ip", addr.String())
+	}
+	raw.Close()
+}
+
+// Read counts the connections that end because nothing came in time.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && !c.begun.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late.Do(func() { c.metrics.LimitReached("header_timeout") })
+	}
+	return n, err
+}
+
+// Close gives the connection's place back.
+func (c *Conn) Close() error {
+	c.closed.Do(func() { c.open.remove(c) })
+	return c.Conn.Close()
+}
+
+// Reset ends the connection by a reset (RST), with whatever the server does later.
+func (c *Conn) Reset() {
+	if tcp, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0) // what is closed already cannot look whole either
+	}
+	c.Close()
+}
+
+// SetReadDeadline keeps the moment until which the first request must have begun.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.Conn.SetReadDeadline(c.clamp(t)) }
+
+// SetDeadline does so too.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
+}
+
+func (c *Conn) clamp(t time.Time) time.Time {
+	if !c.begun.Load() && (t.IsZero() || t.After(c.until)) {
+		return c.until
+	}
+	return t
+}
+
+// begin says that a request's header is in. From here on the server's own
+// deadlines count.
+func (c *Conn) begin() {
+	if c.begun.CompareAndSwap(false, true) {
+		c.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// Enter counts a request that runs on the connection, until the returned function is
+// called. A request's header is in then.
+func (c *Conn) Enter() (leave func()) {
+	c.begin()
+	if c.streams.Add(1) == c.most {
+		c.metrics.LimitReached("http2_streams")
+	}
+	return func() { c.streams.Add(-1) }
+}
+
+// Known notes that somebody showed a good token or password on the connection: where
+// one has to be closed, strangers' go first.
+func (c *Conn) Known() { c.known.Store(true) }
+
+type connKey struct{}
+
+// own is the Conn in or below what the server was given; nil: the listener is another's.
+func own(c net.Conn) *Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	conn, _ := c.(*Conn)
+	return conn
+}
+
+// withConn puts the connection where its requests find it.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if c := own(c); c != nil {
+		return context.WithValue(ctx, connKey{}, c)
+	}
+	return ctx
+}
+
+// noteState is told what a connection of the server does.
+func noteState(c net.Conn, state http.ConnState) {
+	if c := own(c); c != nil && state != http.StateClosed {
+		c.open.state(c, state)
+	}
+}
+
+// Of is the request's connection; nil where the listener is another's.
+func Of(r *http.Request) *Conn {
+	c, _ := r.Context().Value(connKey{}).(*Conn)
+	return c
+}
