@@ -13,23 +13,23 @@ import (
 	"gatehouse/authn"
 )
 
-// Subject is a Directory under Conformance, with one person whom it knows.
+// Subject is a Directory under Conformance, with one person that it knows.
 // What is left empty below Groups is not checked.
 type Subject struct {
 	Directory authn.Directory
-	// Login is what the person types, Username his canonical name.
+	// Login is what the person types, Username the canonical name.
 	Login, Username string
 	Password        authn.Secret
-	// Groups are the names of his groups, sorted.
+	// Groups are the names of the groups, sorted.
 	Groups []string
 
-	// Names are further spellings under which he is known (a mail address).
+	// Names are further spellings under which the person is known (a mail address).
 	Names []string
-	// Held are people whom the directory knows and does not let in.
+	// Held are people that the directory knows and does not let in.
 	Held []Held
-	// Change gives the person another password. His stamp must change with it.
+	// Change gives the person another password. The stamp must change with it.
 	Change func(password authn.Secret)
-	// Remove deletes him and Recreate adds him again, with Password.
+	// Remove deletes the person and Recreate adds them again, with Password.
 	Remove, Recreate func()
 	// Patience is how long the directory may take to notice a change: a cache's
 	// freshness. 0: it notices at once.
@@ -40,7 +40,7 @@ type Subject struct {
 type Held struct {
 	Login    string
 	Password authn.Secret
-	// Gone: nobody by that name is known, and his tokens end. Else he is known,
+	// Gone: nobody by that name is known, and their tokens end. Else the person is known,
 	// and it is the login alone that is refused.
 	Gone bool
 	// Reason is a part of the error's text.
@@ -95,7 +95,7 @@ func checkIdentity(t *testing.T, s Subject) {
 	}
 }
 
-// checkNames: however a person's name is spelled, he is one person, and what his
+// checkNames: however a person's name is spelled, there is one person, and what the
 // tokens would hold is the same.
 func checkNames(t *testing.T, s Subject) {
 	id := find(t, s)
@@ -235,7 +235,7 @@ func checkChange(t *testing.T, s Subject) {
 	}
 }
 
-// checkGone: a person's tokens end with him, and a namesake does not inherit them.
+// checkGone: a person's tokens end with the person, and a namesake does not inherit them.
 func checkGone(t *testing.T, s Subject) {
 	before := find(t, s)
 	gone := func() bool {

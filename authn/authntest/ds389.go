@@ -34,8 +34,8 @@ const ds389Read = `(targetattr != "userPassword || aci")(version 3.0; acl "read"
 //	bach        good; in no group
 //	disabled    by nsAccountLock
 //	locked      by wrong passwords, while Lockout says so
-//	mustchange  his password at the next login
-//	expired     his password is over
+//	mustchange  the password at the next login
+//	expired     the password is over
 type DS389 struct {
 	t       testing.TB
 	dir     string

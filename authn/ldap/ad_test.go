@@ -23,7 +23,7 @@ func sid(rid uint32) string {
 const adUsers, adGroups = "cn=Users,dc=ad,dc=test", "ou=Groups,dc=ad,dc=test"
 
 // adConfig is a directory on f, which plays a domain controller: frank's primary
-// group is Domain Users; he is in devs, which is in staff.
+// group is Domain Users; the person is in devs, which is in staff.
 func adConfig(f *authntest.Fake) ldap.Config {
 	const frank, devs = "cn=Frank,ou=People,dc=ad,dc=test", "cn=devs," + adGroups
 	f.Put("dc=ad,dc=test", nil)

@@ -9,7 +9,7 @@ import (
 	"gatehouse/authn/ldap"
 )
 
-// onSlapd is mozart on a slapd of his own, with people in every state that
+// onSlapd is mozart on a slapd that nobody else uses, with people in every state that
 // OpenLDAP has.
 func onSlapd(t *testing.T, change func(*ldap.Config)) (ldap.Config, authntest.Subject) {
 	s := authntest.StartSlapd(t, authntest.Options{MustChange: true})

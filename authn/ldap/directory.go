@@ -131,7 +131,7 @@ func (d *Directory) entryByID(ctx context.Context, ref authn.Ref) (*ldap.Entry, 
 	return entry, err
 }
 
-// same says whether the entry that was found is the person of ref. One that shows
+// same reports whether the entry that was found is the person of ref. One that shows
 // its DN alone, where it had an id before, has lost nothing but a right of ours.
 func same(id authn.Identity, ref authn.Ref) error {
 	switch {

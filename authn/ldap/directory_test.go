@@ -88,7 +88,7 @@ func names(groups []authn.Group) []string {
 	return all
 }
 
-// TestLDAPLogin shows who gets in, and as whom, over every kind of connection.
+// TestLDAPLogin shows who gets in, and under which name, over every kind of connection.
 func TestLDAPLogin(t *testing.T) {
 	s := authntest.StartSlapd(t, authntest.Options{})
 	for name, change := range map[string]func(*ldap.Config){

@@ -82,7 +82,7 @@ func ds389Inactive(t *testing.T, s *authntest.DS389) {
 }
 
 // ds389Hidden: without the ACI, searches succeed and find nobody. Who was known is
-// then not gone: his token goes on from the cache and his login is a fault.
+// then not gone: the token goes on from the cache and the login is a fault.
 func ds389Hidden(t *testing.T, s *authntest.DS389, d *ldap.Directory) {
 	cache, err := authn.NewCache(d, authn.CacheConfig{FreshFor: 100 * time.Millisecond, StaleFor: time.Minute, NegativeFor: time.Minute})
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 // This file has what the tests of Samba and 389-ds share.
 
-// spellings: what is typed finds the one person under his one name, or nobody,
+// spellings: what is typed finds the one person under one name, or nobody,
 // even where the operator's pattern lets everything through.
 func spellings(t *testing.T, cfg ldap.Config) {
 	cfg.Users.LoginPattern = "(?s).*"

@@ -52,7 +52,7 @@ func (r *groupReader) tokenGroups(ctx context.Context, dn string) ([][]byte, err
 }
 
 // primaryGroup is the SID of the group that primaryGroupID names within the
-// person's own domain, whose SID is all of his but the last part.
+// person's own domain, whose SID is all of the person's but the last part.
 func primaryGroup(entry *ldap.Entry) ([][]byte, error) {
 	sid, rid := entry.GetEqualFoldRawAttributeValue("objectSid"), entry.GetEqualFoldAttributeValue("primaryGroupID")
 	if len(sid) == 0 || rid == "" {
