@@ -53,7 +53,7 @@ func (c *Caller) grants(repository string, actions actionSet, source netip.Addr)
 // grammar none does.
 func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
 	if !ValidRepository(repository) {
-		return list
+		return nil
 	}
 	rules := &c.policy.signedIn
 	if c.person.Anonymous() {
@@ -103,8 +103,8 @@ func (c *Caller) judge(places []int, r *Request) Decision {
 	}
 	first := c.allowing(places, r, r.Tags[0])
 	for _, tag := range r.Tags[1:] {
-		if d := c.allowing(places, r, tag); !d.Allowed {
-			return d
+		if !c.allowing(places, r, tag).Allowed {
+			return Decision{}
 		}
 	}
 	return first

@@ -119,6 +119,9 @@ func TestDecide(t *testing.T) {
 			"- pull a": "-p:2", "- pull a @10.1.2.3": "-p:2", "- pull a @192.0.2.1": "+p:1", "- pull b": "-", "- pull b @10.1.2.3": "+p:3",
 			"- push c:v1": "-p:5", "- push c:dev": "+p:4", "- push c:v1 @192.0.2.2": "+p:4",
 		}},
+		{"single addresses", []Rule{allow("pull", "a", "everyone", networks("::ffff:192.0.2.1 fe80::1%eth0"))}, map[string]string{
+			"- pull a @192.0.2.1": "+p:1", "- pull a @::ffff:192.0.2.1": "+p:1", "- pull a @192.0.2.2": "-", "- pull a @fe80::1": "+p:1", "- pull a @fe80::1%eth1": "+p:1",
+		}},
 		{"all of IPv4 is not all", []Rule{allow("pull", "a", "everyone"), deny("pull", "a", "everyone", networks("0.0.0.0/0"))}, map[string]string{
 			"- pull a @192.0.2.1": "-p:2", "- pull a @::ffff:192.0.2.1": "-p:2", "- pull a @2001:db8::1": "+p:1",
 		}},
@@ -326,6 +329,10 @@ func TestRules(t *testing.T) {
 	}
 	want := "allow [push] repositories [a] tags [v*] networks [10.0.0.0/8] to [user:mozart]"
 	if got := p.Rules(mozart)[1].String(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	want = "deny [push] repositories [**] to [authenticated] except [group:release]"
+	if got := p.Rules(bach)[1].String(); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -1,0 +1,183 @@
+package authz
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"gatehouse/authn"
+)
+
+// The tests below count what is looked at, where the others see the answers only
+// (rows A7 and A20).
+
+// TestIndexEnds: under which components a pattern stands.
+func TestIndexEnds(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"prod/app": {"prod/app", ""}, "prod/**": {"prod", ""}, "a/b/*/c": {"a/b", "c"}, "**": {"", ""}, "*": {"", ""}, "**/app": {"", "app"}, "*/a/b": {"", "a/b"},
+		"a*/b": {"", "b"}, "{user}/**": {"", ""}, "{group}": {"", ""}, "home/{user}": {"home", ""}, "a/x-{user}/b": {"a", "b"}, "a/**/a": {"a", "a"},
+	} {
+		p, err := compilePattern(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head, tail := p.ends(); head != want[0] || tail != want[1] {
+			t.Errorf("%s: %q and %q, want %q", text, head, tail, want)
+		}
+	}
+}
+
+// visited are the places of the rules that are looked at for a name, in order.
+func visited(x *index, name string) []int {
+	var places []int
+	x.visit(name, func(entries []entry) {
+		for _, e := range entries {
+			places = append(places, e.rule)
+		}
+	})
+	slices.Sort(places)
+	return places
+}
+
+// TestIndexVisit: a name is held against the patterns that stand under its own
+// components and those that stand nowhere, and nobody's against rules that cannot
+// speak to them.
+func TestIndexVisit(t *testing.T) {
+	p := policy(t, allow("pull", "a/**", "user:mozart"), allow("pull", "a/b/**", "everyone"), allow("pull", "b/** **/c", "user:mozart"), allow("pull", "**/b/c", "everyone"),
+		allow("pull", "**", "user:mozart"), allow("pull", "a-longer-one/**", "everyone"), allow("pull", "*/x", "everyone", except("everyone")))
+	for name, want := range map[string]string{
+		"a": "[0 4]", "a/b": "[0 1 4]", "a/b/c": "[0 1 2 3 4]", "b": "[2 4]", "c": "[2 4]", "b/c": "[2 2 3 4]", "ab/x": "[4 6]", "x/a": "[4]",
+		"a-longer-one": "[4 5]", "a-longer-one/a-longer-one": "[4 5]", "b/a-longer-one": "[2 4]",
+	} {
+		if got := fmt.Sprint(visited(&p.signedIn, name)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if got := fmt.Sprint(visited(&p.anonymous, "a/b/c")); got != "[1 3]" {
+		t.Errorf("anonymous: %s", got)
+	}
+	c := p.For(authn.Identity{})
+	if c.Decide(Request{Repository: "a/b", Action: Pull}).Rule != "p:2" || len(c.heard) != 1 {
+		t.Errorf("an anonymous caller was held against %d lists", len(c.heard))
+	}
+}
+
+// TestCallerRemembers: whether a rule speaks to the caller is found out once.
+func TestCallerRemembers(t *testing.T) {
+	p := policy(t, allow("pull", "**", "group:release"), allow("push", "**", "authenticated"), allow("delete", "**", "user:bach"))
+	c, q := p.For(mozart), Request{Repository: "a", Action: Pull}
+	if !c.Decide(q).Allowed {
+		t.Fatal("denied")
+	}
+	key := &p.signedIn.others[0]
+	if heard := c.heard[key]; len(heard) != 2 || heard[0].rule != 0 || heard[1].rule != 1 {
+		t.Errorf("remembered: %+v", heard)
+	}
+	c.heard[key] = nil
+	if c.Decide(q).Allowed {
+		t.Error("what is remembered is not taken")
+	}
+	if !p.Decide(mozart, q).Allowed || p.Decide(bach, q).Allowed {
+		t.Error("one question alone is answered otherwise")
+	}
+}
+
+// TestReadings: how many texts of a name {group} may stand for, and which are tried.
+func TestReadings(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		readings      int
+		component     string // in which {group} stands
+		tried         string
+	}{
+		{"{group}/**", "ab/c", 1, "ab", "ab"},
+		{"x/{group}", "x/ab", 1, "ab", "ab"},
+		{"x-{group}", "x-ab", 1, "x-ab", "ab"},
+		{"{group}-x", "ab-x", 1, "ab-x", "ab"},
+		{"{user}.{group}-x", "me.ab-x", 1, "me.ab-x", "ab"},
+		{"{group}-*", "ab-", 3, "ab-", "ab a"},
+		{"*-{group}", "a-bc", 4, "a-bc", "-bc bc c"},
+		{"*{group}*", "abc", 9, "abc", "abc ab a bc b c"},
+		{"{group}{group}", "aa", 2, "aa", "aa a"},
+		{"**/{group}", "a/bc", 4, "bc", "bc"},
+		{"**/{group}-*", "a/b-", 4, "b-", "b"},
+		{"{group}/**/{group}", "ab/ab", 1, "ab", "ab"},
+		{"xyz-{group}", "xyz", 1, "xyz", ""},
+	} {
+		p, err := compilePattern(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.readings(c.name); got != c.readings {
+			t.Errorf("%s in %s: %d readings, want %d", c.pattern, c.name, got, c.readings)
+		}
+		var tried []string
+		p.components[p.ofGroup].readGroup(c.component, &person{Identity: authn.Identity{Directory: "d", Username: "me"}}, func(text string) bool {
+			tried = append(tried, text)
+			return false
+		})
+		if got := strings.Join(tried, " "); got != c.tried {
+			t.Errorf("%s in %s: tried %q, want %q", c.pattern, c.component, got, c.tried)
+		}
+	}
+	if p, err := compilePattern("a/{group}/{group}"); err != nil || p.ofGroup != 1 {
+		t.Errorf("{group} stands first in %d, %v", p.ofGroup, err)
+	}
+}
+
+// TestGroupsLookedUp: few groups are walked, many are put in order once, and a list
+// that is in order is not copied.
+func TestGroupsLookedUp(t *testing.T) {
+	for n, want := range map[int]bool{few: false, few + 1: true} {
+		p := person{Identity: member(n)}
+		last := p.Groups[n-1]
+		if !p.inGroup(last.Name) || !p.inGroupDN(last.DN) || p.inGroup("group-") || p.inGroupDN(last.Name) {
+			t.Errorf("%d groups: a wrong answer", n)
+		}
+		if (p.byName != nil) != want || (p.byDN != nil) != want {
+			t.Errorf("%d groups: looked up in order %v, by DN %v, want %v", n, p.byName != nil, p.byDN != nil, want)
+		}
+	}
+	sorted, turned := person{Identity: member(20)}, person{Identity: member(20)}
+	slices.Reverse(turned.Groups)
+	for _, p := range []*person{&sorted, &turned} {
+		for range 2 {
+			before := p.byName
+			if !p.inGroup("group-000007") || p.inGroup("group-7") || !p.inGroupDN(p.Groups[3].DN) {
+				t.Error("a wrong answer")
+			}
+			if before != nil && &before[0] != &p.byName[0] {
+				t.Error("the order is made twice")
+			}
+			p.byDN["cn=marked"] = true
+		}
+		if !p.byDN["cn=marked"] {
+			t.Error("the DNs are collected twice")
+		}
+	}
+	if &sorted.byName[0] != &sorted.Groups[0] || &turned.byName[0] == &turned.Groups[0] {
+		t.Error("a list is copied without need, or changed")
+	}
+}
+
+// TestLookingUpIsChosen: where the name has fewer readings than the caller has
+// groups, they are looked up, else the groups are tried; a match is one either way.
+func TestLookingUpIsChosen(t *testing.T) {
+	p, err := compilePattern("{group}/**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := person{Identity: member(20)}
+	if !p.match("group-000003/a", &many) || many.byName == nil {
+		t.Error("twenty groups were tried for one reading")
+	}
+	within, err := compilePattern("*{group}*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := person{Identity: member(20)}
+	if !within.match("x-group-000003-y", &tried) || tried.byName != nil {
+		t.Error("256 readings were looked up for twenty groups")
+	}
+}
