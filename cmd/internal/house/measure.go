@@ -40,10 +40,10 @@ type function struct {
 
 // listed is what `go list` knows of a package.
 type listed struct {
-	ImportPath, Dir, Export            string
-	GoFiles, TestGoFiles, XTestGoFiles []string
-	Module                             *struct{ Main bool }
-	Error                              *struct{ Err string }
+	ImportPath, Dir, Export string
+	GoFiles                 []string
+	Module                  *struct{ Main bool }
+	Error                   *struct{ Err string }
 }
 
 // load measures every package of the module in folder.
@@ -75,7 +75,7 @@ func load(folder string) ([]*figures, error) {
 // list asks the go command for the packages of the module and all that they import,
 // compiled.
 func list(folder string) ([]listed, error) {
-	command := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,TestGoFiles,XTestGoFiles,Module,Error", "./...")
+	command := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles,Module,Error", "./...")
 	command.Dir = folder
 	var said bytes.Buffer
 	command.Stderr = &said
@@ -109,12 +109,9 @@ func measure(fset *token.FileSet, imports types.Importer, p listed) (*figures, e
 		f.lines += fset.File(file.Pos()).LineCount()
 		f.measureFile(file)
 	}
-	for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
-		text, err := os.ReadFile(filepath.Join(p.Dir, name))
-		if err != nil {
-			return nil, err
-		}
-		f.testLines += bytes.Count(text, []byte("\n"))
+	var err error
+	if f.testLines, err = testLines(p.Dir); err != nil {
+		return nil, err
 	}
 	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
 	config := types.Config{Importer: imports}
@@ -124,6 +121,22 @@ func measure(fset *token.FileSet, imports types.Importer, p listed) (*figures, e
 	}
 	f.circles = circles(uses(fset, pkg, info))
 	return f, nil
+}
+
+// testLines are the lines of all tests of a folder, those behind build tags too.
+func testLines(folder string) (n int, err error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		n += bytes.Count(text, []byte("\n"))
+	}
+	return n, nil
 }
 
 // measureFile counts functions and fields.
