@@ -21,25 +21,24 @@ const (
 
 func (o *ordering) never() { o.state.Store(isNot) }
 
-// sorted finds out once: what comes after a name before the first one has to be the
+// The least and the greatest name that a repository can have.
+var least, greatest = "0", strings.Repeat("z", 255)
+
+// sorted finds out once: what comes after a name before all others has to be the
 // first one, and after one behind them all nothing may come.
 func (u *Upstream) sorted(ctx context.Context, header http.Header) (bool, error) {
 	if s := u.order.state.Load(); s != unknown {
 		return s == isSorted, nil
 	}
-	first, err := u.after(ctx, header, "")
-	if err != nil || len(first) == 0 || lower(first[0]) == "" {
-		return false, err
+	var ends [3]string
+	for i, last := range []string{"", least, greatest} {
+		name, err := u.after(ctx, header, last)
+		if err != nil {
+			return false, err
+		}
+		ends[i] = name
 	}
-	again, err := u.after(ctx, header, lower(first[0]))
-	if err != nil {
-		return false, err
-	}
-	none, err := u.after(ctx, header, strings.Repeat("z", 255))
-	if err != nil {
-		return false, err
-	}
-	if len(again) == 0 || again[0] != first[0] || len(none) > 0 {
+	if ends[0] == "" || ends[0] == least || ends[1] != ends[0] || ends[2] != "" {
 		u.order.never()
 		return false, nil
 	}
@@ -47,17 +46,21 @@ func (u *Upstream) sorted(ctx context.Context, header http.Header) (bool, error)
 	return true, nil
 }
 
-// after is a page of one name, without any where the upstream does not answer with one.
-func (u *Upstream) after(ctx context.Context, header http.Header, last string) ([]string, error) {
+// after is the first name after another, "" where there is none or no answer.
+func (u *Upstream) after(ctx context.Context, header http.Header, last string) (string, error) {
 	resp, err := u.catalog(ctx, header, 1, last)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer resp.Body.Close()
 	if resp.Status != http.StatusOK {
-		return nil, nil
+		return "", nil
 	}
-	return decodeNames(ctx, resp)
+	names, err := decodeNames(ctx, resp)
+	if err != nil || len(names) == 0 {
+		return "", err
+	}
+	return names[0], nil
 }
 
 func less(a, b string) bool { return a < b }
