@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
+	"gatehouse/cmd/gatehouse/probe"
 	"gatehouse/proxy/upstream"
 )
 
@@ -80,9 +81,9 @@ func TestProbe(t *testing.T) {
 		{"shared", shared, "", exitOK, []string{isShared, "ok     upstream: ", "warning: probe: blob by GET: a repository reaches", "warning: probe: blob by HEAD: a repository reaches", "warning: probe: manifest that names it"}, []string{isApart}},
 		{"apart", unless(apart), "", exitOK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported; each becomes a plain upload", "ok     probe: reading a blob: the upstream sends it itself", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
 		{"apart, mounts are of no use", unless(apart), ", blob_mount: true", exitOK, []string{isApart, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use"}, []string{isShared}},
-		{"apart, mounts", unless(mounting(scratchOwner)), "", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
-		{"apart, mounts off", unless(mounting(scratchOwner)), ", blob_mount: false", exitOK, []string{isApart, "upstream.blob_mount: auto would save pushes"}, []string{isShared}},
-		{"apart, mounts as the config says", unless(mounting(scratchOwner)), ", blob_mount: true", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"apart, mounts", unless(mounting(probe.Owner)), "", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"apart, mounts off", unless(mounting(probe.Owner)), ", blob_mount: false", exitOK, []string{isApart, "upstream.blob_mount: auto would save pushes"}, []string{isShared}},
+		{"apart, mounts as the config says", unless(mounting(probe.Owner)), ", blob_mount: true", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
 		{"mounts from anywhere", unless(mounting("")), "", exitOK, []string{isApart, "the gateway looks first whether the source has it", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
 		{"mounts from anywhere, mounts off", unless(mounting("")), ", blob_mount: false", exitOK, []string{isApart, "the gateway passes no mount on"}, []string{isShared}},
 		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", exitOK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: auto or false"}, []string{isApart}},
@@ -145,8 +146,9 @@ func TestProbeTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	p := &probe{Upstream: u}
-	if err := p.push(t.Context(), "team/artifact", []byte("{}")); err != nil {
+	const digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" // of {}
+	p := probe.New(u, onlineLimit)
+	if err := p.Push(t.Context(), "team/artifact", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "gatehouse.yaml")
@@ -157,8 +159,11 @@ func TestProbeTakesNothing(t *testing.T) {
 	if status := run(t.Context(), []string{"check", "-c", path, "--probe-writes"}, strings.NewReader(""), &out, &out); status != exitOK || !strings.Contains(out.String(), "does not keep blobs apart") {
 		t.Fatalf("status %d: %s", status, out.String())
 	}
-	resp, err := p.do(t.Context(), http.MethodHead, "/v2/team/artifact/blobs/"+digestOf([]byte("{}")), nil, nil)
-	if err != nil || resp.Status != http.StatusOK {
-		t.Errorf("team/artifact lost its blob: %v %v", resp, err)
+	resp, err := http.Head(server.URL + "/v2/team/artifact/blobs/" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("team/artifact lost its blob: status %d", resp.StatusCode)
 	}
 }
