@@ -213,21 +213,21 @@ func (y *try) countLocked() {
 // provenLocked reports whether the password is the one that was good here not
 // long ago.
 func (y *try) provenLocked() bool {
-	good, ok := y.t.good.Get(y.pair)
-	return ok && good.password == y.password && time.Since(good.at) < rememberedGood
+	good, _ := y.t.good.Get(y.pair)
+	return good.password == y.password && time.Since(good.at) < rememberedGood
 }
 
 // disproveLocked notes that a password is no longer good, if it was.
 func (y *try) disproveLocked() {
-	if good, ok := y.t.good.Peek(y.pair); ok && good.password == y.password {
+	if good, _ := y.t.good.Peek(y.pair); good.password == y.password {
 		y.t.good.Add(y.pair, goodLogin{at: good.at})
 	}
 }
 
 // familiarLocked reports whether somebody logged in from there not long ago.
 func (t *Throttle) familiarLocked(p pair) bool {
-	good, ok := t.good.Peek(p)
-	return ok && time.Since(good.at) < rememberedGood
+	good, _ := t.good.Peek(p)
+	return time.Since(good.at) < rememberedGood
 }
 
 // personWaitLocked is how long the person must wait until fewer failures than the
