@@ -1,5 +1,3 @@
-//go:build health_path
-
 package e2e
 
 import (
