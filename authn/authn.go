@@ -155,4 +155,8 @@ type Attempt struct {
 	Source netip.Addr
 	// Via is the proxy that did not say Source, where that is not known.
 	Via netip.Addr
+	// Admit may refuse a person whose password is right, with an error that wraps
+	// ErrInvalidCredentials; nil: everybody is let in. It counts, and takes the time, as
+	// a wrong password does.
+	Admit func(Identity) error
 }

@@ -106,6 +106,9 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	}
 	workOf(ctx).ask(d.Name())
 	got, err := verifyBy(ctx, d, began, id, a.Password)
+	if err == nil && a.Admit != nil {
+		err = a.Admit(got)
+	}
 	if err != nil {
 		err = explainPassword(classified(err), a.Password)
 		return id, err

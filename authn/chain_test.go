@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -76,6 +77,8 @@ func TestChainLookup(t *testing.T) {
 	}
 }
 
+func notAdmitted(Identity) error { return fmt.Errorf("%w: not admitted", ErrInvalidCredentials) }
+
 // TestChainEqualWork: whatever the cause of a refusal, the same comparisons are made,
 // and the same time passes.
 func TestChainEqualWork(t *testing.T) {
@@ -98,6 +101,9 @@ func TestChainEqualWork(t *testing.T) {
 		"over 72 bytes":       {Login: "strong", Password: Secret(strings.Repeat("y", 73))},
 		"of the directory":    {Login: "bach", Password: "y"},
 		"a name far too long": {Login: strings.Repeat("n", 1000), Password: "y"},
+		// Row A17: a right password of somebody who is not let in.
+		"not admitted":                  {Login: "strong", Password: "x", Admit: notAdmitted},
+		"not admitted of the directory": {Login: "bach", Password: "right", Admit: notAdmitted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

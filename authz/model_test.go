@@ -279,6 +279,8 @@ func TestLaws(t *testing.T) {
 				t.Fatalf("the order of the rules decides on the grant of %+v", q)
 			case before && q.Action != Catalog && !granted.Allows(q.Repository, q.Action):
 				t.Fatalf("%+v is allowed and never granted", q)
+			case before && q.Action == Pull && !slices.ContainsFunc(p.For(id).Prefixes(q.Source), func(b string) bool { return strings.HasPrefix(q.Repository+"/", b) }):
+				t.Fatalf("%+v is allowed and begins with none of %q", q, p.For(id).Prefixes(q.Source))
 			}
 			for _, scope := range granted.Strings() {
 				for _, one := range strings.Split(scope[strings.LastIndex(scope, ":")+1:], ",") {

@@ -359,11 +359,9 @@ func (g *Gateway) identifyBasic(x *exchange) error {
 		return errNoToken
 	}
 	x.event.login = true
+	attempt.Admit = g.keyring.Admit
 	id, err := g.chain.Authenticate(x.r.Context(), *attempt)
 	x.event.identity = id
-	if err == nil {
-		err = g.keyring.Admit(id)
-	}
 	if err != nil {
 		return err
 	}

@@ -92,9 +92,9 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (id authn.Identi
 	case r.RefreshToken != "":
 		return g.redeem(ctx, string(r.RefreshToken))
 	case r.Attempt != nil:
-		if id, err = g.cfg.Chain.Authenticate(ctx, *r.Attempt); err == nil {
-			err = g.cfg.Keyring.Admit(id)
-		}
+		attempt := *r.Attempt
+		attempt.Admit = g.cfg.Keyring.Admit
+		id, err = g.cfg.Chain.Authenticate(ctx, attempt)
 	}
 	return id, "", err
 }
