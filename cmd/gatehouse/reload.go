@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
@@ -50,7 +51,10 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 	}
 	next.expire(old)
 	s.take(l, stream)
-	if next.certificate != nil && (old == nil || next.certificate != old.certificate) {
+	switch {
+	case next.certificate == nil:
+		s.parts.metrics.CertificateNotAfter(time.Unix(0, 0)) // there is none any more
+	case old == nil || next.certificate != old.certificate:
 		next.certificate.Serve(s.parts.metrics)
 	}
 	s.current.Store(next)

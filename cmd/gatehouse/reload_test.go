@@ -210,6 +210,10 @@ func TestRefusedReloadLeavesTheMetric(t *testing.T) {
 	if s.reload(); told() == before {
 		t.Error("a good reload left the metric of the old pair")
 	}
+	write(minimal)
+	if s.reload(); told() != "0" {
+		t.Errorf("without TLS the metric is %s, want 0", told())
+	}
 }
 
 // writeLongPair writes a pair that ends much later than those of authntest.
