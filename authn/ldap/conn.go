@@ -95,7 +95,7 @@ func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err 
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{server: s, wire: &wire{Conn: raw, limit: p.attempt}}
+	c := &conn{server: s, wire: &wire{Conn: raw, limit: p.patience}}
 	c.expiry = time.Now().Add(connLifetime - time.Duration(rand.Int64N(int64(connLifetime/10))))
 	c.wire.ended = func() { p.ended(c) }
 	// Neither go-ldap's StartTLS nor its Bind knows a context: closing the
@@ -128,7 +128,7 @@ func (p *pool) secure(ctx context.Context, c *conn) error {
 		link = secured
 	}
 	c.ldap = ldap.NewConn(link, c.server.tls)
-	c.ldap.SetTimeout(p.attempt)
+	c.ldap.SetTimeout(p.patience)
 	c.ldap.Start()
 	if p.startTLS {
 		if err := c.ldap.StartTLS(config); err != nil {

@@ -51,6 +51,9 @@ func (d *Directory) Quiet() {
 // Connections is how many search connections there are.
 func (d *Directory) Connections() int { return d.pool.state()[0].Searches }
 
+// InFlight is how many operations run.
+func (d *Directory) InFlight() int { return d.pool.state()[0].InFlight }
+
 // Dialing reports whether one is being opened.
 func (d *Directory) Dialing() bool {
 	d.pool.mu.Lock()

@@ -99,6 +99,26 @@ func TestMuteServerForBinds(t *testing.T) {
 	if got := f.Count("bind") - binds; got != 1 {
 		t.Errorf("the password was sent %d times", got)
 	}
+	f.Disconnect()
+}
+
+// TestLateIsNotDown (audit, plausible): with a short timeout one search that takes
+// longer than we wait does not take the server out of use, for it answers.
+func TestLateIsNotDown(t *testing.T) {
+	f := authntest.StartFake(t)
+	d := open(t, faultConfig(f))
+	if _, err := login(d, "mozart", authntest.Password); err != nil {
+		t.Fatal(err)
+	}
+	f.Delay(1100 * time.Millisecond) // the server's own limit is a second
+	if id, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnavailable) {
+		t.Errorf("Find = %+v, %v", id, err)
+	}
+	f.Delay(0)
+	await(t, func() bool { return d.InFlight() == 0 })
+	if _, err := login(d, "mozart", authntest.Password); err != nil || f.Count("connect") > 3 {
+		t.Errorf("after a late answer: %v, with %d connections", err, f.Count("connect"))
+	}
 }
 
 // TestReferences are ignored: nothing is asked elsewhere, nobody is lost.
@@ -437,8 +457,8 @@ func TestMetrics(t *testing.T) {
 	if _, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnknownUser) {
 		t.Errorf("Find on the second server: %v", err)
 	}
-	want(`gatehouse_ldap_up{directory="fake",server="FIRST"} 0`,
-		`gatehouse_ldap_retries_total{directory="fake"} 1`,
+	await(t, func() bool { return has(`gatehouse_ldap_up{directory="fake",server="FIRST"} 0`) })
+	want(`gatehouse_ldap_retries_total{directory="fake"} 1`,
 		`gatehouse_ldap_ambiguous_total{directory="fake"} 1`,
 		`gatehouse_ldap_operation_duration_seconds_count{directory="fake",operation="search",result="fault",server="FIRST"} 1`)
 	if _, err := d.Find(t.Context(), "mozart"); !errors.Is(err, authn.ErrUnknownUser) {

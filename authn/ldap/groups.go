@@ -221,7 +221,10 @@ func (r *groupReader) addMatching(ctx context.Context, found groupSet, base, fil
 	request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases,
 		groupsMax+1, r.timeLimit, false, "(|"+filters+")", []string{r.NameAttribute}, nil)
 	result, err := r.search(ctx, request)
-	if err != nil {
+	switch {
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
+		return nil, fmt.Errorf("%w: more groups of one person than the server shows: %w", authn.ErrUnusable, err)
+	case err != nil:
 		return nil, fmt.Errorf("searching groups: %w", err)
 	}
 	added := found.add(result.Entries, r.NameAttribute)

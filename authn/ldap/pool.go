@@ -61,6 +61,7 @@ const (
 var (
 	errAllDown = errors.New("no server is up")
 	errDown    = errors.New("the server is down")
+	errLate    = errors.New("the server has not answered in time")
 	errBusy    = errors.New("too many requests in flight")
 	// errOutdone is why a server is down that answers, but cannot do what another
 	// one can. Where no other is up it is asked all the same.
@@ -76,7 +77,8 @@ type pool struct {
 	bindDN       string
 	readPassword func() (authn.Secret, error) // nil: there is no file to read it from
 	baseDN       string                       // read by probes
-	attempt      time.Duration                // limit of one operation, and of one dial with its bind
+	attempt      time.Duration                // how long one operation is waited for, and limit of one dial with its bind
+	patience     time.Duration                // after that a server that has not answered is down
 	keepEvery    time.Duration                // how long a search connection rests unasked
 	logger       *slog.Logger
 	directory    string
@@ -89,23 +91,24 @@ type pool struct {
 	unwatch func() // ends what the metrics show
 
 	mu           sync.Mutex
+	unlogged     []func() // what is to be logged when the lock is given back
 	bindPassword authn.Secret
 	closed       bool
 	active       *server       // preferred at the last question
 	changed      chan struct{} // closed and replaced when a server goes down or up
 }
 
-// turns bounds how many operations run and how many wait for that.
-type turns struct {
+// semaphore bounds how many operations run and how many wait for that.
+type semaphore struct {
 	running, waiting chan struct{}
 }
 
-func newTurns(limit, queue int) turns {
-	return turns{make(chan struct{}, limit), make(chan struct{}, queue)}
+func newSemaphore(limit, queue int) semaphore {
+	return semaphore{make(chan struct{}, limit), make(chan struct{}, queue)}
 }
 
-// take waits for a turn while ctx lasts; where too many wait already it fails at once.
-func (t turns) take(ctx context.Context) error {
+// acquire waits for a turn while ctx lasts; where too many wait already it fails at once.
+func (t semaphore) acquire(ctx context.Context) error {
 	select {
 	case t.waiting <- struct{}{}:
 	default:
@@ -120,18 +123,18 @@ func (t turns) take(ctx context.Context) error {
 	}
 }
 
-func (t turns) give() { <-t.running }
+func (t semaphore) release() { <-t.running }
 
 // full reports whether the next one would have to wait.
-func (t turns) full() bool { return len(t.running) == cap(t.running) }
+func (t semaphore) full() bool { return len(t.running) == cap(t.running) }
 
 // server is one of the directory's servers.
 type server struct {
 	endpoint
-	searches, binds turns
+	searches, binds semaphore
 
 	// Guarded by pool.mu.
-	pace     pace
+	recent   recent
 	down     bool
 	why      error // of down
 	upSince  time.Time
@@ -153,12 +156,13 @@ func newPool(cfg Config, secured *tls.Config, endpoints []endpoint) *pool {
 	ctx, stop := context.WithCancel(context.Background())
 	servers := make([]*server, len(endpoints))
 	for i, e := range endpoints {
-		servers[i] = &server{endpoint: e, searches: newTurns(searchesMax, searchQueue), binds: newTurns(bindConns, bindQueue)}
+		servers[i] = &server{endpoint: e, searches: newSemaphore(searchesMax, searchQueue), binds: newSemaphore(bindConns, bindQueue)}
 	}
+	attempt := min(cfg.Timeout/2, 3*time.Second)
 	p := &pool{
 		startTLS: cfg.StartTLS, tls: secured, bindDN: cfg.BindDN,
 		bindPassword: cfg.BindPasswordFile.Secret, readPassword: cfg.BindPasswordFile.Reread,
-		baseDN: cfg.Users.Base, attempt: min(cfg.Timeout/2, 3*time.Second), keepEvery: keepEvery,
+		baseDN: cfg.Users.Base, attempt: attempt, patience: patienceFor(attempt), keepEvery: keepEvery,
 		logger: cfg.Logger, directory: cfg.Name, metrics: cfg.Metrics,
 		servers: servers, ctx: ctx, stop: stop, changed: make(chan struct{}),
 	}
@@ -166,10 +170,32 @@ func newPool(cfg Config, secured *tls.Config, endpoints []endpoint) *pool {
 	return p
 }
 
+// patienceFor is longer than the time limit that a search tells the server, which is
+// a second at least: a server that answers at its limit that it took too long is slow,
+// and not gone.
+func patienceFor(attempt time.Duration) time.Duration {
+	return max(attempt, time.Duration(seconds(attempt))*time.Second+500*time.Millisecond)
+}
+
+// logLocked logs when the lock is given back, because writing may block.
+func (p *pool) logLocked(level slog.Level, message string, args ...any) {
+	p.unlogged = append(p.unlogged, func() { p.logger.Log(context.Background(), level, message, args...) })
+}
+
+// unlock gives the lock back, and then logs.
+func (p *pool) unlock() {
+	records := p.unlogged
+	p.unlogged = nil
+	p.mu.Unlock()
+	for _, write := range records {
+		write()
+	}
+}
+
 // state is what the metrics show of the servers.
 func (p *pool) state() []metrics.LDAPServer {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	list := make([]metrics.LDAPServer, len(p.servers))
 	for i, s := range p.servers {
 		list[i] = metrics.LDAPServer{URL: s.url, Up: !s.down, Active: s == p.active, Searches: len(s.search),
@@ -181,29 +207,29 @@ func (p *pool) state() []metrics.LDAPServer {
 // available is false while every server is down.
 func (p *pool) available() bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.allDown()
+	defer p.unlock()
+	return !p.allDownLocked()
 }
 
-func (p *pool) allDown() bool {
-	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.dead() })
+func (p *pool) allDownLocked() bool {
+	return !slices.ContainsFunc(p.servers, func(s *server) bool { return !s.deadLocked() })
 }
 
-// dead reports whether the server cannot be asked at all.
-func (s *server) dead() bool {
+// deadLocked reports whether the server cannot be asked at all.
+func (s *server) deadLocked() bool {
 	return s.down && !errors.Is(s.why, errSlow) && !errors.Is(s.why, errOutdone)
 }
 
 // close ends idle connections and background work; what runs ends normally,
 // and later calls open a connection of their own each.
 func (p *pool) close() {
+	p.unwatch()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	p.closed = true
 	p.stop()
-	p.unwatch()
 	for _, s := range p.servers {
-		p.dropAll(s)
+		p.dropAllLocked(s)
 	}
 }
 
@@ -228,7 +254,7 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 		if err == nil || !retryable(err) && !misplaced(err) || ctx.Err() != nil {
 			return result, err
 		}
-		if s == failed && broken(err) {
+		if s == failed && broken(err) && !errors.Is(err, errLate) {
 			p.markDown(s, err)
 		}
 		failed, last = s, err
@@ -241,9 +267,9 @@ func (p *pool) search(ctx context.Context, request *ldap.SearchRequest) (*ldap.S
 // slow; failed only where there is no other. nil: all are down.
 func (p *pool) pick(failed *server) *server {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.prefer(p.best(standing))
-	return p.best(func(s *server) int {
+	defer p.unlock()
+	p.preferLocked(p.bestLocked(standing))
+	return p.bestLocked(func(s *server) int {
 		switch {
 		case s == failed:
 			return 5
@@ -265,10 +291,10 @@ func standing(s *server) int {
 	return 1
 }
 
-// best is the first of the servers with the lowest rank that can be asked at all.
-func (p *pool) best(rank func(*server) int) (best *server) {
+// bestLocked is the first of the servers with the lowest rank that can be asked at all.
+func (p *pool) bestLocked(rank func(*server) int) (best *server) {
 	for _, s := range p.servers {
-		if !s.dead() && (best == nil || rank(s) < rank(best)) {
+		if !s.deadLocked() && (best == nil || rank(s) < rank(best)) {
 			best = s
 		}
 	}
@@ -284,15 +310,15 @@ func (p *pool) outdone(failed, other *server, err error) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	failed.pace.outdone++
-	if !failed.down && (misplaced(err) || failed.pace.outdone >= outdoneMost) {
-		p.goDown(failed, fmt.Errorf("%w: %w", errOutdone, err))
+	defer p.unlock()
+	failed.recent.outdone++
+	if !failed.down && (misplaced(err) || failed.recent.outdone >= outdoneMost) {
+		p.goDownLocked(failed, fmt.Errorf("%w: %w", errOutdone, err))
 	}
 }
 
-// prefer notes which server is asked by and by.
-func (p *pool) prefer(s *server) {
+// preferLocked notes which server is asked by and by.
+func (p *pool) preferLocked(s *server) {
 	if s == nil || s == p.active {
 		return
 	}
@@ -323,21 +349,23 @@ func abandonable[T any](ctx context.Context, operation func() (T, error)) (resul
 }
 
 func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequest) (*ldap.SearchResult, error) {
-	if err := s.searches.take(ctx); err != nil {
+	if err := s.searches.acquire(ctx); err != nil {
 		return nil, err
 	}
 	c, err := p.acquire(ctx, s)
 	if err != nil {
-		s.searches.give()
+		s.searches.release()
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.attempt, errLate)
+	defer cancel()
 	return abandonable(ctx, func() (*ldap.SearchResult, error) {
 		began := time.Now()
 		result, err := c.ldap.Search(request)
 		p.measured(s, "search", began, err)
 		err = c.explainPlain(err)
 		p.release(c, err)
-		s.searches.give()
+		s.searches.release()
 		return result, err
 	})
 }
@@ -355,8 +383,8 @@ func (p *pool) measured(s *server, operation string, began time.Time, err error)
 	p.metrics.LDAPOperation(p.directory, s.url, operation, result, took)
 	if operation == "search" && !broken(err) {
 		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.paced(s, took)
+		defer p.unlock()
+		p.observeLocked(s, took)
 	}
 }
 
@@ -366,24 +394,24 @@ func (p *pool) acquire(ctx context.Context, s *server) (*conn, error) {
 	for {
 		p.mu.Lock()
 		if p.closed {
-			p.mu.Unlock()
+			p.unlock()
 			return p.private(ctx, s)
 		}
-		if s.dead() {
-			p.mu.Unlock()
+		if s.deadLocked() {
+			p.unlock()
 			return nil, errDown
 		}
-		c := p.leastBusy(s)
+		c := p.leastBusyLocked(s)
 		var d *dialing
 		if c == nil || c.inFlight >= growAt && len(s.search) < searchConns && time.Since(s.ungrown) > growPause {
-			d = p.startDial(s)
+			d = p.startDialLocked(s)
 		}
 		if c != nil {
-			c.begin()
-			p.mu.Unlock()
+			c.beginLocked()
+			p.unlock()
 			return c, nil
 		}
-		p.mu.Unlock()
+		p.unlock()
 		select {
 		case <-d.done:
 			if d.err != nil && p.ctx.Err() == nil {
@@ -402,15 +430,15 @@ func (p *pool) private(ctx context.Context, s *server) (*conn, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	c.inFlight, c.retired = 1, true
 	return c, nil
 }
 
-func (p *pool) leastBusy(s *server) *conn {
+func (p *pool) leastBusyLocked(s *server) *conn {
 	for _, c := range slices.Clone(s.search) {
 		if time.Now().After(c.expiry) {
-			p.retire(c)
+			p.retireLocked(c)
 		}
 	}
 	if len(s.search) == 0 {
@@ -419,8 +447,8 @@ func (p *pool) leastBusy(s *server) *conn {
 	return slices.MinFunc(s.search, func(a, b *conn) int { return a.inFlight - b.inFlight })
 }
 
-// startDial opens a search connection in the background unless that runs already.
-func (p *pool) startDial(s *server) *dialing {
+// startDialLocked opens a search connection in the background unless that runs already.
+func (p *pool) startDialLocked(s *server) *dialing {
 	if s.dialing != nil {
 		return s.dialing
 	}
@@ -429,52 +457,52 @@ func (p *pool) startDial(s *server) *dialing {
 	go func() {
 		c, err := p.open(p.ctx, s, true)
 		p.mu.Lock()
-		defer p.mu.Unlock()
+		defer p.unlock()
 		defer close(d.done)
 		s.dialing = nil
 		if err == nil {
-			err = p.adopt(c)
+			err = p.adoptLocked(c)
 		}
 		d.err = err
 		switch {
 		case err == nil:
 		case len(s.search) == 0:
-			p.goDown(s, err)
+			p.goDownLocked(s, err)
 		default:
 			s.ungrown = time.Now()
-			p.logger.Warn("LDAP server takes no further connection", "server", s.url, "error", err)
+			p.logLocked(slog.LevelWarn, "LDAP server takes no further connection", "server", s.url, "error", err)
 		}
 	}()
 	return d
 }
 
-// adopt takes a new search connection into the pool.
-func (p *pool) adopt(c *conn) error {
+// adoptLocked takes a new search connection into the pool.
+func (p *pool) adoptLocked(c *conn) error {
 	if c.ended {
 		return errors.New("the server closed the connection at once")
 	}
-	if p.closed || c.server.dead() {
+	if p.closed || c.server.deadLocked() {
 		go c.close()
 		return nil
 	}
 	c.server.search = append(c.server.search, c)
 	c.used = time.Now()
-	p.rest(c)
+	p.keepLaterLocked(c)
 	return nil
 }
 
-// begin counts a search on c as running.
-func (c *conn) begin() {
+// beginLocked counts a search on c as running.
+func (c *conn) beginLocked() {
 	c.timer.Stop()
 	c.used = time.Now()
 	c.server.used = c.used
 	c.inFlight++
 }
 
-// rest lets a search connection lie until its next use, or until it is time to
+// keepLaterLocked lets a search connection lie until its next use, or until it is time to
 // see whether the server is still there: firewalls forget idle connections, and
 // a server that went silent should be noticed before somebody waits for it.
-func (p *pool) rest(c *conn) { c.timer = time.AfterFunc(p.keepEvery, func() { p.keep(c) }) }
+func (p *pool) keepLaterLocked(c *conn) { c.timer = time.AfterFunc(p.keepEvery, func() { p.keep(c) }) }
 
 // keep asks a question on a connection that nobody used, or ends it where that
 // has been so for long.
@@ -482,15 +510,15 @@ func (p *pool) keep(c *conn) {
 	p.mu.Lock()
 	switch {
 	case c.retired || c.inFlight > 0:
-		p.mu.Unlock()
+		p.unlock()
 		return
 	case time.Since(c.used) >= searchIdleFor*p.keepEvery, time.Now().After(c.expiry):
-		p.retire(c)
-		p.mu.Unlock()
+		p.retireLocked(c)
+		p.unlock()
 		return
 	}
 	c.inFlight++
-	p.mu.Unlock()
+	p.unlock()
 	_, err := c.ldap.Search(p.readBase())
 	p.release(c, err)
 }
@@ -499,12 +527,12 @@ func (p *pool) keep(c *conn) {
 // answer is not used again; if it is not even closed, the server is silent.
 func (p *pool) release(c *conn, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	c.inFlight--
 	if broken(err) {
-		p.retire(c)
+		p.retireLocked(c)
 		if !c.ended {
-			p.goDown(c.server, err)
+			p.goDownLocked(c.server, err)
 		}
 	}
 	switch {
@@ -512,12 +540,12 @@ func (p *pool) release(c *conn, err error) {
 	case c.retired:
 		go c.close()
 	default:
-		p.rest(c)
+		p.keepLaterLocked(c)
 	}
 }
 
-// retire takes c out of the pool; it is closed with its last request.
-func (p *pool) retire(c *conn) {
+// retireLocked takes c out of the pool; it is closed with its last request.
+func (p *pool) retireLocked(c *conn) {
 	if c.retired {
 		return
 	}
@@ -534,7 +562,7 @@ func (p *pool) retire(c *conn) {
 // ended is called once when c cannot be read any more.
 func (p *pool) ended(c *conn) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	c.ended = true
 	s := c.server
 	if remove(&s.idle, c) {
@@ -543,15 +571,15 @@ func (p *pool) ended(c *conn) {
 	if remove(&s.search, c) {
 		c.retired = true
 		c.timer.Stop()
-		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > s.replaceEvery() {
+		if len(s.search) == 0 && !s.down && !p.closed && time.Since(s.replaced) > s.replaceEveryLocked() {
 			s.replaced = time.Now()
-			p.startDial(s)
+			p.startDialLocked(s)
 		}
 	}
 }
 
-// replaceEvery is how often the last search connection is replaced unasked.
-func (s *server) replaceEvery() time.Duration {
+// replaceEveryLocked is how often the last search connection is replaced unasked.
+func (s *server) replaceEveryLocked() time.Duration {
 	if time.Since(s.used) > quietAfter {
 		return replaceWhileQuiet
 	}
@@ -585,12 +613,12 @@ func (e *unsentError) Error() string { return e.err.Error() }
 func (e *unsentError) Unwrap() error { return e.err }
 
 func (p *pool) bindOn(ctx context.Context, s *server, dn string, password authn.Secret) (*ldap.SimpleBindResult, error) {
-	if err := s.binds.take(ctx); err != nil {
+	if err := s.binds.acquire(ctx); err != nil {
 		return nil, err
 	}
 	c, err := p.takeBind(ctx, s)
 	if err != nil {
-		s.binds.give()
+		s.binds.release()
 		return nil, &unsentError{err}
 	}
 	request := ldap.NewSimpleBindRequest(dn, string(password), []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
@@ -599,7 +627,7 @@ func (p *pool) bindOn(ctx context.Context, s *server, dn string, password authn.
 		result, err := c.ldap.SimpleBind(request)
 		p.measured(s, "bind", began, err)
 		p.putBind(c, err)
-		s.binds.give()
+		s.binds.release()
 		if closedBefore(err) {
 			err = &unsentError{err}
 		}
@@ -614,10 +642,10 @@ func (p *pool) takeBind(ctx context.Context, s *server) (*conn, error) {
 		c := s.idle[last]
 		s.idle = s.idle[:last]
 		c.timer.Stop()
-		p.mu.Unlock()
+		p.unlock()
 		return c, nil
 	}
-	p.mu.Unlock()
+	p.unlock()
 	c, err := p.open(ctx, s, false)
 	if err != nil && ctx.Err() == nil {
 		p.markDown(s, err)
@@ -627,14 +655,14 @@ func (p *pool) takeBind(ctx context.Context, s *server) (*conn, error) {
 
 func (p *pool) putBind(c *conn, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	c.uses++
 	if broken(err) && !c.ended {
-		p.goDown(c.server, err)
+		p.goDownLocked(c.server, err)
 	}
 	judged := err == nil || ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultUnwillingToPerform,
 		ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights)
-	if !judged || c.ended || c.server.dead() || p.closed || c.uses >= bindUses || time.Now().After(c.expiry) ||
+	if !judged || c.ended || c.server.deadLocked() || p.closed || c.uses >= bindUses || time.Now().After(c.expiry) ||
 		len(c.server.idle) >= bindIdle {
 		go c.close()
 		return
@@ -645,17 +673,17 @@ func (p *pool) putBind(c *conn, err error) {
 
 func (p *pool) dropIdle(c *conn) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if remove(&c.server.idle, c) {
 		go c.close()
 	}
 }
 
-// dropAll closes the connections of s that nobody uses, and the others with
+// dropAllLocked closes the connections of s that nobody uses, and the others with
 // their last request.
-func (p *pool) dropAll(s *server) {
+func (p *pool) dropAllLocked(s *server) {
 	for _, c := range slices.Clone(s.search) {
-		p.retire(c)
+		p.retireLocked(c)
 	}
 	for _, c := range s.idle {
 		c.timer.Stop()
@@ -666,26 +694,26 @@ func (p *pool) dropAll(s *server) {
 
 func (p *pool) markDown(s *server, why error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.goDown(s, why)
+	defer p.unlock()
+	p.goDownLocked(s, why)
 }
 
-// goDown takes s out of use until a probe brings it back.
-func (p *pool) goDown(s *server, why error) {
-	if s.dead() || p.closed {
+// goDownLocked takes s out of use until a probe brings it back.
+func (p *pool) goDownLocked(s *server, why error) {
+	if s.deadLocked() || p.closed {
 		return
 	}
-	p.logger.Warn("LDAP server is down", "server", s.url, "error", why)
+	p.logLocked(slog.LevelWarn, "LDAP server is down", "server", s.url, "error", why)
 	watched := s.down
 	s.down, s.why = true, why
-	p.dropAll(s)
-	p.announce()
+	p.dropAllLocked(s)
+	p.announceLocked()
 	if !watched {
 		go p.watch(s)
 	}
 }
 
-func (p *pool) announce() {
+func (p *pool) announceLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }

@@ -84,7 +84,7 @@ func TestPace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			twoServers(t, func(p *pool, first, second *server) {
-				first.pace.since = time.Now()
+				first.recent.since = time.Now()
 				if test.alone {
 					p.markDown(second, errDown)
 				}
@@ -131,25 +131,25 @@ func TestProbeDelay(t *testing.T) {
 // TestTurns: beyond the limit callers wait, beyond the queue they are told at once.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turn := turns{make(chan struct{}, 1), make(chan struct{}, 2)}
-		if err := turn.take(t.Context()); err != nil {
+		turn := semaphore{make(chan struct{}, 1), make(chan struct{}, 2)}
+		if err := turn.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 2)
 		for range 2 {
-			go func() { ended <- turn.take(t.Context()) }()
+			go func() { ended <- turn.acquire(t.Context()) }()
 		}
 		synctest.Wait()
-		if err := turn.take(t.Context()); !errors.Is(err, errBusy) {
+		if err := turn.acquire(t.Context()); !errors.Is(err, errBusy) {
 			t.Errorf("with a full queue: %v", err)
 		}
 		for range 2 {
-			turn.give()
+			turn.release()
 			if err := <-ended; err != nil {
 				t.Errorf("who waited: %v", err)
 			}
 		}
-		turn.give()
+		turn.release()
 		if got := fmt.Sprint(len(turn.running), len(turn.waiting)); got != "0 0" {
 			t.Errorf("left over: %s", got)
 		}

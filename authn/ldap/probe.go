@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -24,30 +25,30 @@ const (
 // it is asked all the same.
 var errSlow = errors.New("the server answers too slowly")
 
-// pace is how a server has answered since a while ago.
-type pace struct {
+// recent is how a server has answered since a while ago.
+type recent struct {
 	since       time.Time
 	total, slow int
 	outdone     int // answers of trouble where another server did better
 }
 
-// paced notes how long a search took. A server whose answers were slow for
+// observeLocked notes how long a search took. A server whose answers were slow for
 // slowWindow is taken out of use, if another one can do its work.
-func (p *pool) paced(s *server, took time.Duration) {
+func (p *pool) observeLocked(s *server, took time.Duration) {
 	now := time.Now()
-	s.pace.total++
+	s.recent.total++
 	if took > slowAfter {
-		s.pace.slow++
+		s.recent.slow++
 	}
-	if now.Sub(s.pace.since) < slowWindow {
+	if now.Sub(s.recent.since) < slowWindow {
 		return
 	}
 	// More than one in twenty: the 95th percentile is over slowAfter.
-	slow := s.pace.total >= slowLeast && s.pace.slow*20 > s.pace.total
-	s.pace = pace{since: now}
+	slow := s.recent.total >= slowLeast && s.recent.slow*20 > s.recent.total
+	s.recent = recent{since: now}
 	other := func(o *server) bool { return o != s && !o.down }
 	if slow && slices.ContainsFunc(p.servers, other) {
-		p.goDown(s, errSlow)
+		p.goDownLocked(s, errSlow)
 	}
 }
 
@@ -73,7 +74,7 @@ func (p *pool) probe(s *server) (*conn, error) {
 	began := time.Now()
 	_, err = c.ldap.Search(p.readBase())
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	switch {
 	case err != nil:
 		err = fmt.Errorf("reading %s: %w", p.baseDN, c.explainPlain(err))
@@ -98,18 +99,18 @@ func (p *pool) readBase() *ldap.SearchRequest {
 // and refuses the service account now needs somebody to act.
 func (p *pool) probed(s *server, c *conn, err error) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if err != nil {
 		if essence(err) != essence(s.why) && !p.closed {
-			p.logger.Warn("LDAP server is still down", "server", s.url, "error", err)
+			p.logLocked(slog.LevelWarn, "LDAP server is still down", "server", s.url, "error", err)
 		}
 		s.why = err
 		return p.closed
 	}
-	s.down, s.why, s.upSince, s.pace = false, nil, time.Now(), pace{}
-	p.adopt(c)
-	p.logger.Info("LDAP server is up", "server", s.url)
-	p.announce()
+	s.down, s.why, s.upSince, s.recent = false, nil, time.Now(), recent{}
+	p.adoptLocked(c)
+	p.logLocked(slog.LevelInfo, "LDAP server is up", "server", s.url)
+	p.announceLocked()
 	return true
 }
 
@@ -129,8 +130,8 @@ func (p *pool) wait(s *server, failures int) bool {
 	for {
 		p.mu.Lock()
 		changed := p.changed
-		delay := probeDelay(failures, p.allDown(), refusedService(s.why))
-		p.mu.Unlock()
+		delay := probeDelay(failures, p.allDownLocked(), refusedService(s.why))
+		p.unlock()
 		timer := time.NewTimer(time.Until(start.Add(time.Duration(float64(delay) * jitter))))
 		select {
 		case <-timer.C:

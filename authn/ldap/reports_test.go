@@ -2,6 +2,7 @@ package ldap_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -290,5 +291,24 @@ func TestDomainLogin(t *testing.T) {
 		if id, err := d.Find(t.Context(), name); !errors.Is(err, authn.ErrUnknownUser) {
 			t.Errorf("%s is %+v, %v", name, id, err)
 		}
+	}
+}
+
+// TestTooManyGroups (audit, plausible): a list of groups that the server cut is the
+// person's own fault, who keeps nothing of it; the directory is well.
+func TestTooManyGroups(t *testing.T) {
+	var groups strings.Builder
+	for i := range 501 { // slapd shows 500
+		fmt.Fprintf(&groups, "dn: cn=g%d,ou=groups,dc=example,dc=com\nobjectClass: groupOfNames\ncn: g%d\nmember: %s\n\n", i, i, authntest.BachDN)
+	}
+	s := authntest.StartSlapd(t, authntest.Options{LDIF: groups.String()})
+	cfg := config(s)
+	cfg.Groups = groupsBelow(authntest.GroupsDN)
+	d := open(t, cfg)
+	if id, err := d.Find(t.Context(), "bach"); !errors.Is(err, authn.ErrUnusable) {
+		t.Errorf("bach is %s in %d groups, %v", id.Username, len(id.Groups), err)
+	}
+	if id, err := d.Find(t.Context(), "mozart"); err != nil || len(id.Groups) != 1 {
+		t.Errorf("mozart is in %q, %v", names(id.Groups), err)
 	}
 }

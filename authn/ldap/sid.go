@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"gatehouse/authn"
 	"strconv"
 
 	"github.com/go-ldap/ldap/v3"
@@ -14,7 +15,7 @@ import (
 // primary group ("Domain Users") is a number in the person's entry. And it has
 // already worked out, in tokenGroups, all groups of a person however nested,
 // the primary one among them. Both speak of groups by SID ([MS-DTYP] 2.4.2.2),
-// which a search for objectSid turns into entries.
+// which a search for objectSid semaphore into entries.
 
 // sids are the groups of the person of entry that Active Directory names by SID;
 // none for other servers.
@@ -46,7 +47,7 @@ func (r *groupReader) tokenGroups(ctx context.Context, dn string) ([][]byte, err
 	case len(sids) == 0:
 		return nil, errors.New("the server shows no tokenGroups: it is no domain controller, or the service account may not read them")
 	case len(sids) > groupsMax:
-		return nil, fmt.Errorf("more than %d groups of one person", groupsMax)
+		return nil, fmt.Errorf("%w: more than %d groups of one person", authn.ErrUnusable, groupsMax)
 	}
 	return sids, nil
 }
