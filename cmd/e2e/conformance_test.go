@@ -130,7 +130,7 @@ func TestConformance(t *testing.T) {
 			{"gateway, anonymous", everyone, "", ""},
 		} {
 			upstream := startRegistryLike(t, registrySetup{Program: reg.program})
-			g := startGateway(t, setup{Upstream: upstream.url(), Policy: caller.policy, BlobMount: true})
+			g := startGateway(t, setup{Upstream: upstream.url(), Policy: caller.policy, BlobMount: "true"})
 			through := runSuite(t, suite, "http://"+g.address, caller.user, caller.password)
 			fmt.Fprintf(w, "\t%s", through)
 			compareResults(t, reg.name+", "+caller.name, direct, through)

@@ -59,8 +59,8 @@ type setup struct {
 	Basic        bool   // Basic credentials are taken under /v2/ too
 	TLS          *keyPair
 
-	// BlobMount: the upstream honours from= on mounts.
-	BlobMount bool
+	// BlobMount is the value of blob_mount; empty: false.
+	BlobMount string
 	// Ailing: the upstream is at fault from the start, so the gateway is never ready.
 	Ailing bool
 
@@ -80,7 +80,7 @@ listen:
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
 admin: {address: {{.Admin}}, pprof: {{.Pprof}}}
-upstream: {url: "{{.Upstream}}", blob_mount: {{.BlobMount}}{{with .UpstreamKeys}}, {{.}}{{end}}}
+upstream: {url: "{{.Upstream}}", blob_mount: {{or .BlobMount "false"}}{{with .UpstreamKeys}}, {{.}}{{end}}}
 {{- with .Tokens}}
 tokens: { {{- .}}}
 {{- end}}

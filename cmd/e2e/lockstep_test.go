@@ -429,7 +429,7 @@ func TestLockstep(t *testing.T) {
 	r := startRegistry(t)
 	digest := stock(t, r.url())
 	tap := startWiretap(t, r.address)
-	g := startGateway(t, setup{Upstream: "http://" + tap.Addr().String(), BlobMount: true, Policy: lockstepPolicy, Tokens: "refresh_lifetime: 1h"})
+	g := startGateway(t, setup{Upstream: "http://" + tap.Addr().String(), BlobMount: "true", Policy: lockstepPolicy, Tokens: "refresh_lifetime: 1h"})
 	long, seed := 4*time.Second, uint64(1)
 	if s := os.Getenv("GATEHOUSE_LOCKSTEP"); s != "" {
 		var err error

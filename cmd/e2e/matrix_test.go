@@ -224,7 +224,7 @@ type site struct {
 func startSite(t *testing.T, registry string, s setup) *site {
 	t.Helper()
 	rec := startRecorder(t, registry)
-	s.Upstream, s.BlobMount = rec.url(), true
+	s.Upstream, s.BlobMount = rec.url(), "true"
 	s.Policy = `  - {allow: [delete], repositories: ["anyuser/**"], to: ["user:mozart"]}
   - {allow: [pull], repositories: ["public/**"], to: [everyone]}`
 	g := startGateway(t, s)

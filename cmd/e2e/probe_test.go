@@ -34,7 +34,7 @@ func testProbe(t *testing.T, program string) {
 					t.Fatalf("check: %v\n%s", err, text)
 				}
 				for _, want := range []string{"blob by GET: kept apart", "blob by GET of a part: kept apart", "blob by HEAD: kept apart", "manifest that names it: kept apart",
-					"mount with from: works; upstream.blob_mount: true would save pushes", "mount without from: not supported", "this upstream keeps blobs apart"} {
+					"mount with from: works; upstream.blob_mount: auto would save pushes", "mount without from: not supported", "this upstream keeps blobs apart"} {
 					if !strings.Contains(text, want) {
 						t.Errorf("no %q in\n%s", want, text)
 					}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -100,24 +99,6 @@ func nginxBlock(t *testing.T, n int, listen, address, gateway string, pair *keyP
 	t.Helper()
 	return block(t, "nginx", n, listen, "listen "+address, "server_name registry.example.com", "server_name 127.0.0.1",
 		"/etc/ssl/registry.crt", pair.Cert, "/etc/ssl/registry.key", pair.Key, "127.0.0.1:5000", gateway)
-}
-
-// startNginx runs an nginx with a server block, its files in the test's folder.
-func startNginx(t *testing.T, server string) {
-	t.Helper()
-	authntest.Need(t, "nginx")
-	dir := t.TempDir()
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;" // its workers are to enter the test's folder
-	}
-	var temporary strings.Builder
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temporary, "%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
-	}
-	config := filepath.Join(dir, "nginx.conf")
-	write(t, config, fmt.Sprintf("daemon off;\n%s\npid %s/pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n%s%s}\n", user, dir, &temporary, server))
-	start(t, "nginx", "-e", "stderr", "-p", dir, "-c", config)
 }
 
 // startHAProxy runs a HAProxy with the page's block; it sends requests to the gateway

@@ -29,6 +29,7 @@ type registrySetup struct {
 	Mutual  bool     // with TLS: only clients with a certificate of the same authority
 	HTTP    string   // further keys of `http`, in YAML's flow style: `host: "https://x"`
 	Auth    string   // the value of `auth`, in YAML's flow style
+	Catalog int      // the largest page of the catalog; 0: the registry's own
 }
 
 // startRegistry runs Debian's docker-registry with its files in the test's folder.
@@ -59,6 +60,9 @@ func startRegistryLike(t *testing.T, s registrySetup) *registry {
 	}
 	if s.Auth != "" {
 		s.Auth = "auth: " + s.Auth
+	}
+	if s.Catalog > 0 {
+		s.Auth += fmt.Sprintf("\ncatalog: {maxentries: %d}", s.Catalog)
 	}
 	write(t, r.config, fmt.Sprintf(`version: 0.1
 log: {level: warn, accesslog: {disabled: true}}

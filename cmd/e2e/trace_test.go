@@ -152,7 +152,7 @@ func sameTrace(t *testing.T, flow func(*testing.T, place)) {
 		t.Fatalf("the flow made no more than these requests: %q", want)
 	}
 	behind := startRecorder(t, startRegistry(t).url())
-	g := startGateway(t, setup{Upstream: behind.url(), LDAP: startDirectory(t), BlobMount: true,
+	g := startGateway(t, setup{Upstream: behind.url(), LDAP: startDirectory(t), BlobMount: "true",
 		Policy: `  - {allow: [delete], repositories: ["anyuser/**"], to: ["user:mozart"]}`})
 	flow(t, place{host: g.address, user: "mozart", password: musicians})
 	compareTraces(t, want, lines(behind.sights()))

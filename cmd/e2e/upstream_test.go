@@ -229,14 +229,14 @@ func TestUpstreamRefuses(t *testing.T) {
 func TestCatalogPages(t *testing.T) { testCatalogPages(t, "docker-registry") }
 
 func testCatalogPages(t *testing.T, program string) {
-	reg := startRegistryLike(t, registrySetup{Program: program})
+	reg := startRegistryLike(t, registrySetup{Program: program, Catalog: 2})
 	image, err := random.Image(64, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want []string
 	for _, repository := range []string{"a/b", "a-b", "a.b/c", "a/b/c", "a-b/c", "a/b-c", "ab", "z/z", "a/b__c/d",
-		"hidden/a", "a/hidden", "zz-hidden", "a-b/hidden"} {
+		"hidden/a", "a/hidden", "zz-hidden", "a-b/hidden", "0hidden/x", "hidden/b", "hidden/c", "hidden/d", "y-hidden/a", "y-hidden/b", "y-hidden/c"} {
 		ref, err := name.ParseReference(reg.address + "/" + repository + ":x")
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +250,17 @@ func testCatalogPages(t *testing.T, program string) {
 	}
 	slices.Sort(want)
 	g := startGateway(t, setup{Upstream: reg.url(), Policy: `  - {allow: [pull], repositories: ["**"], to: ["user:guest"]}
-  - {deny: [pull], repositories: ["hidden/**", "**/hidden", "zz-hidden"], to: ["user:guest"]}`})
+  - {deny: [pull], repositories: ["hidden/**", "**/hidden", "zz-hidden", "0hidden/**", "y-hidden/**"], to: ["user:guest"]}`})
+	walkCatalog(t, g, want)
+	// The same by rules that name what is visible: what lies between is left out (row A6).
+	g = startGateway(t, setup{Upstream: reg.url(), Policy: `  - {allow: [pull], repositories: ["a/**", "a-b", "a-b/c", "a.b/**", "ab", "z/z"], to: ["user:guest"]}
+  - {deny: [pull], repositories: ["**/hidden"], to: ["user:guest"]}`})
+	walkCatalog(t, g, want)
+}
+
+// walkCatalog follows the catalog's links with every page size, as guest.
+func walkCatalog(t *testing.T, g *gateway, want []string) {
+	t.Helper()
 	token := g.token(t, "guest", guestPassword, "registry:catalog:*")
 	for n := 1; n <= len(want)+1; n++ {
 		var all []string
