@@ -17,8 +17,8 @@ import (
 // there.
 
 // auditRequest writes the request's audit record, if it is one of those.
-func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
-	if g.audit == nil || !g.audit.Enabled(ctx, slog.LevelInfo) {
+func auditRequest(ctx context.Context, to *slog.Logger, x *exchange, status int) {
+	if to == nil || !to.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	event, result := x.auditEvent(status)
@@ -36,7 +36,7 @@ func (g *Gateway) auditRequest(ctx context.Context, x *exchange, status int) {
 		l.text("reason", err.Error())
 	}
 	l = append(l, slog.Int("status", status))
-	g.audit.LogAttrs(ctx, slog.LevelInfo, string(event), l...)
+	to.LogAttrs(ctx, slog.LevelInfo, string(event), l...)
 }
 
 // auditEvent says what of a request belongs into the audit stream: nothing for

@@ -194,7 +194,7 @@ func (b *bubble) revoke(user string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.gateway.keyring = k
+	b.gateway.identifier.keyring = k
 }
 
 // recorded is a record as the table writes it: what differs from run to run is

@@ -15,24 +15,33 @@ import (
 // catalogLimit bounds a listing over all the upstream's pages, its turn included.
 const catalogLimit = 60 * time.Second
 
-// catalog answers /v2/_catalog: the upstream's pages, as many as are needed for
+// catalog is the list of what its caller may pull.
+type catalog struct {
+	upstream *upstream.Upstream
+	policy   *authz.Policy
+	turns    *turns
+	forward  *forwarder    // of the upstream's refusal
+	limit    time.Duration // of a listing
+}
+
+// serve answers /v2/_catalog: the upstream's pages, as many as are needed for
 // the caller's, with only those names that they may pull. The cursor is the last
 // name that they were shown, so no header ever tells a hidden one.
-func (g *Gateway) catalog(x *exchange) error {
+func (c *catalog) serve(x *exchange) error {
 	page := catalogPage{names: []string{}, limit: x.route.Page}
 	if page.limit < 0 {
 		page.limit = route.MaxPage
 	}
 	if page.limit > 0 {
-		ctx, cancel := context.WithTimeout(x.r.Context(), g.catalogLimit)
+		ctx, cancel := context.WithTimeout(x.r.Context(), c.limit)
 		defer cancel()
-		refusal, err := g.fillCatalog(ctx, x, &page)
+		refusal, err := c.fill(ctx, x, &page)
 		if err != nil {
 			return err
 		}
 		if refusal != nil {
 			defer refusal.Body.Close()
-			return g.relay(x, refusal)
+			return c.forward.relay(x, refusal)
 		}
 	}
 	body, err := json.Marshal(map[string][]string{"repositories": page.names})
@@ -43,7 +52,7 @@ func (g *Gateway) catalog(x *exchange) error {
 		next := route.EncodeQuery([]route.Pair{{Key: "last", Value: page.names[len(page.names)-1]}, {Key: "n", Value: strconv.Itoa(page.limit)}})
 		x.w.Header().Set("Link", "</v2/_catalog?"+next+`>; rel="next"`)
 	}
-	g.writeJSON(x, append(body, '\n'))
+	x.writeJSON(append(body, '\n'))
 	return nil
 }
 
@@ -75,19 +84,19 @@ func (p *catalogPage) add(names []string, visible func(string) bool, rest bool) 
 
 // fillCatalog reads until the caller's page is full. Where the upstream refuses to
 // list anything, that refusal is the answer.
-func (g *Gateway) fillCatalog(ctx context.Context, x *exchange, page *catalogPage) (refusal *upstream.Response, err error) {
-	caller, source := g.policy.For(x.caller.identity), x.peer.Client
+func (c *catalog) fill(ctx context.Context, x *exchange, page *catalogPage) (refusal *upstream.Response, err error) {
+	caller, source := c.policy.For(x.caller.identity), x.peer.Client
 	visible := func(name string) bool {
 		return caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
 	}
-	done, err := g.load.turns.take(ctx, x.holder("catalog"))
+	done, err := c.turns.take(ctx, x.holder("catalog"))
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	header := http.Header{}
 	forwardedHeader(x, header)
-	listing := g.upstream.Catalog(header, x.route.Last, caller.Prefixes(source))
+	listing := c.upstream.Catalog(header, x.route.Last, caller.Prefixes(source))
 	for {
 		theirs, err := listing.Next(ctx)
 		if err != nil {

@@ -214,7 +214,7 @@ func TestCatalogRefused(t *testing.T) {
 // see none of it, end at the time limit and not with an empty list.
 func TestCatalogTime(t *testing.T) {
 	h := newHouse(t, nil)
-	h.gateway.catalogLimit = 50 * time.Millisecond
+	h.gateway.catalog.limit = 50 * time.Millisecond
 	var pages atomic.Int64
 	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", fmt.Sprintf(`</v2/_catalog?last=x%d>; rel="next"`, pages.Add(1)))

@@ -10,11 +10,11 @@ import (
 // specification; RFC 6750 section 3): exactly one, the attributes in the order
 // realm, service, scope, error, and empty ones left out, because a widespread
 // parser stops at the first empty value.
-func (g *Gateway) challenge(x *exchange, reason string) string {
+func challenge(x *exchange, service, reason string) string {
 	var b strings.Builder
 	b.WriteString("Bearer realm=")
 	b.WriteString(quote(x.origin.String() + "/auth"))
-	for _, p := range []route.Pair{{Key: "service", Value: g.service}, {Key: "scope", Value: x.route.Scope()}, {Key: "error", Value: reason}} {
+	for _, p := range []route.Pair{{Key: "service", Value: service}, {Key: "scope", Value: x.route.Scope()}, {Key: "error", Value: reason}} {
 		if p.Value != "" {
 			b.WriteString("," + p.Key + "=" + quote(p.Value))
 		}

@@ -18,7 +18,6 @@ var digestA = "sha256:" + strings.Repeat("a", 64)
 func FuzzChallenge(f *testing.F) {
 	well := regexp.MustCompile(`^Bearer realm="https?://[A-Za-z0-9._:\[\]-]+/auth",service="gatehouse"(,scope="[a-z0-9:/._,* -]+")?(,error="insufficient_scope")?$`)
 	e, _ := listener.NewEdge(listener.Config{AllowPlaintext: true})
-	g := &Gateway{service: "gatehouse"}
 	f.Add("registry.example.com", "GET", "/v2/a/b/manifests/v1")
 	f.Add(`a"b`, "POST", "/v2/a/blobs/uploads/?mount="+digestA+"&from=b/c")
 	f.Add("[::1]:5000", "GET", `/v2/a",realm="x/tags/list`)
@@ -32,7 +31,7 @@ func FuzzChallenge(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := g.challenge(&exchange{origin: o, route: rt}, "insufficient_scope"); !well.MatchString(got) {
+		if got := challenge(&exchange{origin: o, route: rt}, "gatehouse", "insufficient_scope"); !well.MatchString(got) {
 			t.Fatalf("%q %q: %q", host, target, got)
 		}
 	})

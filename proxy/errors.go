@@ -2,11 +2,9 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"gatehouse/authn"
@@ -129,55 +127,14 @@ func asAPIError(err error) *apiError {
 // statusClientGone is logged where the client left before an answer (nginx' 499).
 const statusClientGone = 499
 
-// refuse writes the refusal. Two refusals with the same table row differ in
-// nothing but the request id.
-func (g *Gateway) refuse(x *exchange, err error) {
-	e := asAPIError(err)
-	x.event.err = e
-	if e.limit != "" {
-		g.metrics.LimitReached(e.limit)
+func brokenBody(err error) *apiError {
+	if timedOut(err) {
+		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", limit: "min_rate", cause: err}
 	}
-	if x.w.wrote {
-		x.abort() // the answer has begun: a short one must not look whole
-	}
-	h := x.w.Header()
-	clear(h)
-	g.ownHeaders(x)
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	switch {
-	case e.basic && !x.underAPI():
-		h.Set("WWW-Authenticate", `Basic realm=`+quote(g.service)+`, charset="UTF-8"`) // RFC 7617 2.1
-	case e.challenge, e.basic:
-		h.Set("WWW-Authenticate", g.challenge(x, e.reason))
-	}
-	if e.allow != nil {
-		h.Set("Allow", strings.Join(e.allow, ", "))
-	}
-	if e.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
-	}
-	body := errorBody(e, x.event.requestID)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(e.status)
-	if x.r.Method != http.MethodHead {
-		x.w.Write(body)
-	}
+	return &apiError{status: http.StatusBadRequest, code: "SIZE_INVALID", message: "the body ended early or is malformed", cause: err}
 }
 
-func errorBody(e *apiError, requestID string) []byte {
-	type detail struct {
-		RequestID string `json:"request_id"`
-		Rule      string `json:"rule,omitempty"`
-	}
-	type entry struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Detail  detail `json:"detail"`
-	}
-	body, err := json.Marshal(map[string][]entry{"errors": {{e.code, e.message, detail{requestID, e.rule}}}})
-	if err != nil {
-		return []byte(`{"errors":[]}`) // strings only: cannot happen
-	}
-	return append(body, '\n')
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

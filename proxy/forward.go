@@ -4,26 +4,38 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
+	"sync"
 
+	"gatehouse/metrics"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 )
 
 const (
-	maxManifest = 4 << 20
-	copyBuffer  = 64 << 10 // clients decide how many are in use at once
+	copyBuffer = 64 << 10 // clients decide how many are in use at once
 )
 
+// forwarder sends requests on, and answers back.
+type forwarder struct {
+	upstream *upstream.Upstream
+	buffers  sync.Pool // of *[]byte, for answers
+	caps     *caps
+	metrics  *metrics.Metrics
+}
+
+func newForwarder(u *upstream.Upstream, c *caps, m *metrics.Metrics) *forwarder {
+	return &forwarder{upstream: u, caps: c, metrics: m, buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}}
+}
+
 // forward sends the request on and streams the answer back.
-func (g *Gateway) forward(x *exchange) error {
-	body, err := g.requestBody(x)
+func (f *forwarder) forward(x *exchange) error {
+	body, err := f.requestBody(x)
 	if err != nil {
 		return err
 	}
-	resp, err := g.send(x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	resp, err := f.send(x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
 	if body.client != nil {
 		defer body.client.finish()
 		x.event.bytesIn = body.client.count.Load()
@@ -32,13 +44,13 @@ func (g *Gateway) forward(x *exchange) error {
 		return err
 	}
 	defer resp.Body.Close()
-	return g.relay(x, resp)
+	return f.relay(x, resp)
 }
 
 // send asks the upstream for the one thing that the request wants; what becomes of it
 // goes into the record.
-func (g *Gateway) send(x *exchange, r upstream.Request) (*upstream.Response, error) {
-	resp, err := g.upstream.Do(x.r.Context(), r)
+func (f *forwarder) send(x *exchange, r upstream.Request) (*upstream.Response, error) {
+	resp, err := f.upstream.Do(x.r.Context(), r)
 	if err != nil {
 		return nil, x.unanswered(err)
 	}
@@ -74,16 +86,16 @@ func (o *outgoing) reader() io.Reader {
 
 // requestBody is what to send on. A manifest is read whole first: whether it is
 // too large must be known before the upstream hears of it.
-func (g *Gateway) requestBody(x *exchange) (outgoing, error) {
+func (f *forwarder) requestBody(x *exchange) (outgoing, error) {
 	if x.r.ContentLength == 0 || !x.route.CarriesBody() {
 		return outgoing{}, nil
 	}
 	body := newRequestBody(x.w, x.r.Body)
-	body.needed = g.limits.progressNeeded()
+	body.needed = f.caps.limits.progressNeeded()
 	if x.route.Kind != route.Manifest {
 		return outgoing{client: body, length: x.r.ContentLength}, nil
 	}
-	manifest, err := g.readManifest(x, body)
+	manifest, err := f.readManifest(x, body)
 	if err != nil {
 		return outgoing{}, err
 	}
@@ -91,7 +103,7 @@ func (g *Gateway) requestBody(x *exchange) (outgoing, error) {
 }
 
 // readManifest reads a manifest whole, into as much memory as it said it needs.
-func (g *Gateway) readManifest(x *exchange, body *requestBody) ([]byte, error) {
+func (f *forwarder) readManifest(x *exchange, body *requestBody) ([]byte, error) {
 	defer body.finish()
 	length, known := x.r.ContentLength, x.r.ContentLength >= 0
 	if length > maxManifest {
@@ -100,7 +112,7 @@ func (g *Gateway) readManifest(x *exchange, body *requestBody) ([]byte, error) {
 	if !known {
 		length = maxManifest
 	}
-	if err := g.holdManifest(x, int(length)); err != nil {
+	if err := f.caps.holdManifest(x, int(length)); err != nil {
 		return nil, err
 	}
 	var manifest bytes.Buffer
@@ -166,26 +178,14 @@ func isForm(contentType string) bool {
 	return media == formType || strings.HasPrefix(media, "multipart/")
 }
 
-func brokenBody(err error) *apiError {
-	if timedOut(err) {
-		return &apiError{status: http.StatusRequestTimeout, code: "SIZE_INVALID", message: "the body came too slowly", limit: "min_rate", cause: err}
-	}
-	return &apiError{status: http.StatusBadRequest, code: "SIZE_INVALID", message: "the body ended early or is malformed", cause: err}
-}
-
-func timedOut(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
 // relay streams the answer. An upstream that dies in the middle aborts the
 // client's connection, so that a part never looks like the whole.
-func (g *Gateway) relay(x *exchange, resp *upstream.Response) error {
+func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 	h := x.w.Header()
 	for key, values := range resp.Header {
 		h[key] = values
 	}
-	g.ownHeaders(x)
+	x.ownHeaders()
 	if !x.route.Kind.Content() {
 		h.Set("Cache-Control", "private, no-store")
 	}
@@ -193,10 +193,10 @@ func (g *Gateway) relay(x *exchange, resp *upstream.Response) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := stream(x.w, resp.Body, &g.buffers, g.limits.progressNeeded()); err != nil {
+	if err := stream(x.w, resp.Body, &f.buffers, f.caps.limits.progressNeeded()); err != nil {
 		x.event.err = &apiError{message: "the answer was cut", cause: err}
 		if timedOut(err) {
-			g.metrics.LimitReached("min_rate")
+			f.metrics.LimitReached("min_rate")
 		}
 		if x.r.Context().Err() != nil {
 			x.event.err.status = statusClientGone

@@ -7,8 +7,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"gatehouse/authn"
-	"gatehouse/authz"
 	"gatehouse/proxy/listener"
 )
 
@@ -71,6 +69,9 @@ func DefaultLimits() Limits {
 // progressNeeded is how many bytes must move in a progressWindow.
 func (l *Limits) progressNeeded() int { return l.MinRate * int(progressWindow/time.Second) }
 
+// maxManifest is how large a manifest may be, in bytes.
+const maxManifest = 4 << 20
+
 // Load is what is in flight at this moment. It outlives reloads; the caps that it
 // is held against are those of the Gateway that asks.
 type Load struct {
@@ -118,66 +119,4 @@ func (l *Load) give(h holding) {
 	if l.held[h.holder] -= h.n; l.held[h.holder] == 0 {
 		delete(l.held, h.holder)
 	}
-}
-
-// hold counts n against a limit until release; most 0: no limit.
-func (g *Gateway) hold(x *exchange, h holder, n, most int) error {
-	if most <= 0 {
-		return nil
-	}
-	taken := holding{h, n}
-	if !g.load.take(taken, most) {
-		return &authn.ThrottledError{RetryAfter: time.Second, Limit: h.limit}
-	}
-	x.held = append(x.held, taken)
-	return nil
-}
-
-// release ends what hold began.
-func (g *Gateway) release(x *exchange) {
-	for _, h := range x.held {
-		g.load.give(h)
-	}
-}
-
-// holdRequest counts a request under /v2/ that the policy allows: against its
-// caller's caps first, so that who is over them takes nothing from all.
-func (g *Gateway) holdRequest(x *exchange) error {
-	err := g.hold(x, x.holder("requests_per_user"), 1, g.limits.RequestsPerUser)
-	if err == nil && x.route.Need.Action == authz.Push {
-		err = g.hold(x, x.holder("uploads_per_user"), 1, g.limits.UploadsPerUser)
-	}
-	if err == nil && x.caller.identity.Anonymous() {
-		err = g.hold(x, x.holder("anonymous_requests"), 1, g.limits.AnonymousRequests)
-	}
-	if err == nil {
-		err = g.hold(x, holder{limit: "requests"}, 1, g.limits.Requests)
-	}
-	return err
-}
-
-// holdRealm counts a request to the realm that is or may turn out to be anybody's: its
-// scopes cost the policy's time. Credentials have the throttle before that.
-func (g *Gateway) holdRealm(x *exchange) error {
-	return g.hold(x, x.holder("realm_requests"), 1, g.limits.RealmRequests)
-}
-
-// holdManifest counts the bytes of a manifest that is about to be read whole.
-func (g *Gateway) holdManifest(x *exchange, n int) error {
-	most := g.limits.ManifestBytes
-	if most <= 0 {
-		return nil
-	}
-	if err := g.hold(x, x.holder("manifest_bytes"), n, max(most/4, maxManifest)); err != nil {
-		return err
-	}
-	return g.hold(x, holder{limit: "manifest_bytes"}, n, max(most, maxManifest))
-}
-
-// holder is the caller under a limit; of anonymous ones their network.
-func (x *exchange) holder(limit string) holder {
-	if id := &x.caller.identity; !id.Anonymous() {
-		return holder{limit: limit, directory: id.Directory, username: id.Username}
-	}
-	return holder{limit: limit, network: listener.NetworkOf(x.peer.Client), via: x.peer.Via()}
 }

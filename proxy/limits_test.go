@@ -180,7 +180,7 @@ func (b *bubble) token(user string) string {
 	var id authn.Identity
 	if user != "" {
 		var err error
-		if id, err = b.gateway.chain.Find(b.Context(), user); err != nil {
+		if id, err = b.gateway.identifier.chain.Find(b.Context(), user); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,14 +10,20 @@ import (
 	"gatehouse/proxy/upstream"
 )
 
-// settleMount passes a mount on, or makes it a plain upload start, which every client
+// mounter decides which mounts the upstream gets to see.
+type mounter struct {
+	upstream *upstream.Upstream
+	policy   *authz.Policy
+}
+
+// settle passes a mount on, or makes it a plain upload start, which every client
 // understands; a refusal would break containerd. Why it was not passed goes into the
 // record, where nobody else would see it.
-func (g *Gateway) settleMount(x *exchange) {
+func (m *mounter) settle(x *exchange) {
 	if x.route.Mount == "" {
 		return
 	}
-	if why := g.refuseMount(x); why != "" {
+	if why := m.refuseMount(x); why != "" {
 		x.event.note = "mount not passed on: " + why
 		return
 	}
@@ -25,29 +31,29 @@ func (g *Gateway) settleMount(x *exchange) {
 }
 
 // refuseMount is why a mount must not be passed on, "" where nothing is against it.
-func (g *Gateway) refuseMount(x *exchange) (why string) {
+func (m *mounter) refuseMount(x *exchange) (why string) {
 	source := route.Access{Repository: x.route.Source, Action: authz.Pull}
 	switch {
 	case source.Repository == "":
 		return "it names no source (from)"
-	case g.upstream.BlobMount() == upstream.MountNever:
+	case m.upstream.BlobMount() == upstream.MountNever:
 		return "upstream.blob_mount is false"
 	case !x.caller.carries(source):
 		return "the token does not carry pull of " + source.Repository
-	case !g.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}).Allowed:
+	case !m.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}).Allowed:
 		return "the policy does not allow pull of " + source.Repository
-	case g.upstream.BlobMount() == upstream.MountAlways:
+	case m.upstream.BlobMount() == upstream.MountAlways:
 		return ""
 	}
-	return g.missing(x)
+	return m.missing(x)
 }
 
 // missing asks the upstream for the blob in its source: registries differ in what
 // they look at when they mount, but not in what they show.
-func (g *Gateway) missing(x *exchange) (why string) {
+func (m *mounter) missing(x *exchange) (why string) {
 	header := http.Header{}
 	forwardedHeader(x, header)
-	resp, err := g.upstream.Do(x.r.Context(), upstream.Request{Header: header,
+	resp, err := m.upstream.Do(x.r.Context(), upstream.Request{Header: header,
 		Route: route.Route{Kind: route.Blob, Method: http.MethodHead, Repository: x.route.Source, Reference: x.route.Mount}})
 	if failed := new(upstream.Error); errors.As(err, &failed) && failed.Status == 0 {
 		return failed.Reason.Error()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,21 +11,28 @@ import (
 	"strings"
 
 	"gatehouse/authn"
-	"gatehouse/proxy/listener"
+	"gatehouse/metrics"
 	"gatehouse/tokens"
 )
 
 // formType is the one content type that the realm takes, and no registry may see.
 const formType = "application/x-www-form-urlencoded"
 
-// realm answers the token realm in both dialects: distribution's GET with Basic
+// realm is the token realm.
+type realm struct {
+	granter *tokens.Granter
+	caps    *caps
+	metrics *metrics.Metrics
+}
+
+// serve answers in both dialects: distribution's GET with Basic
 // credentials, and the OAuth2 form (RFC 6749 sections 4.3 and 6).
-func (g *Gateway) realm(x *exchange) error {
-	request, err := g.tokenRequest(x)
+func (rl *realm) serve(x *exchange) error {
+	request, err := rl.tokenRequest(x)
 	if err == nil {
-		err = g.grant(x, request)
+		err = rl.grant(x, request)
 	}
-	g.metrics.TokenRequest(x.event.grant, grantResult(err))
+	rl.metrics.TokenRequest(x.event.grant, grantResult(err))
 	return err
 }
 
@@ -45,8 +51,8 @@ func grantResult(err error) string {
 	return "invalid"
 }
 
-func (g *Gateway) grant(x *exchange, request tokens.GrantRequest) error {
-	reply, err := g.granter.Grant(x.r.Context(), request)
+func (rl *realm) grant(x *exchange, request tokens.GrantRequest) error {
+	reply, err := rl.granter.Grant(x.r.Context(), request)
 	x.event.identity, x.event.refreshID = reply.Identity, reply.RefreshID
 	if errors.Is(err, tokens.ErrInvalidToken) { // a refresh token is a credential here
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the refresh token is not valid (any more)", basic: true, cause: err}
@@ -71,20 +77,20 @@ func (g *Gateway) grant(x *exchange, request tokens.GrantRequest) error {
 	if err != nil {
 		return err
 	}
-	g.writeJSON(x, text)
+	x.writeJSON(text)
 	return nil
 }
 
 // tokenRequest reads a request for a token. `account` is informational, and
 // nobody's word for who he is.
-func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
+func (rl *realm) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 	if x.r.Method == http.MethodPost {
-		return g.formRequest(x)
+		return rl.formRequest(x)
 	}
-	if err := g.checkBody(x); err != nil {
+	if err := checkBody(x, rl.caps.limits.HeaderTimeout); err != nil {
 		return tokens.GrantRequest{}, err
 	}
-	query, err := g.limits.parseForm(x.r.URL.RawQuery)
+	query, err := rl.caps.limits.parseForm(x.r.URL.RawQuery)
 	if err != nil {
 		return tokens.GrantRequest{}, err
 	}
@@ -93,7 +99,7 @@ func (g *Gateway) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 		x.event.grant = "basic"
 		return request, err
 	}
-	return request, g.holdRealm(x)
+	return request, rl.caps.holdRealm(x)
 }
 
 func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
@@ -101,11 +107,11 @@ func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
 		Offline: values.Get("offline_token") == "true" || values.Get("access_type") == "offline"}
 }
 
-func (g *Gateway) formRequest(x *exchange) (tokens.GrantRequest, error) {
-	if err := g.holdRealm(x); err != nil {
+func (rl *realm) formRequest(x *exchange) (tokens.GrantRequest, error) {
+	if err := rl.caps.holdRealm(x); err != nil {
 		return tokens.GrantRequest{}, err
 	}
-	form, err := g.readForm(x)
+	form, err := rl.readForm(x)
 	if err != nil {
 		return tokens.GrantRequest{}, err
 	}
@@ -140,19 +146,19 @@ func passwordCredentials(x *exchange, form url.Values) (*authn.Attempt, error) {
 
 // readForm reads a POST's fields (application/x-www-form-urlencoded only: a
 // multipart body would be parsed by code that nobody here needs).
-func (g *Gateway) readForm(x *exchange) (url.Values, error) {
+func (rl *realm) readForm(x *exchange) (url.Values, error) {
 	media, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || media != formType {
 		return nil, &apiError{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED", message: "the realm takes " + formType}
 	}
-	most := int64(g.limits.FormBytes)
+	most := int64(rl.caps.limits.FormBytes)
 	if x.r.ContentLength > most {
 		return nil, errFormSize
 	}
 	// Anybody may send a form, and what has come of it is held: all of it has to
 	// come in the time of a header, lest many slow ones take the memory.
 	body := newRequestBody(x.w, x.r.Body)
-	body.needed, body.left = math.MaxInt, g.limits.HeaderTimeout
+	body.needed, body.left = math.MaxInt, rl.caps.limits.HeaderTimeout
 	defer body.finish()
 	text, err := io.ReadAll(io.LimitReader(body, most+1))
 	x.event.bytesIn = body.count.Load()
@@ -162,7 +168,7 @@ func (g *Gateway) readForm(x *exchange) (url.Values, error) {
 	if err != nil {
 		return nil, brokenBody(err)
 	}
-	return g.limits.parseForm(string(text))
+	return rl.caps.limits.parseForm(string(text))
 }
 
 var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZE_INVALID", message: "the realm form is too large", limit: "form_bytes"}
@@ -191,27 +197,4 @@ func (l *Limits) parseForm(raw string) (url.Values, error) {
 		return nil, &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: "too many scopes", limit: "scopes"}
 	}
 	return values, nil
-}
-
-// basicCredentials reads an Authorization field (RFC 7617). None at all, or empty
-// ones (`Basic Og==`, which conformance tools send), is the anonymous caller: nil.
-// Anything else that is no Basic credentials is refused, and never anonymous.
-func basicCredentials(field string, from listener.Peer) (*authn.Attempt, error) {
-	if field == "" {
-		return nil, nil
-	}
-	scheme, encoded, _ := strings.Cut(field, " ")
-	text, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	username, password, ok := strings.Cut(string(text), ":")
-	if !strings.EqualFold(scheme, "Basic") || err != nil || !ok {
-		return nil, &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the Authorization field holds no Basic credentials", basic: true}
-	}
-	if username == "" && password == "" {
-		return nil, nil
-	}
-	return newAttempt(username, password, from), nil
-}
-
-func newAttempt(username, password string, from listener.Peer) *authn.Attempt {
-	return &authn.Attempt{Login: username, Password: authn.Secret(password), Source: from.Client, Via: from.Via()}
 }

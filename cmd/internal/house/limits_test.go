@@ -21,7 +21,6 @@ const (
 // the percentage of fields. It goes when the walls stand.
 var notYet = map[string]int{
 	"gatehouse/authn/ldap":    9,
-	"gatehouse/proxy":         14,
 	"gatehouse/cmd/gatehouse": 11,
 	"lines of main":           2400,
 	"percent of fields":       85,

@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"fmt"
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/proxy/listener"
+	"gatehouse/proxy/route"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// exchange is one request on its way, with all that was found out about it.
+type exchange struct {
+	w      *recorder
+	r      *http.Request
+	peer   listener.Peer
+	origin listener.Origin
+	route  route.Route
+	caller caller
+	event  event
+
+	held []holding // see caps.hold
+}
+
+// underAPI reports whether the request's target is under /v2/, parsed or not.
+func (x *exchange) underAPI() bool { return x.route.Kind != route.Realm }
+
+// caller is who speaks, and what their token lets through; a caller with Basic
+// credentials has no token, and no ceiling but the policy.
+type caller struct {
+	identity authn.Identity
+	scope    authz.Scope
+	basic    bool
+}
+
+func (c caller) carries(a route.Access) bool {
+	return c.basic || c.scope.Allows(a.Repository, a.Action)
+}
+
+// known tells the request's connection that somebody is known on it.
+func (x *exchange) known() {
+	if c := listener.Of(x.r); c != nil && !x.caller.identity.Anonymous() {
+		c.Known()
+	}
+}
+
+// event is the one record of a request: filled as the request goes its way, and
+// emitted once at its end, whatever happened.
+type event struct {
+	start          time.Time
+	requestID      string
+	identity       authn.Identity
+	tokenID        string
+	refreshID      string // realm only
+	decision       string
+	rule           string
+	bytesIn        int64
+	upstreamStatus int
+	sent           bool   // all of it may have reached the upstream
+	login          bool   // a password was presented under /v2/
+	grant          string // realm only: basic, password, refresh, anonymous
+	note           string // what the operator should know of a good answer
+	err            *apiError
+}
+
+// requestID is the one a trusted proxy gave, or a new one of 130 random bits.
+func requestID(x *exchange) string {
+	if id := x.r.Header.Get("X-Request-Id"); x.peer.Trusted && len(id) >= 8 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+	}) {
+		return id
+	}
+	return rand.Text()
+}
+
+// abort ends an exchange whose answer is cut, so that the client cannot take it for
+// the whole. To an HTTP/1.0 client the end of the connection is the end of the
+// answer, and only a reset is another.
+func (x *exchange) abort() {
+	if c := listener.Of(x.r); c != nil && !x.r.ProtoAtLeast(1, 1) {
+		c.Reset()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// holder is the caller under a limit; of anonymous ones their network.
+func (x *exchange) holder(limit string) holder {
+	if id := &x.caller.identity; !id.Anonymous() {
+		return holder{limit: limit, directory: id.Directory, username: id.Username}
+	}
+	return holder{limit: limit, network: listener.NetworkOf(x.peer.Client), via: x.peer.Via()}
+}
+
+// ownHeaders are on everything that we answer.
+func (x *exchange) ownHeaders() {
+	h := x.w.Header()
+	h.Set("X-Request-Id", x.event.requestID)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if x.underAPI() {
+		h.Set("Docker-Distribution-Api-Version", "registry/2.0")
+		h.Set("Vary", "Authorization") // for a cache that is not ours and does not heed private
+	}
+	if x.route.Kind.Content() {
+		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+		h.Set("Cache-Control", "private")
+	}
+}
+
+// writeJSON answers with a document of our own.
+func (x *exchange) writeJSON(body []byte) {
+	x.ownHeaders()
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		x.w.Write(body)
+	}
+}

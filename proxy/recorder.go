@@ -1,0 +1,48 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+)
+
+// recorder remembers what was answered. It hides every other ability of the
+// ResponseWriter but those that http.ResponseController finds by Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	body   *source
+	status int
+	bytes  int64
+	wrote  bool
+}
+
+// WriteHeader sends the status, once.
+func (w *recorder) WriteHeader(status int) {
+	if w.wrote {
+		return
+	}
+	w.status, w.wrote = status, true
+	w.deadline(progressWindow)
+	if w.body.pending() {
+		w.Header().Set("Connection", "close") // else the server would read the body first, and wait for it without limit
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body.
+func (w *recorder) Write(p []byte) (int, error) {
+	if !w.wrote {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// deadline is for the writes that follow: a client that takes nothing must not
+// hold on to the request. It is set anew by each answer, so it need not be cleared.
+func (w *recorder) deadline(d time.Duration) {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(d)) // no connection, no deadline
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// A client that was answered early may go on sending for this long and this much.
+const (
+	lingerTime  = 5 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// source is a request's body as it comes from the client: it knows how far it was read.
+type source struct {
+	io.Reader
+	r            *http.Request // whose body it was
+	begun, ended atomic.Bool
+}
+
+// watch puts a source in the place of the request's body.
+func watch(r *http.Request) (*http.Request, *source) {
+	s := &source{Reader: r.Body, r: r}
+	own := *r
+	if r.Body != nil {
+		own.Body = s
+	}
+	return &own, s
+}
+
+// Read notes the beginning and the end.
+func (s *source) Read(p []byte) (int, error) {
+	s.begun.Store(true)
+	n, err := s.Reader.Read(p)
+	if err == io.EOF {
+		s.ended.Store(true)
+	}
+	return n, err
+}
+
+// Close leaves the body to the server, which closes it after the request: the
+// transport closes it as soon as an early answer is in, and nobody could linger.
+func (s *source) Close() error { return nil }
+
+// pending reports whether the client may still be sending its body. HTTP/2 has a
+// frame to stop it (RFC 9113 section 8.1), and who expects a 100 waits for the first
+// read.
+func (s *source) pending() bool {
+	return s.r.ProtoMajor == 1 && s.r.ContentLength != 0 && !s.ended.Load() && (s.begun.Load() || s.r.Header.Get("Expect") == "")
+}
+
+// linger reads on for a while after an answer that came before the body's end.
+// Closing with bytes unread resets the connection (RFC 9112 section 9.6), and a
+// client that sends its whole body before it reads would see that instead of the
+// answer.
+func (s *source) linger(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		io.CopyN(io.Discard, s.Reader, lingerBytes)
+	}
+}
