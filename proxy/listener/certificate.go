@@ -28,13 +28,16 @@ func (v *TLSVersion) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes it.
-func (v TLSVersion) MarshalText() ([]byte, error) {
+// String is the text; the zero value is 1.2 too.
+func (v TLSVersion) String() string {
 	if v == tls.VersionTLS13 {
-		return []byte("1.3"), nil
+		return "1.3"
 	}
-	return []byte("1.2"), nil
+	return "1.2"
 }
+
+// MarshalText writes the text.
+func (v TLSVersion) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // Certificate is the key pair that the listener serves, read anew when the
 // files' content changes. A bad new pair never replaces a good old one. It is safe

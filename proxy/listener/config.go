@@ -4,6 +4,7 @@
 package listener
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,9 @@ type TLS struct {
 
 // Defaults are what the config file may leave out.
 func (c *Config) Defaults() { c.Address = ":5000" }
+
+// Defaults are what the config file may leave out.
+func (c *TLS) Defaults() { c.MinVersion = tls.VersionTLS12 }
 
 // checkHealthPath refuses a path that is an endpoint of ours, or that no request has.
 func checkHealthPath(p string) error {

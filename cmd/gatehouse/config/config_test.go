@@ -39,7 +39,7 @@ func TestDefaults(t *testing.T) {
 		}
 	})
 	for key, want := range map[string]string{
-		"listen.address": ":5000", "listen.allow_plaintext": "false", "listen.basic": "false", "listen.tls.min_version": "0",
+		"listen.address": ":5000", "listen.allow_plaintext": "false", "listen.basic": "false", "listen.tls.min_version": "1.2", "upstream.blob_mount": "auto", "upstream.idle_timeout": "45s",
 		"admin.address": "127.0.0.1:9180", "admin.pprof": "false", "upstream.timeout": "30s",
 		"tokens.service": "gatehouse", "tokens.issuer": "gatehouse", "tokens.lifetime": "15m0s", "tokens.upload_grace": "6h0m0s",
 		"tokens.refresh_lifetime": "0s", "throttle.failures": "5", "throttle.window": "5m0s", "throttle.users_per_source": "50",
