@@ -82,6 +82,10 @@ func TestCheckOnline(t *testing.T) {
 			`user: haydn`, `no login: the password must be changed first`, `groups: none`, `rule: gatehouse.yaml:17: deny .*prod.*`}, []string{"may log in", "score/"}},
 		{"expired", nil, []string{"--user", "salieri"}, exitOK, []string{
 			` +directory example: does not know "salieri" \(.*the account has expired\)`}, []string{"rule:"}},
+		{"several names", nil, []string{"--user", "edvard"}, exitOK, []string{
+			`user: grieg`, `warning: uid has further values \(edvard, hagerup\): .*`}, nil}, // row D4
+		{"an alias", func(o *online) { o.Base = "dc=example,dc=com" }, []string{"--user", "george"}, exitOK, []string{
+			` +directory example: does not know "george" \(.*is an alias.*\)`}, []string{"may log in", "rule:"}}, // row D14
 		{"nobody", nil, []string{"--user", "nobody"}, exitOK, []string{` +directory example: does not know "nobody" \(.*\)`}, []string{"rule:"}},
 		{"asked in vain", func(o *online) { o.Servers = []string{"ldap://127.0.0.1:1"} }, []string{"--user", "mozart"}, exitFault, []string{
 			`FAULT  directory example: directory unavailable: .*`}, []string{"does not know"}},
@@ -121,6 +125,22 @@ cn: Joseph Haydn
 sn: Haydn
 userPassword: password
 pwdReset: TRUE
+
+dn: uid=grieg,ou=musicians,dc=example,dc=com
+objectClass: inetOrgPerson
+uid: edvard
+uid: grieg
+uid: Hagerup
+cn: Edvard Grieg
+sn: Grieg
+userPassword: password
+
+dn: uid=george,ou=it,dc=example,dc=com
+objectClass: alias
+objectClass: extensibleObject
+aliasedObjectName: uid=mozart,ou=musicians,dc=example,dc=com
+uid: george
+userPassword: password
 
 dn: uid=salieri,ou=musicians,dc=example,dc=com
 objectClass: inetOrgPerson
