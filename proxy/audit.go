@@ -88,7 +88,7 @@ func (x *exchange) change() (audit.Event, audit.Result) {
 	return "", ""
 }
 
-// changed reports whether the registry's status says that it did it: any that is
+// changed reports whether the status means that the registry did it: any that is
 // good, as some answer a manifest with 200 or 202; but 202 to the start of an upload
 // means that a session was begun and nothing is stored yet.
 func (x *exchange) changed(status int) bool {
@@ -106,7 +106,7 @@ func (e *event) cause() error {
 	return e.err
 }
 
-// stores says that the request is one that puts a manifest or a whole blob into a
+// stores reports whether the request is one that puts a manifest or a whole blob into a
 // repository, where the registry takes it.
 func (x *exchange) stores() bool {
 	switch x.route.Kind {

@@ -16,7 +16,9 @@ import (
 
 // Config is what a Gateway is made of.
 type Config struct {
-	Listen   listener.Config
+	// Listen is the section `listen`.
+	Listen listener.Config
+	// Upstream is the section `upstream`.
 	Upstream upstream.Config
 
 	// Healthy reports whether requests can be served, for the listener's health path; nil: always.
@@ -30,15 +32,15 @@ type Config struct {
 	Limits Limits // zero: DefaultLimits
 	Load   *Load  // what is in flight, kept over reloads; nil: a new one
 
-	Keyring *tokens.Keyring
-	Granter *tokens.Granter
-	Chain   *authn.Chain
-	Policy  *authz.Policy
+	Keyring *tokens.Keyring // verifies tokens
+	Granter *tokens.Granter // makes them at the realm
+	Chain   *authn.Chain    // the directories
+	Policy  *authz.Policy   // asked for each access
 
-	Metrics *metrics.Metrics
-	Access  *slog.Logger // one record a request; nil: none
-	Audit   *slog.Logger // see audit.go; nil: none
-	Logger  *slog.Logger // all else; nil discards
+	Metrics *metrics.Metrics // nil: none
+	Access  *slog.Logger     // one record a request; nil: none
+	Audit   *slog.Logger     // the Records of an audit.Stream; nil: none
+	Logger  *slog.Logger     // all else; nil discards
 }
 
 // under gives the faults of a section, whose keys are relative to it, their whole keys.

@@ -127,7 +127,7 @@ func TestWholeBodyKeepsConnection(t *testing.T) {
 }
 
 // TestCutAnswerHTTP10: row A25. An answer that its upstream cuts never ends well for the
-// client, to whom over HTTP/1.0 the end of the connection is the end of the answer.
+// client; over HTTP/1.0 the end of the connection is the end of the answer.
 func TestCutAnswerHTTP10(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1"} {
 		h, dial := listening(t, blunt(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5000\r\n"+strings.Repeat("x", 0x5000)+"\r\n", func(net.Conn) {}))

@@ -111,7 +111,7 @@ func asAPIError(err error) *apiError {
 	case errors.As(err, &throttled):
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
-		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the directory cannot be asked now", retry: 5 * time.Second, cause: err}
+		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "directory unavailable", retry: 5 * time.Second, cause: err}
 	case errors.Is(err, tokens.ErrInvalidToken): // before unknown user, which it wraps where its person is gone
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token is not valid (any more)", challenge: true, reason: "invalid_token", cause: err}
 	case errors.Is(err, authn.ErrInvalidCredentials), errors.Is(err, authn.ErrUnknownUser):

@@ -154,7 +154,7 @@ func TestOwnHeader(t *testing.T) {
 
 // TestSilentParts is I13 and B9: faults and counters. The upstream is gone, and
 // nobody learns where it was; and who is throttled stays so, whatever addresses
-// he claims.
+// they claim.
 func TestSilentParts(t *testing.T) {
 	t.Run("I13/upstream gone", func(t *testing.T) {
 		a := newArena(t, nil)

@@ -157,7 +157,7 @@ func requestHeader(x *exchange) http.Header {
 	return h
 }
 
-// forwardedHeader adds who asks the upstream, and for whom.
+// forwardedHeader adds who asks the upstream, and whose request it is.
 func forwardedHeader(x *exchange, h http.Header) {
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = []string{""} // else the library would put in its own

@@ -168,7 +168,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	return g.forwarder.forward(x)
 }
 
-// base answers /v2/ (end-1): the token is good, and that is all it says.
+// base answers /v2/ (end-1): the token is good, and that is all.
 func base(x *exchange) error {
 	x.writeJSON([]byte("{}"))
 	return nil

@@ -82,7 +82,7 @@ func (rl *realm) grant(x *exchange, request tokens.GrantRequest) error {
 }
 
 // tokenRequest reads a request for a token. `account` is informational, and
-// nobody's word for who he is.
+// proves nothing.
 func (rl *realm) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 	if x.r.Method == http.MethodPost {
 		return rl.formRequest(x)
@@ -156,7 +156,7 @@ func (rl *realm) readForm(x *exchange) (url.Values, error) {
 		return nil, errFormSize
 	}
 	// Anybody may send a form, and what has come of it is held: all of it has to
-	// come in the time of a header, lest many slow ones take the memory.
+	// come in the time of a header, or many slow ones would take the memory.
 	body := newRequestBody(x.w, x.r.Body)
 	body.needed, body.left = math.MaxInt, rl.caps.limits.HeaderTimeout
 	defer body.finish()

@@ -39,7 +39,7 @@ func (w *recorder) Write(p []byte) (int, error) {
 }
 
 // deadline is for the writes that follow: a client that takes nothing must not
-// hold on to the request. It is set anew by each answer, so it need not be cleared.
+// hold on to the request. Each answer sets it again, so it need not be cleared.
 func (w *recorder) deadline(d time.Duration) {
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(d)) // no connection, no deadline
 }

@@ -159,7 +159,7 @@ func TestAuditFiles(t *testing.T) {
 	}
 }
 
-// TestAuditConcurrent: records never mix, also while the file is opened anew.
+// TestAuditConcurrent: records never mix, also while the file is opened again.
 func TestAuditConcurrent(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "audit.log")
 	a := New(Options{Log: slog.New(slog.DiscardHandler)})

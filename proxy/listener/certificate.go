@@ -39,7 +39,7 @@ func (v TLSVersion) String() string {
 // MarshalText writes the text.
 func (v TLSVersion) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// Certificate is the key pair that the listener serves, read anew when the
+// Certificate is the key pair that the listener serves, read again when the
 // files' content changes. A bad new pair never replaces a good old one. It is safe
 // for concurrent use.
 type Certificate struct {

@@ -123,7 +123,7 @@ func (c *Conn) clamp(t time.Time) time.Time {
 	return t
 }
 
-// begin says that a request's header is in. From here on the server's own
+// begin notes that a request's header is in. From here on the server's own
 // deadlines count.
 func (c *Conn) begin() {
 	if c.begun.CompareAndSwap(false, true) {

@@ -68,7 +68,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// Peer is who stands at the other end, and for whom they speak.
+// Peer is who stands at the other end, and whose request they send.
 type Peer struct {
 	Client  netip.Addr // whose request it is; zero: a trusted proxy did not say so that it can be read
 	Trusted bool       // the connection comes from a trusted proxy
