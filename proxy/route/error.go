@@ -17,7 +17,7 @@ const (
 
 // Error is why a request has no route.
 type Error struct {
-	Fault   Fault
+	Fault   Fault    // for whoever has to answer
 	Message string   // for the client
 	Allow   []string // with NoMethod: the endpoint's methods
 }

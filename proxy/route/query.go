@@ -13,8 +13,8 @@ const MaxPage = 1000
 
 // Pair is one query parameter; a list of them keeps the client's order.
 type Pair struct {
-	Key   string
-	Value string
+	Key   string // decoded
+	Value string // decoded
 }
 
 // once are the parameters that may stand at most once: of a doubled one, the
@@ -90,32 +90,14 @@ func (r *Route) parameter(p Pair) error {
 	case "artifactType":
 		r.keep(p, Referrers)
 	case "digest":
-		if !ValidDigest(p.Value) && (r.Kind == Upload || r.Kind == Session) {
-			return &Error{Fault: BadDigest, Message: "the parameter digest is an invalid digest"}
-		}
-		if r.Kind == Upload || r.Kind == Session && r.Method == "PUT" {
-			r.Digest = p.Value
-		}
-		r.keep(p, Upload, Session)
+		return r.parseDigest(p)
 	case "digest-algorithm":
 		if !validAlgorithm(p.Value) {
 			return malformed("the parameter digest-algorithm is an invalid algorithm")
 		}
 		r.keep(p, Upload, Session)
-	case "mount":
-		if r.Kind == Upload {
-			if !ValidDigest(p.Value) {
-				return &Error{Fault: BadDigest, Message: "the parameter mount is an invalid digest"}
-			}
-			r.Mount = p.Value
-		}
-	case "from":
-		if r.Kind == Upload {
-			if !authz.ValidRepository(p.Value) {
-				return &Error{Fault: BadName, Message: "the parameter from is an invalid repository name"}
-			}
-			r.Source = p.Value
-		}
+	case "mount", "from":
+		return r.parseMount(p)
 	case "tag":
 		return r.parseTag(p)
 	case "_state":
@@ -123,6 +105,38 @@ func (r *Route) parameter(p Pair) error {
 	case "origin":
 	default:
 		r.keep(p, Session)
+	}
+	return nil
+}
+
+// parseDigest reads what an upload says of its bytes.
+func (r *Route) parseDigest(p Pair) error {
+	if r.Kind != Upload && r.Kind != Session {
+		return nil
+	}
+	if !ValidDigest(p.Value) {
+		return &Error{Fault: BadDigest, Message: "the parameter digest is an invalid digest"}
+	}
+	if r.Kind == Upload || r.Method == "PUT" {
+		r.Digest = p.Value
+	}
+	r.keep(p, Upload, Session)
+	return nil
+}
+
+// parseMount reads which blob to take over (end-11), and from where. Neither is passed
+// on by itself, see PassMount.
+func (r *Route) parseMount(p Pair) error {
+	switch {
+	case r.Kind != Upload:
+	case p.Key == "from" && !authz.ValidRepository(p.Value):
+		return &Error{Fault: BadName, Message: "the parameter from is an invalid repository name"}
+	case p.Key == "from":
+		r.Source = p.Value
+	case !ValidDigest(p.Value):
+		return &Error{Fault: BadDigest, Message: "the parameter mount is an invalid digest"}
+	default:
+		r.Mount = p.Value
 	}
 	return nil
 }

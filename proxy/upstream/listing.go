@@ -33,8 +33,8 @@ type Listing struct {
 
 // Page is one page of the catalog.
 type Page struct {
-	Names []string
-	More  bool // there may be further ones
+	Names []string // as the upstream gives them, unchecked
+	More  bool     // there may be further pages
 	// Refusal is the upstream's own error, which may go to a client, in the place of
 	// its first page; its body must be closed.
 	Refusal *Response

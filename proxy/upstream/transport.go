@@ -21,17 +21,9 @@ const (
 // newTransport speaks HTTP/1.1 with the registry, without a proxy of the
 // environment and without compression, which would change what was digested.
 func newTransport(cfg *Config) (*http.Transport, error) {
-	roots, err := authn.Roots(cfg.CAFile, authn.Folder{})
+	tlsConfig, err := newTLS(cfg)
 	if err != nil {
 		return nil, err
-	}
-	pair, err := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-	if pair != nil {
-		tlsConfig.Certificates = []tls.Certificate{*pair}
 	}
 	idle, connect := cfg.IdleTimeout, cfg.Dial
 	if idle <= 0 {
@@ -58,6 +50,24 @@ func newTransport(cfg *Config) (*http.Transport, error) {
 		WriteBufferSize:        64 << 10,
 		ReadBufferSize:         64 << 10,
 	}, nil
+}
+
+// newTLS trusts the system's authorities and those of the config, and shows the
+// config's certificate.
+func newTLS(cfg *Config) (*tls.Config, error) {
+	roots, err := authn.Roots(cfg.CAFile, authn.Folder{})
+	if err != nil {
+		return nil, err
+	}
+	pair, err := authn.KeyPair(cfg.CertFile, cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	if pair != nil {
+		c.Certificates = []tls.Certificate{*pair}
+	}
+	return c, nil
 }
 
 // progressConn ends a write that the other side does not take at all.

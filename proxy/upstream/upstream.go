@@ -70,7 +70,7 @@ func (u *Upstream) BlobMount() BlobMount { return u.mount }
 
 // Request is what the upstream is asked for.
 type Request struct {
-	Route  route.Route // its method, path and query
+	Route  route.Route // gives the method, path and query
 	Header http.Header // sent as it is, and owned by Do from then on; nil: none
 	Body   io.Reader   // nil: none. A *bytes.Reader is held whole, so it can be sent once more.
 	Length int64       // of Body, in bytes; -1: not known
@@ -78,8 +78,8 @@ type Request struct {
 
 // Response is an answer that may go to a client.
 type Response struct {
-	Status int
-	Header http.Header
+	Status int           // 200 to 599, and no 401 or 407
+	Header http.Header   // what a client has a use for
 	Body   io.ReadCloser // must be closed; it fails where the upstream stops in the middle
 }
 
