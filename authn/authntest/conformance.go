@@ -16,10 +16,12 @@ import (
 // Subject is a Directory under Conformance, with one person that it knows.
 // What is left empty below Groups is not checked.
 type Subject struct {
+	// Directory is what is tested.
 	Directory authn.Directory
 	// Login is what the person types, Username the canonical name.
 	Login, Username string
-	Password        authn.Secret
+	// Password is the person's until Change.
+	Password authn.Secret
 	// Groups are the names of the groups, sorted.
 	Groups []string
 
@@ -38,7 +40,9 @@ type Subject struct {
 
 // Held is a person whose account is in a state that forbids something.
 type Held struct {
-	Login    string
+	// Login is what the person types.
+	Login string
+	// Password is the right one: it is the state that forbids the login.
 	Password authn.Secret
 	// Gone: nobody by that name is known, and their tokens end. Else the person is known,
 	// and it is the login alone that is refused.

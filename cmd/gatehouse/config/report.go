@@ -13,7 +13,7 @@ import (
 
 // Place is where something stands in the config file, both counted from 1; zero: nowhere.
 type Place struct {
-	Line, Column int
+	Line, Column int // as an editor shows them
 }
 
 func (p Place) known() bool { return p.Line > 0 }
