@@ -120,7 +120,7 @@ type Directory interface {
 	Name() string
 	// Find resolves what somebody typed as their name, at a login. It never
 	// answers with stale data. ErrUnknownUser: not one of this directory's, or
-	// disabled. A login that this directory's name gate refuses is unknown too.
+	// disabled. A login that this directory refuses without asking is unknown too.
 	Find(ctx context.Context, login string) (Identity, error)
 	// Verify checks the password of a person that Find has just returned, and
 	// returns the identity to use from now on: it is another than id only where

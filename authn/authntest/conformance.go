@@ -189,8 +189,8 @@ func checkHeld(t *testing.T, s Subject) {
 	for _, held := range s.Held {
 		id, err := s.Directory.Find(t.Context(), held.Login)
 		if held.Gone {
-			if !errors.Is(err, authn.ErrUnknownUser) || !strings.Contains(err.Error(), held.Reason) {
-				t.Errorf("Find(%q) = %+v, %v; want it unknown: %s", held.Login, id, err, held.Reason)
+			if !errors.Is(err, authn.ErrHeld) || !errors.Is(err, authn.ErrUnknownUser) || !strings.Contains(err.Error(), held.Reason) {
+				t.Errorf("Find(%q) = %+v, %v; want it held: %s", held.Login, id, err, held.Reason)
 			}
 			continue
 		}

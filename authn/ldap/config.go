@@ -86,31 +86,31 @@ var presets = map[string]preset{
 		users: "(&(|(sAMAccountName={login})(userPrincipalName={login}))(objectCategory=person)(objectClass=user))"},
 }
 
-// parts are what a complete config is made into.
-type parts struct {
-	gate    gate
+// made is what a complete config is made into.
+type made struct {
+	login   loginRule
 	tls     *tls.Config // for every server; ServerName is empty where each has its own
 	servers []endpoint
 }
 
 // complete fills in what is left out, and adds what is wrong to faults.
-func (cfg *Config) complete(faults *authn.Faults) (p parts) {
+func (cfg *Config) complete(faults *authn.Faults) (m made) {
 	defaults, known := presets[cfg.Preset]
 	if !known {
 		faults.Add("preset", errors.New("must be openldap, ad, freeipa, 389ds or rfc2307"))
 	}
 	cfg.Groups.checkSource(faults)
 	cfg.applyDefaults(defaults)
-	p.tls, p.servers = cfg.clientTLS(faults), cfg.checkServers(faults)
+	m.tls, m.servers = cfg.clientTLS(faults), cfg.checkServers(faults)
 	cfg.Users.check(faults)
 	cfg.Groups.check(faults)
 	var err error
-	p.gate, err = newGate(cfg.Users.LoginPattern, cfg.Users.Domains)
+	m.login, err = newLoginRule(cfg.Users.LoginPattern, cfg.Users.Domains)
 	faults.Add("users.login_pattern", err)
 	if err == nil && cfg.CanaryUser != "" {
-		faults.Add("canary_user", p.gate.fault(p.gate.cut(cfg.CanaryUser)))
+		faults.Add("canary_user", m.login.fault(m.login.cut(cfg.CanaryUser)))
 	}
-	return p
+	return m
 }
 
 func (cfg *Config) applyDefaults(defaults preset) {

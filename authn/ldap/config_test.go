@@ -41,6 +41,10 @@ func TestNewLDAPFaults(t *testing.T) {
 		{"a parenthesis in a value", func(c *Config) {
 			c.Groups = &Groups{Base: "dc=x", Filter: `(&(member={dn})(cn=a (b))`}
 		}, []string{"groups.filter"}},
+		{"a placeholder of other software", func(c *Config) {
+			c.Groups = &Groups{Base: "dc=x", Filter: "(|(member={dn})(memberUid={user}))"}
+		}, []string{"groups.filter"}},
+		{"a placeholder of groups for users", func(c *Config) { c.Users.Filter = "(&(uid={login})(cn={username}))" }, []string{"users.filter"}},
 		{"domains", func(c *Config) { c.Users.Domains = []string{"ADTEST", "ad.test"} }, nil},
 		{"no domains", func(c *Config) { c.Users.Domains = []string{"", "a", `a\`, "@a", "a b"} },
 			[]string{"users.domains[0]", "users.domains[2]", "users.domains[3]", "users.domains[4]"}},

@@ -24,7 +24,7 @@ import (
 // Cache does), only connections and which servers are down.
 type Directory struct {
 	cfg    Config
-	gate   gate
+	login  loginRule
 	pool   *pool
 	groups groupReader
 
@@ -41,11 +41,11 @@ func New(cfg Config) (*Directory, error) {
 	limitPackets()
 	byToken := cfg.Preset == "ad" && cfg.Groups != nil && cfg.Groups.Nested && cfg.Groups.Filter == ""
 	var faults authn.Faults
-	parts := cfg.complete(&faults)
+	made := cfg.complete(&faults)
 	if faults.Fatal() {
 		return nil, faults.Err()
 	}
-	d := &Directory{cfg: cfg, gate: parts.gate, pool: newPool(cfg, parts.tls, parts.servers)}
+	d := &Directory{cfg: cfg, login: made.login, pool: newPool(cfg, made.tls, made.servers)}
 	d.groups = groupReader{Groups: *cfg.Groups, ad: cfg.Preset == "ad", byToken: byToken, timeLimit: d.timeLimit(), search: d.pool.search}
 	return d, nil
 }
@@ -73,7 +73,7 @@ func (d *Directory) Canary(ctx context.Context) error {
 	if d.cfg.CanaryUser == "" {
 		return nil
 	}
-	entry, err := d.entry(ctx, d.cfg.Users.loginFilter(d.gate.cut(d.cfg.CanaryUser)))
+	entry, err := d.entry(ctx, d.cfg.Users.loginFilter(d.login.cut(d.cfg.CanaryUser)))
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
@@ -92,9 +92,9 @@ func (d *Directory) Name() string { return d.cfg.Name }
 
 // Find resolves a login by one search, for which users.filter must find exactly
 // one entry. ErrUnknownUser: none, several, a disabled one, or a login that the
-// name gate refuses without asking.
+// login rule refuses without asking.
 func (d *Directory) Find(ctx context.Context, login string) (authn.Identity, error) {
-	name, err := d.gate.name(login)
+	name, err := d.login.name(login)
 	if err != nil {
 		return authn.Identity{}, err
 	}

@@ -79,7 +79,7 @@ func TestFaultyServerLeavesNothing(t *testing.T) {
 	d.Close()
 	await(t, func() bool { return f.Open() == 0 })
 	if _, err := d.Find(t.Context(), "nobody at all"); !errors.Is(err, authn.ErrUnknownUser) {
-		t.Errorf("the gate after Close: %v", err)
+		t.Errorf("the login rule after Close: %v", err)
 	}
 }
 

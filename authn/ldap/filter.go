@@ -3,6 +3,7 @@ package ldap
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,10 +32,19 @@ func escapeBytes(b []byte) string {
 	return s.String()
 }
 
+// placeholderPattern is what looks like a placeholder.
+var placeholderPattern = regexp.MustCompile(`\{[A-Za-z_]*\}`)
+
 // checkFilter reports what is wrong with a filter of the config (RFC 4515), with the
-// column, from 1, in which it stands.
-func checkFilter(filter string) error {
+// column, from 1, in which it stands. A placeholder that is none of those known would
+// be taken for a text, and match nobody.
+func checkFilter(filter string, placeholders ...string) error {
 	r := filterReader{text: filter}
+	for _, at := range placeholderPattern.FindAllStringIndex(filter, -1) {
+		if found := filter[at[0]:at[1]]; !slices.Contains(placeholders, found) {
+			return r.fault(at[0], `%s is none of the placeholders %s; a { that is meant is written \7b`, found, strings.Join(placeholders, ", "))
+		}
+	}
 	if err := r.filter(); err != nil {
 		return err
 	}

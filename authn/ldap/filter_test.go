@@ -30,13 +30,16 @@ func TestCheckFilter(t *testing.T) {
 		{`(& (uid={login}))`, "column 3: no blank stands between"},
 		{`(uid={login}) `, "column 14: no blank stands between"},
 		{`(!uid={login})`, "column 3: a filter begins with ("},
+		{`(&(uid={login})(cn={Login}))`, `column 20: {Login} is none of the placeholders {login}; a { that is meant is written \7b`},
+		{`(&(uid={login})(cn={}))`, `column 20: {} is none`},
+		{`(&(uid={login})(cn=\7blogin2\7d))`, ""},
 		{`({login}=x)`, `column 2: "{login}" is no attribute`},
 		{`(uid={login})(`, "column 14: a filter has ended here"},
 		{`(uid)`, "column 2: attribute=value is expected"},
 		{`(=x)`, `column 2: "" is no attribute`},
 		{``, "column 1: a filter begins with ("},
 	} {
-		err := checkFilter(test.filter)
+		err := checkFilter(test.filter, "{login}")
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", test.filter, err, test.want)
 		}

@@ -80,7 +80,7 @@ func checkGroupsFilter(filter string, nested bool) error {
 	case !has("{dn}") && nested:
 		return errors.New("must contain {dn} with nested: groups are members by their DN")
 	}
-	return checkFilter(filter)
+	return checkFilter(filter, "{dn}", "{username}", "{gid_number}")
 }
 
 // groupOf makes the Group of a DN that has the name.
@@ -127,6 +127,9 @@ type groupReader struct {
 // failure is an error: a failed search is not "no groups".
 func (r *groupReader) groups(ctx context.Context, entry *ldap.Entry, name entryName) ([]authn.Group, error) {
 	found, who := groupSet{}, filterValues{username: name.written, gid: entry.GetEqualFoldAttributeValue("gidNumber")}
+	if who.gid == "" && strings.Contains(r.Filter, "{gid_number}") && hasClass(entry, "posixAccount", "1.3.6.1.1.1.2.0") {
+		return nil, errors.New("the entry is a posixAccount and shows no gidNumber: the service account may not read it")
+	}
 	if err := r.collect(ctx, found, entry, who); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func TestPatternOfTheDocs(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(line), &doc); err != nil {
 		t.Fatal(err)
 	}
-	wide, err := newGate(doc.Pattern, nil)
+	wide, err := newLoginRule(doc.Pattern, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

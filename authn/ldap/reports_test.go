@@ -88,6 +88,20 @@ func TestNoPrimaryGroup(t *testing.T) {
 	}
 }
 
+// TestHiddenPrimaryGroup: a right that is missing is no reason to be in fewer groups.
+// row D2
+func TestHiddenPrimaryGroup(t *testing.T) {
+	s := authntest.StartSlapd(t, authntest.Options{ACL: `access to attrs=userPassword by anonymous auth by * none
+access to dn.subtree="ou=musicians,dc=example,dc=com" attrs=gidNumber by * none
+access to * by users read by * none`})
+	posix(s, "handel", "700")
+	cfg := config(s)
+	cfg.Preset, cfg.Users.Filter, cfg.Groups = "rfc2307", "", groupsBelow(authntest.GroupsDN)
+	if id, err := open(t, cfg).Find(t.Context(), "handel"); !errors.Is(err, authn.ErrUnavailable) || !strings.Contains(err.Error(), "gidNumber") {
+		t.Errorf("handel is %+v, %v", id, err)
+	}
+}
+
 // TestSeveralNames: the name is the RDN's value whatever the order, and tokens under
 // each of the others stay good, through the cache and while the directory is away.
 // rows D4, A22

@@ -86,8 +86,14 @@ func judge(entry *ldap.Entry, now time.Time) (state, error) {
 // isAlias reports whether the entry stands for another one (RFC 4512 2.6). A bind as
 // an alias fails whatever the password is.
 func isAlias(entry *ldap.Entry) bool {
-	alias := func(class string) bool { return strings.EqualFold(class, "alias") || class == "2.5.6.1" }
-	return slices.ContainsFunc(entry.GetEqualFoldAttributeValues("objectClass"), alias) || entry.GetEqualFoldAttributeValue("aliasedObjectName") != ""
+	return hasClass(entry, "alias", "2.5.6.1") || entry.GetEqualFoldAttributeValue("aliasedObjectName") != ""
+}
+
+// hasClass reports whether the entry is of an object class, by its name or its number.
+func hasClass(entry *ldap.Entry, name, number string) bool {
+	return slices.ContainsFunc(entry.GetEqualFoldAttributeValues("objectClass"), func(class string) bool {
+		return strings.EqualFold(class, name) || class == number
+	})
 }
 
 // passwordStamp is the time of the last password change as text, "" if the

@@ -95,7 +95,7 @@ func checkUsersFilter(filter string) error {
 	case !strings.Contains(filter, "{login}"):
 		return errors.New("must contain {login}, else everybody is the same person")
 	}
-	if err := checkFilter(filter); err != nil {
+	if err := checkFilter(filter, "{login}"); err != nil {
 		return err
 	}
 	_, err := ldap.CompileFilter(whoever(filter)) // as a lookup puts it

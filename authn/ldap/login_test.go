@@ -10,13 +10,13 @@ import (
 	"gatehouse/authn"
 )
 
-// TestLoginGate: what directories would match besides the plain name is refused.
-func TestLoginGate(t *testing.T) {
-	plain, err := newGate(`[A-Za-z0-9][A-Za-z0-9._@+-]*`, nil)
+// TestLoginRule: what directories would match besides the plain name is refused.
+func TestLoginRule(t *testing.T) {
+	plain, err := newLoginRule(`[A-Za-z0-9][A-Za-z0-9._@+-]*`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wide, err := newGate(`.+`, nil)
+	wide, err := newLoginRule(`.+`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,32 +48,32 @@ func TestLoginGate(t *testing.T) {
 		{"*", false, true},
 	} {
 		for _, g := range []struct {
-			gate gate
+			rule loginRule
 			want bool
 		}{{plain, test.plain}, {wide, test.wide}} {
-			if err := g.gate.check(test.login); (err == nil) != g.want || err != nil && !errors.Is(err, authn.ErrUnknownUser) {
-				t.Errorf("%q at %s: %v, want let through: %v", test.login, g.gate.pattern, err, g.want)
+			if err := g.rule.check(test.login); (err == nil) != g.want || err != nil && !errors.Is(err, authn.ErrUnknownUser) {
+				t.Errorf("%q at %s: %v, want let through: %v", test.login, g.rule.pattern, err, g.want)
 			}
 		}
 	}
 }
 
-// TestLoginGatePattern: a pattern cannot break out of the anchors.
-func TestLoginGatePattern(t *testing.T) {
+// TestLoginRulePattern: a pattern cannot break out of the anchors.
+func TestLoginRulePattern(t *testing.T) {
 	for _, pattern := range []string{`a)|(?:b`, `[`, `(`} {
-		if _, err := newGate(pattern, nil); err == nil {
+		if _, err := newLoginRule(pattern, nil); err == nil {
 			t.Errorf("pattern %q compiled", pattern)
 		}
 	}
-	g, err := newGate(`a|b`, nil)
+	g, err := newLoginRule(`a|b`, nil)
 	if err != nil || g.check("ax") == nil || g.check("xb") == nil || g.check("b") != nil {
 		t.Errorf("a|b is not anchored as a whole (%v)", err)
 	}
 }
 
-// FuzzLoginGate: whatever passes the widest gate is one visible line in normal form.
-func FuzzLoginGate(f *testing.F) {
-	g, err := newGate(`(?s).*`, nil)
+// FuzzLoginRule: whatever passes the widest loginRule is one visible line in normal form.
+func FuzzLoginRule(f *testing.F) {
+	g, err := newLoginRule(`(?s).*`, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func FuzzLoginGate(f *testing.F) {
 
 // TestDomains: a domain of ours is cut off in any letter case, and nothing else is. // row D9
 func TestDomains(t *testing.T) {
-	g, err := newGate("[A-Za-z0-9][A-Za-z0-9._@+-]*", []string{"ADTEST", "ad.test", "Büro"})
+	g, err := newLoginRule("[A-Za-z0-9][A-Za-z0-9._@+-]*", []string{"ADTEST", "ad.test", "Büro"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,39 +17,39 @@ import (
 // loginMax bounds a login name, in bytes.
 const loginMax = 256
 
-var errGate = fmt.Errorf("%w: the login name is not allowed", authn.ErrUnknownUser)
+var errLoginName = fmt.Errorf("%w: the login name is not allowed", authn.ErrUnknownUser)
 
-// gate refuses login names before any directory sees them. Directories match
+// loginRule refuses login names before any directory sees them. Directories match
 // generously: case, outer spaces, full-width letters and, in one product, a
 // trailing NUL all find the plain name's entry (measured on slapd and Samba).
 // What such a name would find is refused here, so one person has one name in
 // caches and counters whatever is typed.
-type gate struct {
+type loginRule struct {
 	pattern *regexp.Regexp
 	domains []string // cut off, in any letter case
 }
 
-// newGate compiles pattern, anchored at both ends. It is compiled alone first,
+// newLoginRule compiles pattern, anchored at both ends. It is compiled alone first,
 // because `a)|(?:b` is only a pattern once it stands in our parentheses.
-func newGate(pattern string, domains []string) (gate, error) {
+func newLoginRule(pattern string, domains []string) (loginRule, error) {
 	if _, err := regexp.Compile(pattern); err != nil {
-		return gate{}, err
+		return loginRule{}, err
 	}
 	anchored, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
-	return gate{anchored, domains}, err
+	return loginRule{anchored, domains}, err
 }
 
 // name is what the directory is asked for at a login: without its domain. An error
 // wraps authn.ErrUnknownUser.
-func (g gate) name(login string) (string, error) {
-	name := g.cut(login)
-	return name, g.check(name)
+func (r loginRule) name(login string) (string, error) {
+	name := r.cut(login)
+	return name, r.check(name)
 }
 
 // cut takes DOMAIN\ or @domain off a login, where it is one of the directory's.
-func (g gate) cut(login string) string {
+func (r loginRule) cut(login string) string {
 	is := func(domain string) bool {
-		return slices.ContainsFunc(g.domains, func(ours string) bool { return strings.EqualFold(ours, domain) })
+		return slices.ContainsFunc(r.domains, func(ours string) bool { return strings.EqualFold(ours, domain) })
 	}
 	if domain, name, ok := strings.Cut(login, `\`); ok && is(domain) {
 		return name
@@ -61,15 +61,15 @@ func (g gate) cut(login string) string {
 }
 
 // check returns an error that wraps ErrUnknownUser unless login may be asked for.
-func (g gate) check(login string) error {
-	reason := g.fault(login)
+func (r loginRule) check(login string) error {
+	reason := r.fault(login)
 	if reason == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", errGate, reason)
+	return fmt.Errorf("%w: %w", errLoginName, reason)
 }
 
-func (g gate) fault(login string) error {
+func (r loginRule) fault(login string) error {
 	switch {
 	case login == "":
 		return errors.New("it is empty")
@@ -83,7 +83,7 @@ func (g gate) fault(login string) error {
 		return errors.New("it begins or ends with a space")
 	case !norm.NFKC.IsNormalString(login):
 		return errors.New("it is not in Unicode normal form (NFKC)")
-	case !g.pattern.MatchString(login):
+	case !r.pattern.MatchString(login):
 		return errors.New("it is outside users.login_pattern")
 	}
 	return nil
