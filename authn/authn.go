@@ -158,5 +158,5 @@ type Attempt struct {
 	// Admit may refuse a person whose password is right, with an error that wraps
 	// ErrInvalidCredentials; nil: everybody is let in. It counts, and takes the time, as
 	// a wrong password does.
-	Admit func(Identity) error
+	Admit func(Identity) error `json:"-"`
 }
