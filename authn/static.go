@@ -132,6 +132,9 @@ func staticHash(faults *Faults, key, directory, name string, u StaticUser) (pass
 	case u.PasswordFile.Secret != "":
 		salt := sha256.Sum256([]byte(join("gatehouse static salt", directory, name)))
 		text = hashArgon(u.PasswordFile.Secret, salt[:16])
+	case u.PasswordHash == "" && u.PasswordFile.Name != "":
+		faults.Add(key+".password_file", errors.New("holds no password"))
+		return passwordHash{}, ""
 	case u.PasswordHash == "":
 		faults.Add(key+".password_hash", errors.New("required: password_hash, or a password_file that is not empty"))
 		return passwordHash{}, ""

@@ -71,6 +71,20 @@ const defaultTimeout = 5 * time.Second
 // Defaults leave to New what a preset may fill in.
 func (cfg *Config) Defaults() { cfg.Timeout = defaultTimeout }
 
+// Check warns of passwords in plain text, which New takes where they are allowed. Keys
+// are relative to `ldap`.
+func (cfg *Config) Check() error {
+	strict := *cfg
+	strict.AllowPlaintext = false
+	for _, address := range cfg.Servers {
+		s, err := parseServer(address)
+		if err == nil && cfg.AllowPlaintext && cfg.checkServer(s) == nil && strict.checkServer(s) != nil {
+			return &authn.KeyError{Key: "allow_plaintext", Err: fmt.Errorf("passwords cross the network in plain text to %s", address), Warning: true}
+		}
+	}
+	return nil
+}
+
 // preset is what a kind of server lets us assume.
 type preset struct {
 	username, users, groups string
@@ -165,7 +179,11 @@ func (cfg *Config) checkServers(faults *authn.Faults) []endpoint {
 		}
 		faults.Add(fmt.Sprintf("servers[%d]", i), err)
 	}
-	if cfg.BindDN != "" && cfg.BindPasswordFile.Secret == "" {
+	switch file := cfg.BindPasswordFile; {
+	case cfg.BindDN == "" || file.Secret != "":
+	case file.Name != "":
+		faults.Add("bind_password_file", errors.New("holds no password"))
+	default:
 		faults.Add("bind_dn", errors.New("has no password: set bind_password_file"))
 	}
 	if _, err := ldap.ParseDN(cfg.BindDN); err != nil && !strings.ContainsAny(cfg.BindDN, `@\`) {

@@ -120,9 +120,6 @@ func (b *builder) openDirectories(s *snapshot) {
 }
 
 func (b *builder) staticDirectory(key string, c *config.Directory) *directory {
-	if b.Faulty(key + ".static") { // a missing password would be told twice
-		return nil
-	}
 	static, err := authn.NewStatic(authn.StaticConfig{Name: c.Name, Users: c.Static, Hasher: b.parts.hasher, Metrics: b.parts.metrics})
 	b.Errors(key, err)
 	if static == nil {
@@ -134,9 +131,6 @@ func (b *builder) staticDirectory(key string, c *config.Directory) *directory {
 func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 	cfg := *c.LDAP
 	cfg.Name, cfg.Metrics, cfg.Logger = c.Name, b.parts.metrics, b.parts.logger
-	if b.FaultyFiles(key) {
-		return nil
-	}
 	print := fingerprint(c)
 	if d := b.old.find(c.Name, print); d != nil {
 		return d

@@ -39,6 +39,8 @@ func (l *Loaded) readFile(key string, f *authn.File) {
 	text, err := f.Reread()
 	if f.Data = text; err != nil {
 		l.Fault(key, "%v", err)
+	} else if err := l.owners.check(name, path); err != nil { // it holds no secret, but may say who is trusted
+		l.Warn(key, "%v", err)
 	}
 }
 

@@ -75,6 +75,23 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestTrustedFilesOthersCanWrite (a neighbour of A21): who is trusted is no secret, but
+// that others can write it is told.
+func TestTrustedFilesOthersCanWrite(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "cas"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := certificate(t)
+	for mode, want := range map[os.FileMode]string{0o644: "", 0o666: "directories[0].ldap.ca_dir directories[0].ldap.ca_file"} {
+		write(t, filepath.Join(dir, "ca.pem"), text, mode)
+		write(t, filepath.Join(dir, "cas", "ca.pem"), text, mode)
+		if got := said(load(t, dir, directoryConfig("ca_file: ca.pem, ca_dir: cas"))); got != want {
+			t.Errorf("mode %04o: said %q, want %q", mode, got, want)
+		}
+	}
+}
+
 // TestOrdinaryFiles: a name that leads to what never ends, or is no file, is a fault
 // of its key, and a fault of what the key names rather than of the config.
 func TestOrdinaryFiles(t *testing.T) {

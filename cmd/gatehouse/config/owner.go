@@ -32,7 +32,7 @@ func uidOf(info fs.FileInfo) uint32 {
 	return 0
 }
 
-// check reports how others could change or replace a secret; name is the config's.
+// check reports how others could change or replace a file; name is the config's.
 func (o owners) check(name, path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

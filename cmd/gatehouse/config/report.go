@@ -152,10 +152,3 @@ func join(path, name string) string {
 	}
 	return path + "." + name
 }
-
-// FaultyFiles reports whether what a key below prefix names has a fault.
-func (r *Report) FaultyFiles(prefix string) bool {
-	return slices.ContainsFunc(r.findings, func(f Finding) bool {
-		return f.Content && !f.Warning && strings.HasPrefix(f.Key, prefix+".")
-	})
-}

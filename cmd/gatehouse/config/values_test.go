@@ -28,6 +28,8 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{ldap + "timeout: 0s", "!directories[0].ldap.timeout"}, {ldap + "timeout: 100ms", ""},
 		{"upstream: {timeout: 1ns, %}", "!upstream.timeout"}, {"upstream: {timeout: 999ms, %}", "!upstream.timeout"}, {"upstream: {timeout: 1s, %}", ""},
 		{"throttle: {window: 1ns}", "!throttle.window"}, {"throttle: {window: 1s}", ""}, {"throttle: {window: 0s, failures: 0, users_per_source: 0}", ""},
+		{strings.Replace(ldap, "127.0.0.1:1", "ldap.example.com", 1) + "allow_plaintext: true", "directories[0].ldap.allow_plaintext"},
+		{ldap + "allow_plaintext: true", ""}, {strings.Replace(ldap, "127.0.0.1:1", "ldap.example.com", 1) + "allow_plaintext: true, start_tls: true", ""},
 		{ldap + "cache: {fresh_for: 8760h}", "directories[0].ldap.cache.fresh_for"}, {ldap + "cache: {fresh_for: 1h}", ""},
 		{ldap + "cache: {stale_for: 87600h}", "directories[0].ldap.cache.stale_for"}, {ldap + "cache: {stale_for: 24h}", ""},
 		{ldap + "cache: {negative_for: 8760h}", "directories[0].ldap.cache.negative_for"},
