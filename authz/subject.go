@@ -85,6 +85,9 @@ func compileSubject(text string, directories map[string]string) (subject, error)
 	return compileGroup(name, directories)
 }
 
+// words are those of the kinds that have a name.
+var words = map[subjectKind]string{user: "user", group: "group"}
+
 // compileName reads NAME or DIRECTORY/NAME.
 func compileName(kind subjectKind, text string, directories map[string]string) (subject, error) {
 	first, name, bound := strings.Cut(text, "/")
@@ -100,11 +103,7 @@ func compileName(kind subjectKind, text string, directories map[string]string) (
 	}
 	known, err := findDirectory(first, directories)
 	if err != nil {
-		word := "user"
-		if kind == group {
-			word = "group"
-		}
-		return subject{}, fmt.Errorf("%w; a name that has a slash itself is written %s:DIRECTORY/%s", err, word, text)
+		return subject{}, fmt.Errorf("%w; a name that has a slash itself is written %s:DIRECTORY/%s", err, words[kind], text)
 	}
 	s := subject{kind: kind, directory: known, name: authn.NormalizeName(name)}
 	if s.name == "" {
