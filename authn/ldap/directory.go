@@ -46,6 +46,9 @@ func New(cfg Config) (*Directory, error) {
 		return nil, faults.Err()
 	}
 	d := &Directory{cfg: cfg, login: made.login, pool: newPool(cfg, made.tls, made.servers)}
+	if cfg.CanaryUser != "" {
+		d.pool.mustShow = d.userSearch(d.canaryFilter())
+	}
 	d.groups = groupReader{Groups: *cfg.Groups, ad: cfg.Preset == "ad", byToken: byToken, timeLimit: d.timeLimit(), search: d.pool.search}
 	return d, nil
 }
@@ -65,6 +68,7 @@ func (d *Directory) Canary(ctx context.Context) error {
 	defer cancel()
 	result, err := d.pool.search(ctx, d.pool.readBase())
 	if err == nil && len(result.Entries) != 1 {
+		d.pool.compare(ctx, d.pool.readBase())
 		err = errors.New("it is not readable")
 	}
 	if err != nil {
@@ -73,7 +77,10 @@ func (d *Directory) Canary(ctx context.Context) error {
 	if d.cfg.CanaryUser == "" {
 		return nil
 	}
-	entry, err := d.entry(ctx, d.cfg.Users.loginFilter(d.login.cut(d.cfg.CanaryUser)))
+	entry, err := d.entry(ctx, d.canaryFilter())
+	if errors.Is(err, authn.ErrAbsent) {
+		d.pool.compare(ctx, d.userSearch(d.canaryFilter()))
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking for canary_user %s: %v", d.cfg.CanaryUser, err) // not as an ErrUnknownUser
@@ -81,6 +88,11 @@ func (d *Directory) Canary(ctx context.Context) error {
 		return fmt.Errorf("canary_user %s shows no %s (users.username_attribute)", d.cfg.CanaryUser, d.cfg.Users.UsernameAttribute)
 	}
 	return nil
+}
+
+// canaryFilter looks for the canary user as a login does.
+func (d *Directory) canaryFilter() string {
+	return d.cfg.Users.loginFilter(d.login.cut(d.cfg.CanaryUser))
 }
 
 // Close lets go of idle connections and stops background work. Calls that

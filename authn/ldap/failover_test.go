@@ -138,3 +138,66 @@ func TestUnjudgedAtBoth(t *testing.T) {
 		t.Errorf("login: %v", err)
 	}
 }
+
+// TestFillingServer (A8): a first server that has its base and, for now, no people
+// is a fault once, and then leaves the work to the second, which shows the canary
+// user. It comes back when it shows them too.
+func TestFillingServer(t *testing.T) {
+	first, second := authntest.StartFake(t), authntest.StartFake(t)
+	cfg := faultConfig(first)
+	cfg.Servers, cfg.CanaryUser = append(cfg.Servers, second.URL()), "mozart"
+	d := open(t, cfg)
+	first.Put(authntest.UsersDN, nil)
+	second.Put(authntest.UsersDN, nil)
+	second.Put(authntest.MozartDN, map[string][]string{"uid": {"mozart"}})
+	if err := d.Canary(t.Context()); err == nil {
+		t.Error("what the first server hides counts as absent")
+	}
+	before := first.Count("search")
+	for range 3 {
+		if _, err := login(d, "mozart", authntest.Password); err != nil {
+			t.Errorf("login: %v", err)
+		}
+		d.Settle()
+	}
+	if err := d.Canary(t.Context()); err != nil {
+		t.Errorf("the canary at the second server: %v", err)
+	}
+	if first.Count("search") != before || first.Count("bind") != 0 {
+		t.Error("the first server is still asked")
+	}
+	d.Recover()
+	d.Settle()
+	if _, err := d.Find(t.Context(), "mozart"); err != nil {
+		t.Errorf("after a probe of a server that is still empty: %v", err)
+	}
+	first.Put(authntest.MozartDN, map[string][]string{"uid": {"mozart"}})
+	d.Recover()
+	d.Settle()
+	used := second.Count("search")
+	if _, err := d.Find(t.Context(), "mozart"); err != nil || second.Count("search") != used {
+		t.Errorf("the first server is not asked again: %v", err)
+	}
+}
+
+// TestCanaryIsGoneEverywhere (A8): where no server shows the canary user, none is
+// taken out of use for it.
+func TestCanaryIsGoneEverywhere(t *testing.T) {
+	first, second := authntest.StartFake(t), authntest.StartFake(t)
+	cfg := faultConfig(first)
+	cfg.Servers, cfg.CanaryUser = append(cfg.Servers, second.URL()), "haydn"
+	d := open(t, cfg)
+	for _, f := range []*authntest.Fake{first, second} {
+		f.Put(authntest.UsersDN, nil)
+		f.Put(authntest.MozartDN, map[string][]string{"uid": {"mozart"}})
+	}
+	for range 3 {
+		if err := d.Canary(t.Context()); err == nil {
+			t.Error("a canary that is gone is shown")
+		}
+	}
+	used := second.Count("search")
+	if _, err := d.Find(t.Context(), "mozart"); err != nil || second.Count("search") != used {
+		t.Errorf("the first server is not asked any more: %v", err)
+	}
+}

@@ -176,7 +176,7 @@ func (d *Directory) inspectSearch(c *conn, subject string) Finding {
 
 // inspectCanary looks for the canary user: without it every absence would be a fault.
 func (d *Directory) inspectCanary(c *conn, subject string) Finding {
-	result, err := c.ldap.Search(d.userSearch(d.cfg.Users.loginFilter(d.login.cut(d.cfg.CanaryUser))))
+	result, err := c.ldap.Search(d.userSearch(d.canaryFilter()))
 	switch {
 	case err != nil:
 		return fault(subject, fmt.Sprintf("canary_user: looking for %s: %v", d.cfg.CanaryUser, err))

@@ -77,12 +77,14 @@ type pool struct {
 	bindDN       string
 	readPassword func() (authn.Secret, error) // nil: there is no file to read it from
 	baseDN       string                       // read by probes
-	attempt      time.Duration                // how long one operation is waited for, and limit of one dial with its bind
-	patience     time.Duration                // after that a server that has not answered is down
-	keepEvery    time.Duration                // how long a search connection rests unasked
-	logger       *slog.Logger
-	directory    string
-	metrics      *metrics.Metrics
+	// mustShow is asked by the probes of a server that showed nothing of it; nil: the base.
+	mustShow  *ldap.SearchRequest
+	attempt   time.Duration // how long one operation is waited for, and limit of one dial with its bind
+	patience  time.Duration // after that a server that has not answered is down
+	keepEvery time.Duration // how long a search connection rests unasked
+	logger    *slog.Logger
+	directory string
+	metrics   *metrics.Metrics
 
 	servers []*server
 
@@ -314,6 +316,23 @@ func (p *pool) outdone(failed, other *server, err error) {
 	failed.recent.outdone++
 	if !failed.down && (misplaced(err) || failed.recent.outdone >= outdoneMost) {
 		p.goDownLocked(failed, fmt.Errorf("%w: %w", errOutdone, err))
+	}
+}
+
+// errHidden is the answer of a server that shows nothing where something must be.
+var errHidden error = ldap.NewError(ldap.LDAPResultNoSuchObject, errors.New("it shows nothing of what must be there"))
+
+// compare asks another server for what the preferred one shows nothing of, though
+// it must be there. Where the other one shows it, the first is being filled, say,
+// and is taken out of use.
+func (p *pool) compare(ctx context.Context, request *ldap.SearchRequest) {
+	first := p.pick(nil)
+	other := p.pick(first)
+	if other == first {
+		return
+	}
+	if result, err := p.searchOn(ctx, other, request); err == nil && len(result.Entries) > 0 {
+		p.outdone(first, other, errHidden)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,12 +73,17 @@ func (p *pool) probe(s *server) (*conn, error) {
 	stop := context.AfterFunc(p.ctx, c.close)
 	defer stop()
 	began := time.Now()
-	_, err = c.ldap.Search(p.readBase())
+	result, err := c.ldap.Search(p.readBase())
+	if err == nil && p.hid(s) {
+		result, err = c.ldap.Search(cmp.Or(p.mustShow, p.readBase()))
+	}
 	p.mu.Lock()
 	defer p.unlock()
 	switch {
 	case err != nil:
 		err = fmt.Errorf("reading %s: %w", p.baseDN, c.explainPlain(err))
+	case errors.Is(s.why, errHidden) && len(result.Entries) == 0:
+		err = s.why
 	case errors.Is(s.why, errSlow) && time.Since(began) > slowAfter:
 		err = errSlow
 	}
@@ -86,6 +92,13 @@ func (p *pool) probe(s *server) (*conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// hid reports whether s is down because it showed nothing of what must be there.
+func (p *pool) hid(s *server) bool {
+	p.mu.Lock()
+	defer p.unlock()
+	return errors.Is(s.why, errHidden)
 }
 
 // readBase is the cheapest question whose answer says that the directory is there.
