@@ -152,6 +152,7 @@ func decodeNames(ctx context.Context, resp *Response) ([]string, error) {
 		}
 		return nil, e
 	}
+	_, _ = io.CopyN(io.Discard, resp.Body, smallBody)
 	return body.Repositories, nil
 }
 

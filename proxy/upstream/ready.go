@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"gatehouse/proxy/route"
 )
+
+// smallBody is how much of an answer is read on to get to its end, in bytes.
+const smallBody = 4 << 10
 
 // Ready asks the upstream for the API's base (end-1). It wants 200, or 401 where the
 // config has no credentials to answer it with: that may be meant for others. Any other
@@ -22,6 +26,7 @@ func (u *Upstream) Ready(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, smallBody) // so that the connection can be used again
 	if resp.Status != http.StatusOK {
 		return fmt.Errorf("the upstream answers /v2/ with status %d; is it a registry, and is the path of upstream.url right?", resp.Status)
 	}

@@ -127,8 +127,8 @@ func (u *Upstream) request(ctx context.Context, r *Request, wait *wait) (*http.R
 	if u.username != "" {
 		out.SetBasicAuth(u.username, string(u.password))
 	}
-	if repeatable(r) {
-		header["Idempotency-Key"] = []string{} // net/http's sign, which is not sent
+	if repeatable(r) && r.Route.Method != http.MethodGet && r.Route.Method != http.MethodHead {
+		header["Idempotency-Key"] = []string{} // net/http's sign, which is not sent; those two need none
 	}
 	if r.Body == nil {
 		wait.begin()
