@@ -37,7 +37,7 @@ func ValidHost(host string) bool {
 	}
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return err == nil && strings.HasSuffix(inner, "]") && addr.Is6()
+		return err == nil && strings.HasSuffix(inner, "]") && addr.Is6() && addr.Zone() == ""
 	}
 	for i := 0; i < len(name); i++ {
 		c := name[i]
