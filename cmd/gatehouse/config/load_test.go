@@ -114,6 +114,15 @@ func TestOrdinaryFiles(t *testing.T) {
 	}
 }
 
+// TestOneLine: a name that breaks lines forges none in what is said of it.
+func TestOneLine(t *testing.T) {
+	l := load(t, t.TempDir(), "upstream: {url: \"https://h\", ca_file: \"a\\nforged:1:1: x\\x1b[0m\"}\n")
+	faults := l.Faults()
+	if len(faults) != 1 || !strings.Contains(faults[0].String(), "a?forged:1:1: x?[0m cannot be read") {
+		t.Errorf("got %q", faults)
+	}
+}
+
 // TestTogether wants the keys that only mean something together, and those without
 // which nothing goes; each is a fault of the config itself.
 func TestTogether(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gatehouse/authn"
 )
@@ -57,7 +58,19 @@ type Report struct {
 }
 
 func (r *Report) at(p Place, key, format string, args ...any) {
-	r.findings = append(r.findings, Finding{File: r.File, Place: p, Key: key, Text: fmt.Sprintf(format, args...), Content: r.files[key]})
+	text := oneLine(fmt.Sprintf(format, args...))
+	r.findings = append(r.findings, Finding{File: r.File, Place: p, Key: key, Text: text, Content: r.files[key]})
+}
+
+// oneLine keeps control characters, which a name or a library's error may have, out of
+// what is one line of a log or a terminal.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return '?'
+		}
+		return c
+	}, text)
 }
 
 // Fault adds a fault of a key.
