@@ -1,6 +1,9 @@
 package authz
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // maxName is how long a repository name may be: registries answer 500 beyond.
 const maxName = 255
@@ -60,15 +63,8 @@ func alphanumeric(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <=
 // ValidTag reports whether tag is in the specification's grammar: 1 to 128 letters,
 // digits, `_`, `.` and `-`, the first of them neither `.` nor `-`.
 func ValidTag(tag string) bool {
-	if tag == "" || len(tag) > 128 || tag[0] == '.' || tag[0] == '-' {
-		return false
-	}
-	for i := range len(tag) {
-		if !nameByte(tag[i]) {
-			return false
-		}
-	}
-	return true
+	return tag != "" && len(tag) <= 128 && tag[0] != '.' && tag[0] != '-' &&
+		!strings.ContainsFunc(tag, func(r rune) bool { return r > unicode.MaxASCII || !nameByte(byte(r)) })
 }
 
 // nameByte reports whether c can stand in a repository's component or in a tag.

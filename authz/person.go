@@ -46,10 +46,15 @@ func (p *person) inGroupDN(dn string) bool {
 		return slices.ContainsFunc(p.Groups, func(g authn.Group) bool { return g.DN == dn })
 	}
 	if p.byDN == nil {
-		p.byDN = make(map[string]bool, len(p.Groups))
-		for _, g := range p.Groups {
-			p.byDN[g.DN] = true
-		}
+		p.byDN = dnsOf(p.Groups)
 	}
 	return p.byDN[dn]
+}
+
+func dnsOf(groups []authn.Group) map[string]bool {
+	set := make(map[string]bool, len(groups))
+	for _, g := range groups {
+		set[g.DN] = true
+	}
+	return set
 }

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -65,33 +66,21 @@ func (r *rule) speaksTo(who *person) bool {
 // inNetwork reports whether the rule is of clients at source. Of one whose address
 // is not known each deny may be, and no allow.
 func (r *rule) inNetwork(source netip.Addr) bool {
-	if len(r.networks) == 0 {
+	switch {
+	case len(r.networks) == 0:
 		return true
-	}
-	if !source.IsValid() {
+	case !source.IsValid():
 		return r.deny
 	}
 	source = source.Unmap().WithZone("")
-	for _, network := range r.networks {
-		if network.Contains(source) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.networks, func(n netip.Prefix) bool { return n.Contains(source) })
 }
 
 // deniesTags: one tag that matches is enough. A DELETE that names no tag takes
 // all tags of what it deletes along, so a deny that hangs on tags matches it.
 func (r *rule) deniesTags(who *person, action actionSet, tags []string) bool {
-	if len(r.tags) == 0 || len(tags) == 0 && action == deleteBit {
-		return true
-	}
-	for _, tag := range tags {
-		if matchAny(r.tags, tag, who) {
-			return true
-		}
-	}
-	return false
+	return len(r.tags) == 0 || len(tags) == 0 && action == deleteBit ||
+		slices.ContainsFunc(tags, func(tag string) bool { return matchAny(r.tags, tag, who) })
 }
 
 // allowsTag: uploads and manifests by digest name no tag, and a push of a tag

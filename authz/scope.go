@@ -68,13 +68,8 @@ var repositoryActions = [...]Action{Pull, Push, Delete}
 
 // bit is the action's, none for Catalog and unknown ones.
 func bit(a Action) actionSet {
-	switch a {
-	case Pull:
-		return pullBit
-	case Push:
-		return pushBit
-	case Delete:
-		return deleteBit
+	if i := slices.Index(repositoryActions[:], a); i >= 0 {
+		return 1 << i
 	}
 	return 0
 }
