@@ -352,3 +352,121 @@ func TestFlightAfter(t *testing.T) {
 		t.Errorf("%+v, %v", id, err)
 	}
 }
+
+// TestCacheTellsPeopleApart: questions about different people side by side are not
+// one, neither of tokens, nor of names, nor of passwords.
+func TestCacheTellsPeopleApart(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		many(src, 20)
+		src.set(func() { src.delay = time.Second })
+		var all sync.WaitGroup
+		for i := range 20 {
+			want := fmt.Sprint("p", i)
+			check := func(how string, id Identity, err error) {
+				if err != nil || id.Username != want {
+					t.Errorf("%s of %s: %+v, %v", how, want, id, err)
+				}
+			}
+			all.Go(func() { id, err := c.Lookup(t.Context(), manyRef(i)); check("lookup", id, err) })
+			all.Go(func() {
+				id, err := c.Find(t.Context(), want)
+				check("find", id, err)
+				if _, err = c.Verify(t.Context(), id, Secret("not "+want)); !errors.Is(err, ErrInvalidCredentials) {
+					t.Errorf("a wrong password of %s: %v", want, err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// TestCacheForgetsByName: a name that means nobody any more takes the person with it.
+func TestCacheForgetsByName(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		_, err := c.Find(t.Context(), "bach")
+		wantErr(t, err, nil)
+		c.Expire()
+		src.set(func() { src.people = nil })
+		_, err = c.Find(t.Context(), "bach")
+		wantErr(t, err, ErrUnknownUser)
+		if got := c.state().Entries["identity"]; got != 0 {
+			t.Errorf("%d people are remembered", got)
+		}
+		if got := len(c.losses); got != 1 {
+			t.Errorf("%d count as lost", got)
+		}
+	})
+}
+
+// TestCacheStrict: at the realm there is no stale answer, not even moments after a fault.
+func TestCacheStrict(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		lookupBach(t, c)
+		src.set(func() { src.fault = errors.New("busy") })
+		time.Sleep(61 * time.Second)
+		lookupBach(t, c)
+		_, err := c.Lookup(t.Context(), strictBach)
+		wantErr(t, err, ErrUnavailable)
+		src.set(func() { src.fault = nil })
+		id, err := c.Lookup(t.Context(), strictBach)
+		if err != nil || id.Username != "bach" {
+			t.Errorf("%+v, %v", id, err)
+		}
+	})
+}
+
+// TestCacheLoginSavesALookup: a login that brings the person while a lookup fails is
+// an answer for it, and a fresh one.
+func TestCacheLoginSavesALookup(t *testing.T) {
+	strict := cacheConfig
+	strict.StaleFor = 0
+	withCache(t, strict, func(t *testing.T, src *fakeSource, c *Cache) {
+		src.set(func() { src.delay = sourceLimit + time.Second }) // and then a fault
+		answer := make(chan error, 1)
+		go func() {
+			_, err := c.Lookup(t.Context(), bachRef)
+			answer <- err
+		}()
+		synctest.Wait()
+		src.set(func() { src.delay = 0 })
+		_, err := c.Find(t.Context(), "bach")
+		wantErr(t, err, nil)
+		wantErr(t, <-answer, nil)
+	})
+}
+
+// TestCacheOfLongNames: nobody is asked about a name that is too long.
+func TestCacheOfLongNames(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		long := strings.Repeat("b", maxLogin)
+		src.set(func() { src.people[long] = bach })
+		_, err := c.Find(t.Context(), long)
+		wantErr(t, err, nil)
+		_, err = c.Find(t.Context(), long+"b")
+		wantErr(t, err, ErrUnknownUser)
+		src.wantAsked(t, "finds", &src.finds, 1)
+		if got := c.Timeout(); got != src.Timeout() {
+			t.Errorf("the time limit is %s", got)
+		}
+	})
+}
+
+// TestCacheIsNotShownAfterItsEnd: a closed cache is gone from the metrics.
+func TestCacheIsNotShownAfterItsEnd(t *testing.T) {
+	m := metrics.New(metrics.BuildInfo{})
+	c, err := NewCache(newFakeSource(), CacheConfig{Metrics: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func() bool {
+		rec := httptest.NewRecorder()
+		m.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+		return strings.Contains(rec.Body.String(), `gatehouse_ldap_cache_entries{cache="identity",directory="example"} 0`)
+	}
+	if !shown() {
+		t.Error("not shown")
+	}
+	if c.Close(); shown() {
+		t.Error("shown after its end")
+	}
+}

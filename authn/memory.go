@@ -134,14 +134,14 @@ func (m *memory) inherit(old *memory) {
 // that ends by itself does so while the directory is away too.
 func (m *memory) usable(p *person, now time.Time) bool {
 	ended := !p.id.ValidUntil.IsZero() && !now.Before(p.id.ValidUntil)
-	return m.cfg.StaleFor > 0 && !ended && now.Sub(p.asked) < m.cfg.StaleFor
+	return !ended && now.Sub(p.asked) < m.cfg.StaleFor
 }
 
 // named is the person of a typed name, where both are fresh. A lock may be lifted
 // any moment, so that whoever has one is asked about each time.
 func (m *memory) named(folded string, now time.Time) (personKey, *person, bool) {
-	l, ok := m.logins.Get(folded)
-	if !ok || !now.Before(l.until) {
+	l, _ := m.logins.Get(folded)
+	if !now.Before(l.until) {
 		return personKey{}, nil, false
 	}
 	p, ok := m.people.Get(l.who)
@@ -150,8 +150,8 @@ func (m *memory) named(folded string, now time.Time) (personKey, *person, bool) 
 
 // wasNamed reports whether a typed name meant somebody who is remembered.
 func (m *memory) wasNamed(folded string) bool {
-	l, known := m.logins.Peek(folded)
-	return known && m.people.Contains(l.who)
+	l, _ := m.logins.Peek(folded)
+	return m.people.Contains(l.who)
 }
 
 // name notes who a typed name means.
@@ -248,7 +248,7 @@ func (m *memory) deny(key negativeKey, asked time.Time, why error, lasting time.
 
 // denied is what is remembered against somebody; nil: nothing is.
 func (m *memory) denied(key negativeKey, now time.Time) error {
-	if n, ok := m.negatives.Get(key); ok && now.Before(n.until) {
+	if n, _ := m.negatives.Get(key); now.Before(n.until) {
 		return n.err
 	}
 	return nil
@@ -269,14 +269,14 @@ func (m *memory) sealed(id Identity, password Secret) digest {
 
 // isGood reports whether the password need not be asked.
 func (m *memory) isGood(id Identity, sealed digest, now time.Time) bool {
-	g, ok := m.good.Get(keyOf(id))
-	return ok && g.password == sealed && now.Before(g.until) && id.NoLogin == ""
+	g, _ := m.good.Get(keyOf(id))
+	return g.password == sealed && now.Before(g.until) && id.NoLogin == ""
 }
 
 // isWrong reports whether the password was refused not long ago.
 func (m *memory) isWrong(sealed digest, now time.Time) bool {
-	until, ok := m.wrong.Get(sealed)
-	return ok && now.Before(until)
+	until, _ := m.wrong.Get(sealed)
+	return now.Before(until)
 }
 
 // maybeOlder reports whether an identity that comes from the cache may be older
@@ -284,7 +284,7 @@ func (m *memory) isWrong(sealed digest, now time.Time) bool {
 // with it the stamp has changed.
 func (m *memory) maybeOlder(id Identity, sealed digest) bool {
 	key := keyOf(id)
-	if g, ok := m.good.Peek(key); ok && g.password == sealed {
+	if g, _ := m.good.Peek(key); g.password == sealed {
 		return false
 	}
 	p, ok := m.people.Peek(key)
@@ -301,7 +301,7 @@ func (m *memory) accept(key personKey, now Identity, password Secret, asked time
 // reject remembers a wrong password, if that is what it is, and forgets the good
 // one if it is the same.
 func (m *memory) reject(id Identity, sealed digest, asked time.Time, why error, era int) {
-	if g, ok := m.good.Peek(keyOf(id)); ok && g.password == sealed {
+	if g, _ := m.good.Peek(keyOf(id)); g.password == sealed {
 		m.good.Remove(keyOf(id))
 	}
 	if era == m.era && id.NoLogin == "" && m.cfg.WrongPasswordFor > 0 && !errors.Is(why, ErrNotPassword) {

@@ -142,7 +142,8 @@ func TestMemoryOfNames(t *testing.T) {
 		"the name is fresh alone":  {bach, func(m *memory) { p, _ := m.people.Peek(keyOf(bach)); p.until = time.Time{} }, false, true},
 		"the person is gone":       {bach, func(m *memory) { m.people.Remove(keyOf(bach)) }, false, false},
 		"after a reload":           {bach, func(m *memory) { m.expire() }, false, true},
-		"of an answer before that": {bach, func(m *memory) { m.expire(); m.name(name, bach, time.Now(), m.era-1) }, false, true},
+		"of an answer before that": {bach, func(m *memory) { m.expire(); m.keep(bach, time.Now()); m.name(name, bach, time.Now(), m.era-1) }, false, true},
+		"the person alone again":   {bach, func(m *memory) { m.expire(); m.keep(bach, time.Now()) }, false, true},
 		"forgotten":                {bach, func(m *memory) { m.unname(name) }, false, false},
 	} {
 		t.Run(what, func(t *testing.T) {
