@@ -15,6 +15,10 @@ type answers struct {
 	metrics *metrics.Metrics
 }
 
+// refusalLimit is how long a client may leave a refusal unread. It is small, and
+// anybody can cause it.
+const refusalLimit = 10 * time.Second
+
 // refuse writes the refusal. Two refusals with the same table row differ in
 // nothing but the request id.
 func (a *answers) refuse(x *exchange, err error) {
@@ -22,6 +26,10 @@ func (a *answers) refuse(x *exchange, err error) {
 	x.event.err = e
 	if e.limit != "" {
 		a.metrics.LimitReached(e.limit)
+	}
+	if e.unsaid && x.r.ProtoMajor > 1 {
+		x.w.status = e.status // for the record
+		x.abort()
 	}
 	if x.w.wrote {
 		x.abort() // the answer has begun: a short one must not look whole
@@ -46,6 +54,7 @@ func (a *answers) refuse(x *exchange, err error) {
 	body := errorBody(e, x.event.requestID)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(e.status)
+	x.w.deadline(refusalLimit)
 	if x.r.Method != http.MethodHead {
 		x.w.Write(body)
 	}

@@ -30,6 +30,26 @@ func (c *caps) release(x *exchange) {
 	for _, h := range x.held {
 		c.load.give(h)
 	}
+	x.held = nil
+}
+
+// holdStranger counts a request of which nobody knows yet whose it is, as if it were a
+// connection of its own: HTTP/2 puts a hundred on one, and an answer that is not read
+// holds each of them.
+func (c *caps) holdStranger(x *exchange) error {
+	var err error
+	if proxy := x.peer.Trusted && x.peer.Client == x.peer.Direct; !proxy { // it speaks for many
+		err = c.hold(x, x.holder("connections_per_address"), 1, c.limits.ConnectionsPerAddress)
+	}
+	if err == nil {
+		err = c.hold(x, holder{limit: "connections"}, 1, c.limits.Connections)
+	}
+	if err == nil {
+		return nil
+	}
+	refusal := *asAPIError(err)
+	refusal.unsaid = true
+	return &refusal
 }
 
 // holdRequest counts a request under /v2/ that the policy allows: against its

@@ -28,6 +28,7 @@ type apiError struct {
 	allow     []string      // the endpoint's methods, for 405
 	retry     time.Duration // Retry-After
 	limit     string        // the limit that was reached, for the metric
+	unsaid    bool          // over HTTP/2 the stream is reset: nobody has to read that
 	cause     error
 }
 

@@ -115,6 +115,11 @@ func (g *Gateway) answer(w *recorder, r *http.Request) {
 	if err := g.serve(x); err != nil {
 		g.answers.refuse(x, err)
 	}
+	if r.ProtoMajor > 1 && x.caller.identity.Anonymous() {
+		// The server would wait for the reader of what it still buffers after the caps
+		// are given back.
+		_ = http.NewResponseController(w).Flush() // the client is gone
+	}
 }
 
 // tellUnreadable names a trusted proxy whose clients have no address, now and then.
@@ -128,6 +133,9 @@ func (g *Gateway) tellUnreadable(p listener.Peer) {
 // serve is the way of a request. The order is the contract's: what can be
 // refused without knowing the caller comes first, what needs the upstream last.
 func (g *Gateway) serve(x *exchange) (err error) {
+	if err := g.caps.holdStranger(x); err != nil {
+		return err
+	}
 	if err := g.limits.checkHeader(x.r); err != nil {
 		return err
 	}
@@ -152,6 +160,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = g.identifier.identify(x); err != nil {
 		return err
 	}
+	g.caps.release(x) // it is no stranger's
 	if x.route.Kind == route.Base {
 		return base(x)
 	}

@@ -666,6 +666,10 @@ func TestCapsInFlight(t *testing.T) {
 				r.SetBasicAuth("alice", "good")
 				return r
 			}},
+		{limit: "connections_per_address", set: func(l *Limits) { l.ConnectionsPerAddress = 3 }, fill: func(b *bubble, i int) *http.Request { return form(b) },
+			over: anonymous, notOver: func(b *bubble) *http.Request { return from(form(b), elsewhere) }},
+		{limit: "connections", set: func(l *Limits) { l.Connections = 3 }, fill: func(b *bubble, i int) *http.Request { return form(b) },
+			over: func(b *bubble) *http.Request { return from(anonymous(b), elsewhere) }},
 		{limit: "manifest_bytes", set: func(l *Limits) { l.ManifestBytes = 3 * 4 << 20 }, fill: func(b *bubble, i int) *http.Request {
 			return manifest(b, []string{"alice", "bob", "carol"}[i], []int{-1, 4 << 20, 4 << 20}[i]) // of an unknown length counts as the largest
 		}, over: func(b *bubble) *http.Request { return manifest(b, "dave", 1) }, notOver: func(b *bubble) *http.Request { return pull(b, "dave") }},
