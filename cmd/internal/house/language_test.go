@@ -18,7 +18,7 @@ var unwanted = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{"h" + "e", "
 	"says" + `\s+` + "whether", "the registry" + `\s+` + "behind"}, "|") + `)\b`)
 
 // notYetPlain are the rooms that are still to be put into plain words.
-var notYetPlain = []string{"authz", "tokens", "cmd/gatehouse"}
+var notYetPlain = []string{"proxy", "cmd/gatehouse"}
 
 // lead is the beginning of a line of comment.
 var lead = regexp.MustCompile(`\n\s*(//|\*)?\s*`)
