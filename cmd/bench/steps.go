@@ -16,9 +16,9 @@ import (
 )
 
 // stepPackages hold the benchmarks of the steps of a request: classify
-// (proxy), verify (tokens), and here lookup, decide, and the last three in a row.
+// (proxy/route), verify (tokens), and here lookup, decide, and the last three in a row.
 // A package that gets such a benchmark later shows it too.
-var stepPackages = []string{"gatehouse/proxy", "gatehouse/tokens", "gatehouse/authn", "gatehouse/authz", "gatehouse/cmd/bench"}
+var stepPackages = []string{"gatehouse/proxy/route", "gatehouse/tokens", "gatehouse/authn", "gatehouse/authz", "gatehouse/cmd/bench"}
 
 // wholeStep is the benchmark that the target below is about: what a request with a
 // token that was seen before pays until it is decided.
