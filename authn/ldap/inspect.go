@@ -15,9 +15,9 @@ import (
 // Finding is one line of what Inspect saw: OK, or a fault with what to do.
 type Finding struct {
 	Subject string // "server ldap://127.0.0.1:389", "users.base", ...
-	OK      bool   // false: a fault, which Detail tells
+	OK      bool   // no fault
 	Warning bool   // OK for now, but its owner should know
-	Detail  string // what was seen, and what to do about a fault
+	Detail  string // what was seen, and where it is a fault what to do
 }
 
 func fine(subject, detail string) Finding  { return Finding{Subject: subject, OK: true, Detail: detail} }
