@@ -165,7 +165,7 @@ func TestOnce(t *testing.T) {
 	r := &Report{File: "c.yaml", places: map[string]Place{"a": {1, 1}, "a.b": {2, 3}, "a.b[0].c": {3, 5}}}
 	r.Fault("a.b[0].c", "one")
 	var faults authn.Faults
-	faults.Add("b", fmt.Errorf("suppressed: what is below it has a fault"))
+	r.Errors("a.b", &authn.KeyError{Err: fmt.Errorf("suppressed: of the section as a whole, and what is below it has a fault")})
 	faults.Add("b[0].c", fmt.Errorf("suppressed: the same key"))
 	faults.Add("bb", fmt.Errorf("two"))
 	faults.Warn("b", fmt.Errorf("a warning is always told"))

@@ -110,7 +110,8 @@ func (r *Report) Errors(prefix string, err error) {
 	switch {
 	case k.Warning:
 		r.Warn(key, "%v", k.Err)
-	case !r.Faulty(key):
+	case r.told(key), k.Key == "" && r.Faulty(key): // better than it could be told of the section as a whole
+	default:
 		r.Fault(key, "%v", k.Err)
 	}
 }
@@ -122,6 +123,11 @@ func (r *Report) Faulty(key string) bool {
 		below, ok := strings.CutPrefix(f.Key, key)
 		return !f.Warning && ok && (below == "" || below[0] == '.' || below[0] == '[')
 	})
+}
+
+// told reports whether a key itself has a fault already.
+func (r *Report) told(key string) bool {
+	return slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Key == key && !f.Warning })
 }
 
 // find is where a key stands, or the nearest section above it that is there.
