@@ -118,6 +118,9 @@ func (cfg *Config) complete(faults *authn.Faults) (m made) {
 	m.tls, m.servers = cfg.clientTLS(faults), cfg.checkServers(faults)
 	cfg.Users.check(faults)
 	cfg.Groups.check(faults)
+	if cfg.Preset == "freeipa" && cfg.Users.Base != "" && cfg.Groups.Base+cfg.Groups.MemberOfBase == "" {
+		faults.Add("groups", errors.New("users.base does not show where FreeIPA keeps groups; set groups.member_of_base"))
+	}
 	var err error
 	m.login, err = newLoginRule(cfg.Users.LoginPattern, cfg.Users.Domains)
 	faults.Add("users.login_pattern", err)
@@ -146,10 +149,24 @@ func (cfg *Config) applyDefaults(defaults preset) {
 	}
 }
 
-// ipaGroups is where FreeIPA keeps groups, beside its users. An entry's memberOf
-// names roles, privileges and rules of access as well, which may be called alike.
+// ipaGroups is where FreeIPA keeps groups, beside its users; "" where users.base does
+// not show it. An entry's memberOf names roles, privileges and rules of access as well,
+// which may be called alike.
 func ipaGroups(usersBase string) string {
-	return strings.TrimSuffix("cn=groups,cn=accounts,"+domainOf(usersBase), ",")
+	parsed, err := ldap.ParseDN(usersBase)
+	if err != nil {
+		return ""
+	}
+	for i := range parsed.RDNs {
+		accounts := (&ldap.DN{RDNs: parsed.RDNs[i:]}).String()
+		if normal, _ := authn.NormalizeDN(accounts); strings.HasPrefix(normal, "cn=accounts,") {
+			return "cn=groups," + accounts
+		}
+	}
+	if domain := domainOf(usersBase); domain != "" {
+		return "cn=groups,cn=accounts," + domain
+	}
+	return ""
 }
 
 // clientTLS is what TLS to every server of a directory has in common. ServerName is

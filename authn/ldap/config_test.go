@@ -123,15 +123,29 @@ func TestLookupFilter(t *testing.T) {
 	}
 }
 
-// TestIPAGroups: the preset knows where FreeIPA keeps groups. // row D7
+// TestIPAGroups: the preset knows where FreeIPA keeps groups, or says that it does not. // row D7
 func TestIPAGroups(t *testing.T) {
 	for base, want := range map[string]string{
 		"cn=users,cn=accounts,dc=ipa,dc=example,dc=com": "cn=groups,cn=accounts,dc=ipa,dc=example,dc=com",
+		"CN=users , CN=Accounts,dc=example,dc=com":      "cn=groups,cn=accounts,dc=example,dc=com",
+		"cn=users,cn=accounts,o=corp":                   "cn=groups,cn=accounts,o=corp",
 		"dc=example,dc=com":                             "cn=groups,cn=accounts,dc=example,dc=com",
+		"ou=people,domainComponent=example,DC=com":      "cn=groups,cn=accounts,dc=example,dc=com",
+		"o=corp": "",
 	} {
 		d, err := New(Config{Name: "ipa", Preset: "freeipa", Servers: []string{"ldap://127.0.0.1"}, Users: Users{Base: base}})
-		if err != nil || d.cfg.Groups.MemberOfBase != want {
-			t.Errorf("%s: %q, %v; want %q", base, d.cfg.Groups.MemberOfBase, err, want)
+		if want == "" {
+			if keys := keysOf(err); !slices.Equal(keys, []string{"groups"}) {
+				t.Errorf("%s: %v", base, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", base, err)
+			continue
+		}
+		if got, _ := authn.NormalizeDN(d.cfg.Groups.MemberOfBase); got != want {
+			t.Errorf("%s: %q, want %q", base, got, want)
 		}
 		d.Close()
 	}

@@ -85,7 +85,7 @@ func domainOf(dn string) string {
 		return dn
 	}
 	first := len(parsed.RDNs)
-	for first > 0 && strings.EqualFold(parsed.RDNs[first-1].Attributes[0].Type, "dc") {
+	for first > 0 && authn.NormalizeType(parsed.RDNs[first-1].Attributes[0].Type) == "dc" {
 		first--
 	}
 	return (&ldap.DN{RDNs: parsed.RDNs[first:]}).String()
