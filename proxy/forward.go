@@ -6,27 +6,22 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 
 	"gatehouse/metrics"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 )
 
-const (
-	copyBuffer = 64 << 10 // clients decide how many are in use at once
-)
-
 // forwarder sends requests on, and answers back.
 type forwarder struct {
 	upstream *upstream.Upstream
-	buffers  sync.Pool // of *[]byte, for answers
+	buffers  *buffers
 	caps     *caps
 	metrics  *metrics.Metrics
 }
 
 func newForwarder(u *upstream.Upstream, c *caps, m *metrics.Metrics) *forwarder {
-	return &forwarder{upstream: u, caps: c, metrics: m, buffers: sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}}
+	return &forwarder{upstream: u, caps: c, metrics: m, buffers: newBuffers()}
 }
 
 // forward sends the request on and streams the answer back.
@@ -193,7 +188,7 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := stream(x.w, resp.Body, &f.buffers, f.caps.limits.progressNeeded()); err != nil {
+	if err := f.buffers.stream(x.w, resp.Body, f.caps.limits.progressNeeded()); err != nil {
 		x.event.err = &apiError{message: "the answer was cut", cause: err}
 		if timedOut(err) {
 			f.metrics.LimitReached("min_rate")

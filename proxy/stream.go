@@ -91,14 +91,26 @@ func (b *requestBody) close(atEnd bool) {
 	b.finished = true
 }
 
-// firstRead is how much of an answer is read before it gets a buffer of its own.
-const firstRead = 4 << 10
+const (
+	firstRead  = 4 << 10  // how much of an answer is read before it gets a large buffer
+	copyBuffer = 64 << 10 // clients decide how many are in use at once
+)
 
-// stream copies an answer. It takes a buffer once the answer has begun and is no
+// buffers are those of answers: a small one to begin with, a large one for the rest.
+type buffers struct{ first, rest sync.Pool }
+
+func newBuffers() *buffers {
+	sized := func(n int) func() any { return func() any { b := make([]byte, n); return &b } }
+	return &buffers{first: sync.Pool{New: sized(firstRead)}, rest: sync.Pool{New: sized(copyBuffer)}}
+}
+
+// stream copies an answer. It takes a large buffer once the answer has begun and is no
 // small one: an upstream that is slow to begin holds none. A client that takes
 // nothing is cut by a write deadline.
-func stream(w http.ResponseWriter, body io.Reader, buffers *sync.Pool, needed int) error {
-	buffer := make([]byte, firstRead)
+func (of *buffers) stream(w http.ResponseWriter, body io.Reader, needed int) error {
+	first := of.first.Get().(*[]byte)
+	defer of.first.Put(first)
+	buffer := *first
 	control := http.NewResponseController(w)
 	for {
 		n, rerr := body.Read(buffer)
@@ -116,8 +128,8 @@ func stream(w http.ResponseWriter, body io.Reader, buffers *sync.Pool, needed in
 			return rerr
 		}
 		if len(buffer) == firstRead {
-			large := buffers.Get().(*[]byte)
-			defer buffers.Put(large)
+			large := of.rest.Get().(*[]byte)
+			defer of.rest.Put(large)
 			buffer = *large
 		}
 	}
