@@ -344,7 +344,11 @@ func TestFlightAfter(t *testing.T) {
 	f, _ := s.joinLocked("a", waiting, question{
 		ask: func(context.Context) (Identity, error) { return bach, nil },
 		keep: func(*flight) func() {
-			return func() { mu.Lock(); mu.Unlock(); free <- true }
+			return func() {
+				mu.Lock()
+				defer mu.Unlock()
+				free <- true
+			}
 		},
 	})
 	mu.Unlock()

@@ -235,8 +235,8 @@ func TestNewFaults(t *testing.T) {
 		{"unknown subject", with(func(r *Rule) { r.To = []string{"everyone", "all"} }), "[1].to[1]: none of"},
 		{"empty name", with(func(r *Rule) { r.To = []string{"user:"} }), "[1].to[0]: missing"},
 		{"empty name behind a directory", with(func(r *Rule) { r.To = []string{"user:local/"} }), "[1].to[0]: missing"},
-		{"blanks", with(func(r *Rule) { r.To = []string{"user: \u00a0 "} }), "[1].to[0]: a name is missing after user:"},
-		{"nothing to see", with(func(r *Rule) { r.To = []string{"user:\u200b"} }), "[1].to[0]: a name is missing after user:"},
+		{"blanks", with(func(r *Rule) { r.To = []string{"user: \u00a0 "} }), "[1].to[0]: a name is missing after the colon"},
+		{"nothing to see", with(func(r *Rule) { r.To = []string{"user:\u200b"} }), "[1].to[0]: a name is missing after the colon"},
 		{"blanks behind a directory", with(func(r *Rule) { r.To = []string{"group:local/ \u200b"} }), "[1].to[0]: missing after the slash"},
 		{"a group with a slash", with(func(r *Rule) { r.To = []string{"group:ops/night"} }), // row D11
 			`[1].to[0]: there is no directory "ops"; there are: example, local; a name that has a slash itself is written group:DIRECTORY/ops/night`},

@@ -75,7 +75,7 @@ func compileSubject(text string, directories map[string]string) (subject, error)
 	case kind != "user" && kind != "group" && kind != "directory":
 		return subject{}, fmt.Errorf("%q is none of everyone, authenticated, user:NAME, group:NAME, directory:NAME", text)
 	case authn.NormalizeName(name) == "":
-		return subject{}, fmt.Errorf("%q: a name is missing after %s:", text, kind)
+		return subject{}, fmt.Errorf("%q: a name is missing after the colon", text)
 	case kind == "directory":
 		known, err := findDirectory(name, directories)
 		return subject{kind: directory, directory: known}, err

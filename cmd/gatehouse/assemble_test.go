@@ -29,7 +29,7 @@ func TestCarryOver(t *testing.T) {
 	first := load(ldap, nil)
 	same := load(ldap+"throttle: {failures: 3}\n", first)
 	if same.directories[0] != first.directories[0] {
-		t.Error("an unchanged directory was made anew")
+		t.Error("an unchanged directory was made again")
 	}
 	first.release()
 	if first.acquire() || same.directories[0].snapshots.Load() != 1 {

@@ -96,7 +96,7 @@ func (c *checker) judge(what string, r probe.Result) (reached bool) {
 }
 
 // mounts tries the three kinds of mounts and holds them against blob_mount. It
-// says whether the config lets one through that takes from any repository.
+// reports whether the config lets one through that takes from any repository.
 func (c *checker) mounts(ctx context.Context, p *probe.Probe) (open bool) {
 	elsewhere, unnamed, named := p.Mount(ctx, probe.Empty), p.Mount(ctx, ""), p.Mount(ctx, probe.Owner)
 	if err := errors.Join(elsewhere.Err, unnamed.Err, named.Err); err != nil {

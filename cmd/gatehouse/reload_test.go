@@ -155,7 +155,7 @@ func TestReloadKeeps(t *testing.T) {
 		t.Error("the new level does not count")
 	}
 	if s.parts.key != key {
-		t.Error("the key made at start was made anew")
+		t.Error("the key made at start was made again")
 	}
 	if got := challenge(); !strings.Contains(got, `service="other"`) {
 		t.Errorf("the new config does not count: %s", got)

@@ -26,11 +26,6 @@ type streams struct {
 	level  *slog.LevelVar
 }
 
-func newStreams(stdout, stderr io.Writer) streams {
-	level := new(slog.LevelVar)
-	return streams{stdout: stdout, access: newLogger(stdout, isTerminal(stdout), slog.LevelInfo), log: newLogger(stderr, isTerminal(stderr), level), level: level}
-}
-
 // queuedStreams hold nobody up: who reads our output may stop reading. flush writes
 // what waits, at the end.
 func queuedStreams(stdout, stderr io.Writer) (out streams, flush func()) {

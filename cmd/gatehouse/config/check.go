@@ -108,7 +108,7 @@ func (l *Loaded) checkRevoked() {
 	}
 }
 
-// checkStreams checks the log and what the admin listener shows to whom.
+// checkStreams checks the log and who may see the admin listener.
 func (l *Loaded) checkStreams(c *Config) {
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); (err != nil || strings.ContainsAny(c.Log.Level, "+-")) && !l.Faulty("log.level") {
 		l.Fault("log.level", "must be debug, info, warn or error, not %q", Clip(c.Log.Level))

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// owners are the user ids whose files are believed: root, whom the process runs as,
+// owners are the user ids whose files are believed: root, the process' own user,
 // and whoever owns the config, as they could name other files in it. A secret is only
 // as good as who else could put another in its place, so, as sshd has it, the file and
 // every folder above it belong to one of them and nobody else can write there.
