@@ -41,15 +41,16 @@ func blunt(t *testing.T, answer string, then func(net.Conn)) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// listening is a house whose connections are taken as package cmd takes them.
-func listening(t *testing.T, upstream string) (h *house, dial func() net.Conn) {
+// listening is a house whose connections are taken as package cmd takes them; own is
+// its TLS, nil: none.
+func listening(t *testing.T, upstream string, own *tls.Config) (h *house, dial func() net.Conn) {
 	h = newHouse(t, func(c *Config) { c.Upstream.URL = upstream })
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := DefaultLimits().Server(h.gateway, nil)
-	go server.Serve(&taking{inner, h.gateway})
+	go server.Serve(&taking{inner, h.gateway, own})
 	t.Cleanup(func() { server.Close() })
 	return h, func() net.Conn {
 		conn, err := net.Dial("tcp", inner.Addr().String())
@@ -65,6 +66,7 @@ func listening(t *testing.T, upstream string) (h *house, dial func() net.Conn) {
 type taking struct {
 	net.Listener
 	gateway *Gateway
+	tls     *tls.Config
 }
 
 func (l *taking) Accept() (net.Conn, error) {
@@ -72,7 +74,11 @@ func (l *taking) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.gateway.Accepted(raw), nil
+	conn := l.gateway.Accepted(raw)
+	if l.tls != nil {
+		conn = tls.Server(conn, l.tls)
+	}
+	return conn, nil
 }
 
 // TestEarlyAnswer: row A18. Whatever answer comes before the body's end, a client that
@@ -81,7 +87,7 @@ func TestEarlyAnswer(t *testing.T) {
 	for _, status := range []string{"404 Not Found", "202 Accepted"} {
 		ended := make(chan struct{})
 		t.Cleanup(func() { close(ended) })
-		h, dial := listening(t, blunt(t, "HTTP/1.1 "+status+"\r\nContent-Length: 2\r\n\r\n{}", func(net.Conn) { <-ended }))
+		h, dial := listening(t, blunt(t, "HTTP/1.1 "+status+"\r\nContent-Length: 2\r\n\r\n{}", func(net.Conn) { <-ended }), nil)
 		conn, size := dial(), 48<<20
 		fmt.Fprintf(conn, "PATCH /v2/team/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", h.token("alice", "repository:team/app:pull,push"), size)
 		if _, err := io.CopyN(conn, zeros{}, int64(size)); err != nil {
@@ -129,16 +135,24 @@ func TestWholeBodyKeepsConnection(t *testing.T) {
 // TestCutAnswerHTTP10: row A25. An answer that its upstream cuts never ends well for the
 // client; over HTTP/1.0 the end of the connection is the end of the answer.
 func TestCutAnswerHTTP10(t *testing.T) {
-	for _, version := range []string{"1.0", "1.1"} {
-		h, dial := listening(t, blunt(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5000\r\n"+strings.Repeat("x", 0x5000)+"\r\n", func(net.Conn) {}))
+	certificate, roots := testPair(t)
+	for _, c := range []struct {
+		version string
+		tls     *tls.Config
+	}{{"1.0", nil}, {"1.1", nil}, {"1.0", &tls.Config{Certificates: []tls.Certificate{certificate}}}} {
+		registry := blunt(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5000\r\n"+strings.Repeat("x", 0x5000)+"\r\n", func(net.Conn) {})
+		h, dial := listening(t, registry, c.tls)
 		conn := dial()
-		fmt.Fprintf(conn, "GET /v2/team/app/tags/list HTTP/%s\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", version, h.token("alice", "repository:team/app:pull"))
+		if c.tls != nil {
+			conn = tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: "example.com"})
+		}
+		fmt.Fprintf(conn, "GET /v2/team/app/tags/list HTTP/%s\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.version, h.token("alice", "repository:team/app:pull"))
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			continue // cut before its header: nothing that looks whole
 		}
 		if n, err := io.Copy(io.Discard, resp.Body); err == nil {
-			t.Errorf("HTTP/%s: %s, %d bytes and a clean end", version, resp.Status, n)
+			t.Errorf("HTTP/%s, TLS %t: %s, %d bytes and a clean end", c.version, c.tls != nil, resp.Status, n)
 		}
 	}
 }

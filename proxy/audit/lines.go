@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -37,11 +38,14 @@ func NewLines(write func(line []byte), lost func()) *Lines {
 	return &Lines{write: write, lost: lost, wake: make(chan struct{}, 1)}
 }
 
-// Write queues a copy of a line. It never fails.
+// errFull: so much waits that a line is lost.
+var errFull = errors.New("what takes the lines is slower than they come")
+
+// Write queues a copy of a line, or fails at once where too much waits.
 func (l *Lines) Write(line []byte) (int, error) {
 	if !l.add(bytes.Clone(line)) {
 		l.lost()
-		return len(line), nil
+		return 0, errFull
 	}
 	l.signal()
 	return len(line), nil

@@ -245,6 +245,28 @@ func TestAuditBlocked(t *testing.T) {
 	})
 }
 
+// TestAuditToBlockedStdout: a record that stdout has no room for counts as failed.
+func TestAuditToBlockedStdout(t *testing.T) {
+	stdout := NewLines(func([]byte) {}, func() {}) // nobody runs it
+	for _, err := stdout.Write(make([]byte, 1<<20)); err == nil; _, err = stdout.Write(make([]byte, 1<<20)) {
+	}
+	var own bytes.Buffer
+	m := metrics.New(metrics.BuildInfo{})
+	a := New(Options{Stdout: stdout, Log: slog.New(slog.NewJSONHandler(&own, nil)), Metrics: m})
+	out, err := a.Open("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Use("-", out, 10)
+	a.Record(Push, "what", strings.Repeat("x", 1<<20))
+	a.lines.Flush()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(w.Body.String(), `audit_records_total{result="failed"} 1`) || !strings.Contains(own.String(), "slower than they come") {
+		t.Errorf("log %s", own.String())
+	}
+}
+
 // TestEvents: which events are sampled; all that tell of a change are not.
 func TestEvents(t *testing.T) {
 	for _, e := range []Event{Login, Token, Throttle, Denied} {
