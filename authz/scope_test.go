@@ -161,6 +161,11 @@ func TestValidTag(t *testing.T) {
 			t.Errorf("%q is no tag", tag)
 		}
 	}
+	for _, tag := range []string{"vł", "é", "v\u0141", "v\x80", "v\xff", "v1\x00", "v\u0161"} { // whose last byte alone may be a letter's
+		if ValidTag(tag) {
+			t.Errorf("%q is a tag", tag)
+		}
+	}
 	if !ValidTag(strings.Repeat("a", 128)) || ValidTag(strings.Repeat("a", 129)) {
 		t.Error("a tag ends at 128 bytes")
 	}
