@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,4 +85,30 @@ func mustPolicy(t *testing.T) *authz.Policy {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// TestCatalogsSideBySide (row A6): listings of one person are read one after the other.
+func TestCatalogsSideBySide(t *testing.T) {
+	h := newHouse(t, nil)
+	var now, most atomic.Int64
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		most.Store(max(most.Load(), now.Add(1)))
+		defer now.Add(-1)
+		time.Sleep(10 * time.Millisecond) // long enough for others to be beside it
+		fmt.Fprint(w, `{"repositories":["team/a"]}`)
+	})
+	token := h.token("alice", "registry:catalog:*")
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			resp, body := h.do(h.request("GET", "/v2/_catalog", token, nil))
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+		})
+	}
+	all.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at once", most.Load())
+	}
 }
