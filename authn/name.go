@@ -76,7 +76,11 @@ func NormalizeDN(dn string) (string, bool) {
 	for i, rdn := range parsed.RDNs {
 		parts := make([]string, len(rdn.Attributes))
 		for j, part := range rdn.Attributes {
-			parts[j] = NormalizeType(part.Type) + "=" + escapeRDN(NormalizeName(part.Value))
+			kind := NormalizeType(part.Type)
+			if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789.-_;") != "" || kind == "" {
+				return dn, false
+			}
+			parts[j] = kind + "=" + escapeRDN(NormalizeName(part.Value))
 		}
 		slices.Sort(parts)
 		rdns[i] = strings.Join(parts, "+")

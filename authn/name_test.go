@@ -60,6 +60,7 @@ func TestNormalizeDN(t *testing.T) {
 		{"CommonName=A,2.5.4.11=b,domainComponent=x", "cn=a,ou=b,dc=x", true},
 		{"", "", true},
 		{"composers", "composers", false},
+		{"\t=x", "\t=x", false},
 		{"cn=A,,dc=x", "cn=A,,dc=x", false},
 	} {
 		if got, ok := NormalizeDN(test.dn); got != test.want || ok != test.ok {
