@@ -124,7 +124,7 @@ func (g *Gateway) answer(w *recorder, r *http.Request) {
 
 // tellUnreadable names a trusted proxy whose clients have no address, now and then.
 func (g *Gateway) tellUnreadable(p listener.Peer) {
-	if p.Via().IsValid() && g.load.unreadable.Allow() {
+	if p.Via().IsValid() && g.load.tell(p.Direct) {
 		g.logger.Warn("a trusted proxy sends X-Forwarded-For without an address that can be read, so its client has none: rules with networks do not allow it, and those that deny do",
 			"proxy", p.Direct.String())
 	}

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"gatehouse/proxy/listener"
 )
 
@@ -75,12 +73,12 @@ const maxManifest = 4 << 20
 // Load is what is in flight at this moment. It outlives reloads; the caps that it
 // is held against are those of the Gateway that asks.
 type Load struct {
-	open       *listener.Connections
-	unreadable *rate.Limiter // of the log's lines about clients without an address
-	turns      *turns
+	open  *listener.Connections
+	turns *turns
 
 	mu   sync.Mutex
 	held map[holder]int
+	told map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
 
 // holder is who is held to a limit: one person, one network, or all, who are nobody
@@ -99,7 +97,7 @@ type holding struct {
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{open: listener.NewConnections(), turns: newTurns(), unreadable: rate.NewLimiter(rate.Every(time.Minute), 1), held: map[holder]int{}}
+	return &Load{open: listener.NewConnections(), turns: newTurns(), held: map[holder]int{}, told: map[netip.Addr]time.Time{}}
 }
 
 // take adds to what is held, or reports that it would be more than most.
@@ -119,4 +117,22 @@ func (l *Load) give(h holding) {
 	if l.held[h.holder] -= h.n; l.held[h.holder] == 0 {
 		delete(l.held, h.holder)
 	}
+}
+
+// maxTold is how many proxies are remembered.
+const maxTold = 256
+
+// tell reports whether a proxy is to be named now: once a minute.
+func (l *Load) tell(proxy netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if last, ok := l.told[proxy]; ok && now.Sub(last) < time.Minute {
+		return false
+	}
+	if len(l.told) >= maxTold {
+		clear(l.told)
+	}
+	l.told[proxy] = now
+	return true
 }

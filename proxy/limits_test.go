@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -731,6 +732,30 @@ type waiting struct{ ctx context.Context }
 
 func (w *waiting) Read([]byte) (int, error) { <-w.ctx.Done(); return 0, w.ctx.Err() }
 func (w *waiting) Close() error             { return nil }
+
+// TestUnreadableIsToldOnceAMinute: row H1. Each proxy is named, however busy others are.
+func TestUnreadableIsToldOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, count := NewLoad(), map[string]int{}
+		for range 150 { // seconds
+			for _, proxy := range []string{"10.0.0.1", "10.0.0.2"} {
+				if l.tell(netip.MustParseAddr(proxy)) {
+					count[proxy]++
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if count["10.0.0.1"] != 3 || count["10.0.0.2"] != 3 {
+			t.Errorf("%v", count)
+		}
+		for i := range 10 * maxTold {
+			l.tell(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
+		}
+		if len(l.told) > maxTold {
+			t.Errorf("%d proxies are remembered", len(l.told))
+		}
+	})
+}
 
 // TestH13Cluster: by default a thousand nodes may pull with one secret.
 func TestH13Cluster(t *testing.T) {
