@@ -2,11 +2,12 @@ package proxy
 
 import (
 	"encoding/json"
-	"gatehouse/metrics"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/metrics"
 )
 
 // answers write what the gateway itself says.

@@ -1,9 +1,10 @@
 package proxy
 
 import (
+	"time"
+
 	"gatehouse/authn"
 	"gatehouse/authz"
-	"time"
 )
 
 // caps hold requests to what may be in flight.
@@ -55,6 +56,9 @@ func (c *caps) holdStranger(x *exchange) error {
 // holdRequest counts a request under /v2/ that the policy allows: against its
 // caller's caps first, so that who is over them takes nothing from all.
 func (c *caps) holdRequest(x *exchange) error {
+	if !x.caller.identity.Anonymous() {
+		c.release(x) // it is no stranger's
+	}
 	err := c.hold(x, x.holder("requests_per_user"), 1, c.limits.RequestsPerUser)
 	if err == nil && x.route.Need.Action == authz.Push {
 		err = c.hold(x, x.holder("uploads_per_user"), 1, c.limits.UploadsPerUser)

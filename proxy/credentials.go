@@ -2,10 +2,11 @@ package proxy
 
 import (
 	"encoding/base64"
-	"gatehouse/authn"
-	"gatehouse/proxy/listener"
 	"net/http"
 	"strings"
+
+	"gatehouse/authn"
+	"gatehouse/proxy/listener"
 )
 
 // basicCredentials reads an Authorization field (RFC 7617). None at all, or empty

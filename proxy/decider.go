@@ -2,9 +2,10 @@ package proxy
 
 import (
 	"fmt"
+	"net/http"
+
 	"gatehouse/authz"
 	"gatehouse/metrics"
-	"net/http"
 )
 
 // decider holds a request against the policy and its token.

@@ -3,13 +3,14 @@ package proxy
 import (
 	"crypto/rand"
 	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
-	"net/http"
-	"strings"
-	"time"
 )
 
 // exchange is one request on its way, with all that was found out about it.

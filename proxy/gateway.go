@@ -1,10 +1,11 @@
 // Package proxy is the HTTP side of Gatehouse: it classifies a request, asks who
-// is speaking and what they may do, and streams what is allowed to the upstream. It answers the token realm and the catalog itself.
+// is speaking and what they may do, and streams what is allowed to the upstream. It
+// answers the token realm and the catalog itself.
 //
 // Read Gateway.serve: the whole way of a request stands there, in order. Every
 // refusal is an error that one table (errors.go) turns into a status; nothing
 // reaches the upstream before all refusals are behind us, and the request that
-// does is built from the parsed route (route.go), never copied from the client.
+// does is built from the parsed route (package route), never copied from the client.
 package proxy
 
 import (
@@ -160,7 +161,6 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if err = g.identifier.identify(x); err != nil {
 		return err
 	}
-	g.caps.release(x) // it is no stranger's
 	if x.route.Kind == route.Base {
 		return base(x)
 	}

@@ -3,13 +3,14 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
+
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
 	"gatehouse/proxy/route"
 	"gatehouse/tokens"
-	"strings"
-	"time"
 )
 
 // expiryGrace is how long a token is good after its advertised end: a client

@@ -1,8 +1,9 @@
 package proxy
 
 import (
-	"gatehouse/proxy/route"
 	"log/slog"
+
+	"gatehouse/proxy/route"
 )
 
 // line is the fields of one record; those that do not apply are left out.

@@ -8,8 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"gatehouse/authn"
-	"gatehouse/proxy/listener"
 	"io"
 	"log"
 	"net"
@@ -19,6 +17,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gatehouse/authn"
+	"gatehouse/proxy/listener"
 )
 
 // wire is a registry that is a bare TCP listener. It keeps every byte that comes,

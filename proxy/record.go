@@ -2,9 +2,10 @@ package proxy
 
 import (
 	"context"
-	"gatehouse/metrics"
 	"log/slog"
 	"time"
+
+	"gatehouse/metrics"
 )
 
 // records are where what became of requests is told.

@@ -19,8 +19,9 @@ func TestUnreadRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	const streams = 8
-	for range streams {
-		c.request(pseudo("GET", "/v2/", "x-forwarded-for", "203.0.113.7"), "")
+	for i := range streams {
+		more := [][]string{nil, {"authorization", "Bearer " + a.anyone}}[i%2] // which anybody gets
+		c.request(pseudo("GET", "/v2/", more...), "")
 		c.stream += 2
 	}
 	headers, resets := 0, 0
