@@ -64,6 +64,15 @@ func TestMainPackage(t *testing.T) {
 	}
 }
 
+// TestNamesAreDocumented: every exported name has a comment.
+func TestNamesAreDocumented(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, name := range p.bare {
+			t.Errorf("%s has no comment", name)
+		}
+	}
+}
+
 // TestFieldsAreDocumented: a field says what it holds, in which unit and range.
 func TestFieldsAreDocumented(t *testing.T) {
 	all := &figures{}

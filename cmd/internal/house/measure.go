@@ -27,6 +27,7 @@ type figures struct {
 	functions  []function
 	fields     int        // exported, of exported structs
 	documented int        // of them, those with a comment
+	bare       []string   // exported names without a comment
 	circles    [][]string // files that use each other, directly or not; the largest first
 	parsed     []*ast.File
 	fset       *token.FileSet
@@ -144,17 +145,55 @@ func (f *figures) measureFile(file *ast.File) {
 	for _, d := range file.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
+			if d.Recv == nil || ofExported(d.Recv) && !selfEvident[d.Name.Name] {
+				f.checkComment(d.Name, d.Doc)
+			}
 			if d.Body != nil {
 				start, end := f.fset.Position(d.Pos()), f.fset.Position(d.End())
 				f.functions = append(f.functions, function{fmt.Sprintf("%s:%d %s", filepath.Base(start.Filename), start.Line, d.Name.Name), end.Line - start.Line + 1})
 			}
 		case *ast.GenDecl:
 			for _, spec := range d.Specs {
-				if s, ok := spec.(*ast.TypeSpec); ok && s.Name.IsExported() {
-					f.measureStruct(s)
-				}
+				f.measureSpec(d, spec)
 			}
 		}
+	}
+}
+
+// measureSpec looks at types, variables and constants; the comment of a group is that
+// of all in it.
+func (f *figures) measureSpec(d *ast.GenDecl, spec ast.Spec) {
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		f.checkComment(s.Name, d.Doc, s.Doc, s.Comment)
+		if s.Name.IsExported() {
+			f.measureStruct(s)
+		}
+	case *ast.ValueSpec:
+		for _, name := range s.Names {
+			f.checkComment(name, d.Doc, s.Doc, s.Comment)
+		}
+	}
+}
+
+// selfEvident are methods whose meaning is that of the interface which asks for them.
+var selfEvident = map[string]bool{"Error": true, "Unwrap": true, "Is": true, "String": true, "Format": true, "LogValue": true, "MarshalText": true, "MarshalJSON": true}
+
+// ofExported reports whether a method's receiver is of an exported type.
+func ofExported(receiver *ast.FieldList) bool {
+	exported := false
+	ast.Inspect(receiver.List[0].Type, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		exported = exported || ok && id.IsExported()
+		return true
+	})
+	return exported
+}
+
+func (f *figures) checkComment(name *ast.Ident, comments ...*ast.CommentGroup) {
+	said := slices.ContainsFunc(comments, func(c *ast.CommentGroup) bool { return c != nil })
+	if name.IsExported() && !said {
+		f.bare = append(f.bare, f.fset.Position(name.Pos()).String()+" "+name.Name)
 	}
 }
 
