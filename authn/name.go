@@ -77,7 +77,7 @@ func NormalizeDN(dn string) (string, bool) {
 		parts := make([]string, len(rdn.Attributes))
 		for j, part := range rdn.Attributes {
 			kind := NormalizeType(part.Type)
-			if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789.-_;") != "" || kind == "" {
+			if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || kind == "" {
 				return dn, false
 			}
 			parts[j] = kind + "=" + escapeRDN(NormalizeName(part.Value))

@@ -61,6 +61,7 @@ func TestNormalizeDN(t *testing.T) {
 		{"", "", true},
 		{"composers", "composers", false},
 		{"\t=x", "\t=x", false},
+		{`a\;b=x`, `a\;b=x`, false},
 		{"cn=A,,dc=x", "cn=A,,dc=x", false},
 	} {
 		if got, ok := NormalizeDN(test.dn); got != test.want || ok != test.ok {
