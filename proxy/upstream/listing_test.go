@@ -106,7 +106,11 @@ func TestListing(t *testing.T) {
 		slices.Sort(names)
 		c := &catalog{names: names, after: func(last, name string) bool { return last < name }}
 		at := func(name string) int { return slices.Index(names, name) }
-		switch i % 4 {
+		switch i % 5 {
+		case 4: // by a language's collation, which looks at letters first
+			key := func(s string) string { return strings.NewReplacer("/", "", "-", "", ".", "").Replace(s) + "\x00" + s }
+			slices.SortFunc(names, func(a, b string) int { return strings.Compare(key(a), key(b)) })
+			c.after = func(last, name string) bool { return key(last) < key(name) }
 		case 1:
 			slices.SortFunc(names, func(a, b string) int {
 				return strings.Compare(strings.ReplaceAll(a, "/", "\x00"), strings.ReplaceAll(b, "/", "\x00"))
@@ -139,7 +143,7 @@ func TestListing(t *testing.T) {
 				t.Fatalf("%d: of %q within %q: %q, want %q: %v", i, names, within, got, want, err)
 			}
 		}
-		if i%4 < 2 {
+		if i%5 < 2 {
 			asked, pages = asked+c.asked, pages+1+len(names)/3
 		}
 	}
@@ -213,6 +217,16 @@ func TestSkip(t *testing.T) {
 		}
 		if to, over := skip(within, c.at); to != c.to || over != c.over {
 			t.Errorf("%q at %q: %q %v, want %q %v", c.within, c.at, to, over, c.to, c.over)
+		}
+	}
+}
+
+// TestBefore: just before a name in both orders, and behind it where letters count first.
+func TestBefore(t *testing.T) {
+	for name, want := range map[string]string{"alpine/git": "a-zzz", "a/hidden": "a/h-zzz", "r0": "r-zzz", "a-b/c.dd": "a-b/c.d-zzz", "a": "", "a/b/c": "", "": ""} {
+		got := before(name)
+		if got != want || got != "" && (!less(got, name) || !lessPath(got, name)) {
+			t.Errorf("before %q: %q, want %q", name, got, want)
 		}
 	}
 }

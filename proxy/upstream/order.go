@@ -21,29 +21,46 @@ const (
 
 func (o *ordering) never() { o.state.Store(isNot) }
 
-// The least and the greatest name that a repository can have.
-var least, greatest = "0", strings.Repeat("z", 255)
+// greatest is the last name that a repository can have.
+var greatest = strings.Repeat("z", 255)
 
-// sorted finds out once: what comes after a name before all others has to be the
-// first one, and after one behind them all nothing may come.
+// sorted finds out once, by two names that are hardly there: after one just before the
+// first of all has to come the first, and after the greatest there can be nothing.
 func (u *Upstream) sorted(ctx context.Context, header http.Header) (bool, error) {
 	if s := u.order.state.Load(); s != unknown {
 		return s == isSorted, nil
 	}
-	var ends [3]string
-	for i, last := range []string{"", least, greatest} {
-		name, err := u.after(ctx, header, last)
-		if err != nil {
-			return false, err
-		}
-		ends[i] = name
+	first, err := u.after(ctx, header, "")
+	if err != nil {
+		return false, err
 	}
-	if ends[0] == "" || ends[0] == least || ends[1] != ends[0] || ends[2] != "" {
-		u.order.never()
-		return false, nil
+	for last, want := range map[string]string{before(first): first, greatest: ""} {
+		if last == "" {
+			u.order.never()
+			return false, nil
+		}
+		if name, err := u.after(ctx, header, last); err != nil {
+			return false, err
+		} else if name != want {
+			u.order.never()
+			return false, nil
+		}
 	}
 	u.order.state.Store(isSorted)
 	return true, nil
+}
+
+// before is a name that comes before another by bytes and in a walk, and after it where
+// letters count first, as in the collation of a database: such a registry is not sorted
+// in our sense. It is "" where there is none.
+func before(name string) string {
+	letter := func(i int) bool { return i < len(name) && strings.IndexByte("-._/", name[i]) < 0 }
+	for i := 1; i < len(name); i++ {
+		if letter(i-1) && letter(i) {
+			return name[:i] + "-zzz"
+		}
+	}
+	return ""
 }
 
 // after is the first name after another, "" where there is none or no answer.
