@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"testing"
@@ -96,4 +99,32 @@ func isClosed(c net.Conn) bool {
 	c.SetReadDeadline(time.Time{})
 	timeout, ok := err.(net.Error)
 	return !ok || !timeout.Timeout()
+}
+
+// TestIdleHTTP2MakesRoom: row A12 over HTTP/2, where the server tells of idle
+// connections in its own way.
+func TestIdleHTTP2MakesRoom(t *testing.T) {
+	certificate, roots := testPair(t)
+	h := newHouse(t, func(c *Config) {
+		c.Limits = DefaultLimits()
+		c.Limits.Connections = 2
+	})
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := DefaultLimits().Server(h.gateway, log.New(io.Discard, "", 0))
+	go server.Serve(&taking{inner, h.gateway, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2"}}})
+	t.Cleanup(func() { server.Close() })
+	for i := range 5 {
+		client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com"}}}
+		resp, err := client.Get("https://" + inner.Addr().String() + "/v2/")
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		resp.Body.Close()
+		if resp.ProtoMajor != 2 || resp.StatusCode != 401 || h.gateway.load.open.Open() > 2 {
+			t.Errorf("connection %d: %s %s, %d open", i, resp.Proto, resp.Status, h.gateway.load.open.Open())
+		}
+	}
 }
