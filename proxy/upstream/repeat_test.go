@@ -26,7 +26,7 @@ type stale struct {
 	seen   []string
 }
 
-func newStale(t *testing.T) *stale {
+func newStale(t *testing.T, reset bool) *stale {
 	s := &stale{served: map[string]int{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -40,7 +40,9 @@ func newStale(t *testing.T) *stale {
 		if n > 1 {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
-				conn.(*net.TCPConn).SetLinger(0)
+				if reset {
+					conn.(*net.TCPConn).SetLinger(0)
+				}
 				conn.Close()
 			}
 			return
@@ -80,8 +82,14 @@ func TestOnceMore(t *testing.T) {
 		{"PATCH", app + "blobs/uploads/u", strings.NewReader("x"), 1, false},
 		{"POST", app + "blobs/uploads/?digest=" + digestA, bytes.NewReader([]byte("x")), 1, false},
 	} {
-		t.Run(c.method+" "+c.target, func(t *testing.T) {
-			s := newStale(t)
+		test := func(t *testing.T, reset bool) {
+			body := c.body
+			if whole, ok := body.(*bytes.Reader); ok {
+				body = bytes.NewReader(make([]byte, whole.Len()))
+			} else if body != nil {
+				body = strings.NewReader("{}"[:c.length])
+			}
+			s := newStale(t, reset)
 			u, err := New(Config{URL: s.URL}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -97,7 +105,7 @@ func TestOnceMore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := u.Do(t.Context(), Request{Route: rt, Body: c.body, Length: c.length})
+			resp, err := u.Do(t.Context(), Request{Route: rt, Body: body, Length: c.length})
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if want := fmt.Sprintf("%s %d", c.method, c.length); c.again && (err != nil || len(s.seen) != 3 || s.seen[2] != want) {
@@ -110,7 +118,9 @@ func TestOnceMore(t *testing.T) {
 			if !c.again && (!errors.As(err, &failed) || failed.Reason != ErrUnreachable || !failed.Sent || len(s.seen) != 2) {
 				t.Errorf("%v, the upstream saw %q", err, s.seen)
 			}
-		})
+		}
+		t.Run(c.method+" "+c.target+", reset", func(t *testing.T) { test(t, true) })
+		t.Run(c.method+" "+c.target+", closed", func(t *testing.T) { test(t, false) })
 	}
 }
 
