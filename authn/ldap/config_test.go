@@ -111,6 +111,8 @@ func TestLookupFilter(t *testing.T) {
 		{"(|(UID={login})(mail={login}))", `(&(uid=a\2ab)(|(|(UID=a\2ab)(mail=a\2ab))(|(UID=*)(mail=*))))`},
 		{"(&(mail={login})(x=y))", `(&(uid=a\2ab)(&(mail=*)(x=y)))`},
 		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
+		{"(|(uid={login})(entryDN=uid={login},ou=people,dc=x))", `(&(uid=a\2ab)(|(|(uid=a\2ab)(entryDN=uid=a\2ab,ou=people,dc=x))(|(uid=*)(entryDN=*))))`},
+		{"(mail={login}@example.com)", `(&(uid=a\2ab)(mail=*@example.com))`},
 		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
 	} {
 		u := Users{UsernameAttribute: "uid", Filter: test.filter}

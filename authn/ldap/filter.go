@@ -35,13 +35,20 @@ func escapeBytes(b []byte) string {
 // placeholderPattern is what looks like a placeholder.
 var placeholderPattern = regexp.MustCompile(`\{[A-Za-z_]*\}`)
 
+// allPlaceholders are those of every filter, and what people take for one.
+var allPlaceholders = []string{"{login}", "{dn}", "{username}", "{gid_number}", "{user}", "{uid}", "{name}", "{mail}", "{group}"}
+
 // checkFilter reports what is wrong with a filter of the config (RFC 4515), with the
 // column, from 1, in which it stands. A placeholder that is none of those known would
-// be taken for a text, and match nobody.
+// be taken for a text, and match nobody; upper case is for schemes of userPassword
+// ({CRYPT}), but where it is one of ours.
 func checkFilter(filter string, placeholders ...string) error {
 	r := filterReader{text: filter}
 	for _, at := range placeholderPattern.FindAllStringIndex(filter, -1) {
-		if found := filter[at[0]:at[1]]; !slices.Contains(placeholders, found) {
+		found := filter[at[0]:at[1]]
+		lower := strings.ToLower(found)
+		scheme := found != lower && found == strings.ToUpper(found) && !slices.Contains(allPlaceholders, lower)
+		if !scheme && !slices.Contains(placeholders, found) {
 			return r.fault(at[0], `%s is none of the placeholders %s; a { that is meant is written \7b`, found, strings.Join(placeholders, ", "))
 		}
 	}
@@ -166,7 +173,18 @@ func (r *filterReader) extra() error {
 // equality (RFC 4515: extensible, approximate, ordering): there * is no wildcard.
 var noEquality = regexp.MustCompile(`\([^()=]*[:~<>]=[^()]*\{login\}[^()]*\)`)
 
+// partOfValue is a part of a filter that puts a login into a longer value.
+var partOfValue = regexp.MustCompile(`\(([^()=]+)=([^()]*\{login\}[^()]*)\)`)
+
 // whoever is a filter for all who can log in by some name.
 func whoever(filter string) string {
-	return strings.ReplaceAll(noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)"), "{login}", "*")
+	filter = noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)")
+	filter = partOfValue.ReplaceAllStringFunc(filter, func(part string) string {
+		p := partOfValue.FindStringSubmatch(part)
+		if dn, err := ldap.ParseDN(p[2]); err != nil || len(dn.RDNs) == 0 {
+			return part
+		}
+		return "(" + p[1] + "=*)" // servers match DNs as a whole, and nothing by a part of one
+	})
+	return strings.ReplaceAll(filter, "{login}", "*")
 }

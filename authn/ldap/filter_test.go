@@ -31,6 +31,8 @@ func TestCheckFilter(t *testing.T) {
 		{`(uid={login}) `, "column 14: no blank stands between"},
 		{`(!uid={login})`, "column 3: a filter begins with ("},
 		{`(&(uid={login})(cn={Login}))`, `column 20: {Login} is none of the placeholders {login}; a { that is meant is written \7b`},
+		{`(&(uid={login})(cn={USERNAME}))`, `column 20: {USERNAME} is none`},
+		{`(&(uid={login})(!(userPassword={CRYPT}!*)))`, ""},
 		{`(&(uid={login})(cn={}))`, `column 20: {} is none`},
 		{`(&(uid={login})(cn=\7blogin2\7d))`, ""},
 		{`({login}=x)`, `column 2: "{login}" is no attribute`},
