@@ -71,18 +71,23 @@ const defaultTimeout = 5 * time.Second
 // Defaults leave to New what a preset may fill in.
 func (cfg *Config) Defaults() { cfg.Timeout = defaultTimeout }
 
-// Check warns of passwords in plain text, which New takes where they are allowed. Keys
-// are relative to `ldap`.
+// Check warns of passwords in plain text, which New takes where they are allowed, and
+// of groups that the preset would not find. Keys are relative to `ldap`.
 func (cfg *Config) Check() error {
+	var faults authn.Faults
 	strict := *cfg
 	strict.AllowPlaintext = false
 	for _, address := range cfg.Servers {
 		s, err := parseServer(address)
 		if err == nil && cfg.AllowPlaintext && cfg.checkServer(s) == nil && strict.checkServer(s) != nil {
-			return &authn.KeyError{Key: "allow_plaintext", Err: fmt.Errorf("passwords cross the network in plain text to %s", address), Warning: true}
+			faults.Warn("allow_plaintext", fmt.Errorf("passwords cross the network in plain text to %s", address))
+			break
 		}
 	}
-	return nil
+	if cfg.Preset == "rfc2307" && cfg.Groups == nil {
+		faults.Warn("preset", errors.New("without groups.base no posixGroup is searched: groups are those of the entry's memberOf alone"))
+	}
+	return faults.Err()
 }
 
 // preset is what a kind of server lets us assume.

@@ -30,6 +30,7 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{"throttle: {window: 1ns}", "!throttle.window"}, {"throttle: {window: 1s}", ""}, {"throttle: {window: 0s, failures: 0, users_per_source: 0}", ""},
 		{strings.Replace(ldap, "127.0.0.1:1", "ldap.example.com", 1) + "allow_plaintext: true", "directories[0].ldap.allow_plaintext"},
 		{ldap + "allow_plaintext: true", ""}, {strings.Replace(ldap, "127.0.0.1:1", "ldap.example.com", 1) + "allow_plaintext: true, start_tls: true", ""},
+		{ldap + "preset: rfc2307", "directories[0].ldap.preset"}, {ldap + "preset: rfc2307, groups: {base: dc=x}", ""}, // D2
 		{ldap + "cache: {fresh_for: 8760h}", "directories[0].ldap.cache.fresh_for"}, {ldap + "cache: {fresh_for: 1h}", ""},
 		{ldap + "cache: {stale_for: 87600h}", "directories[0].ldap.cache.stale_for"}, {ldap + "cache: {stale_for: 24h}", ""},
 		{ldap + "cache: {negative_for: 8760h}", "directories[0].ldap.cache.negative_for"},
