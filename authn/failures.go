@@ -18,7 +18,7 @@ type pair struct {
 // a person whose failures are used up, before the known-good one is refused too.
 // That it passes where others do not tells somebody in the same network which
 // one it is: this bounds how many they can try.
-const guessesMax = 1000
+const guessesMax = 10_000
 
 // failure is one wrong password.
 type failure struct {
