@@ -44,11 +44,11 @@ type Cache struct {
 	losses  losses
 }
 
-// flightKey is a question that may run: two of another era are not the same.
+// flightKey is a question that may run: two of another generation are not the same.
 type flightKey struct {
 	negativeKey
-	password digest // of a Verify, else zero
-	era      int
+	password   digest // of a Verify, else zero
+	generation int
 }
 
 // NewCache returns a cache before src. Its error joins *KeyError values whose
@@ -305,27 +305,27 @@ func (c *Cache) joinLocked(key flightKey, wait bool, q question) *flight {
 }
 
 func (c *Cache) personFlight(key personKey) flightKey {
-	return flightKey{negativeKey: negativeKey{personKey: key}, era: c.memory.era}
+	return flightKey{negativeKey: negativeKey{personKey: key}, generation: c.memory.generation}
 }
 
 // askPersonLocked asks for the person of a token.
 func (c *Cache) askPersonLocked(key personKey, wait bool) *flight {
-	m, era := c.memory, c.memory.era
+	m, generation := c.memory, c.memory.generation
 	return c.joinLocked(c.personFlight(key), wait, question{
 		ask: func(ctx context.Context) (Identity, error) { return c.ask(ctx, key) },
 		keep: func(f *flight) (after func()) {
 			switch {
 			case f.err == nil:
-				m.remember(keyOf(f.id), f.id, f.asked, era)
+				m.remember(keyOf(f.id), f.id, f.asked, generation)
 				if key != keyOf(f.id) { // the token has another of the person's names
-					m.remember(key, f.id, f.asked, era)
+					m.remember(key, f.id, f.asked, generation)
 				}
 			case refused(f.err):
 				after = c.forgetLocked(key, f)
-				m.deny(negativeKey{personKey: key}, f.asked, f.err, c.cfg.NegativeFor, era)
+				m.deny(negativeKey{personKey: key}, f.asked, f.err, c.cfg.NegativeFor, generation)
 			case errors.Is(f.err, ErrUnusable):
 				after = c.forgetLocked(key, f)
-				m.deny(negativeKey{personKey: key}, f.asked, f.err, faultPause, era)
+				m.deny(negativeKey{personKey: key}, f.asked, f.err, faultPause, generation)
 			default:
 				m.fault(key)
 			}
@@ -343,9 +343,9 @@ func (c *Cache) ask(ctx context.Context, key personKey) (Identity, error) {
 
 // askNameLocked asks for the person of a typed name.
 func (c *Cache) askNameLocked(folded, login string) *flight {
-	m, era := c.memory, c.memory.era
+	m, generation := c.memory, c.memory.generation
 	key := negativeKey{login: folded}
-	return c.joinLocked(flightKey{negativeKey: key, era: era}, waiting, question{
+	return c.joinLocked(flightKey{negativeKey: key, generation: generation}, waiting, question{
 		ask: func(ctx context.Context) (Identity, error) {
 			id, err := c.src.Find(ctx, login)
 			return id, c.canary.confirmed(ctx, err, func() bool { return c.wasNamed(folded) })
@@ -353,13 +353,13 @@ func (c *Cache) askNameLocked(folded, login string) *flight {
 		keep: func(f *flight) (after func()) {
 			switch {
 			case f.err == nil:
-				m.remember(keyOf(f.id), f.id, f.asked, era)
-				m.name(folded, f.id, f.asked, era)
+				m.remember(keyOf(f.id), f.id, f.asked, generation)
+				m.name(folded, f.id, f.asked, generation)
 			case refused(f.err):
 				if who, ok := m.unname(folded); ok {
 					after = c.forgetLocked(who, f)
 				}
-				m.deny(key, f.asked, f.err, c.cfg.NegativeFor, era)
+				m.deny(key, f.asked, f.err, c.cfg.NegativeFor, generation)
 			}
 			return after
 		},
@@ -375,10 +375,10 @@ func (c *Cache) wasNamed(folded string) bool {
 // askPasswordLocked asks whether the password is good, and where the identity may
 // be older than it, for the person as they are now.
 func (c *Cache) askPasswordLocked(id Identity, password Secret, sealed digest) *flight {
-	m, era, key := c.memory, c.memory.era, keyOf(id)
+	m, generation, key := c.memory, c.memory.generation, keyOf(id)
 	again := m.maybeOlder(id, sealed)
 	var seen time.Time // when the person was asked for again
-	return c.joinLocked(flightKey{negativeKey: negativeKey{personKey: key}, password: sealed, era: era}, waiting, question{
+	return c.joinLocked(flightKey{negativeKey: negativeKey{personKey: key}, password: sealed, generation: generation}, waiting, question{
 		ask: func(ctx context.Context) (Identity, error) {
 			got, err := c.src.Verify(ctx, id, password)
 			if err != nil || !again {
@@ -391,15 +391,15 @@ func (c *Cache) askPasswordLocked(id Identity, password Secret, sealed digest) *
 			switch {
 			case f.err == nil:
 				if !seen.IsZero() {
-					m.remember(keyOf(f.id), f.id, seen, era)
+					m.remember(keyOf(f.id), f.id, seen, generation)
 				} else if changed(f.id, id) {
-					m.remember(keyOf(f.id), f.id, f.asked, era)
+					m.remember(keyOf(f.id), f.id, f.asked, generation)
 				}
-				m.accept(key, f.id, password, f.asked, era)
+				m.accept(key, f.id, password, f.asked, generation)
 			case errors.Is(f.err, ErrUnknownUser):
 				after = c.forgetLocked(key, f)
 			case errors.Is(f.err, ErrInvalidCredentials):
-				m.reject(id, sealed, f.asked, f.err, era)
+				m.reject(id, sealed, f.asked, f.err, generation)
 			}
 			return after
 		},

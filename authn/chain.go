@@ -89,7 +89,7 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if blank(a.Login) || blank(string(a.Password)) {
 		return Identity{}, errEmpty
 	}
-	if err := c.throttle.gate(a); err != nil {
+	if err := c.throttle.precheck(a); err != nil {
 		return Identity{}, err
 	}
 	d, id, began, err := c.findFor(ctx, a)
@@ -175,7 +175,7 @@ func tooLong() error { return fmt.Errorf("%w: a name over %d bytes", ErrUnknownU
 // it returns is ErrInvalidCredentials whatever it was.
 func (c *Chain) level(ctx context.Context, began time.Time, done *work, a Attempt, refusal error) error {
 	for _, s := range c.statics {
-		if err := s.burn(ctx, done, a); err != nil {
+		if err := s.compareOthers(ctx, done, a); err != nil {
 			return err
 		}
 	}

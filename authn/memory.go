@@ -21,12 +21,12 @@ type memory struct {
 	seal    sealer
 	evicted func() // is called for each person who makes room for another
 
-	era       int // counts expire: what was asked in an earlier one is never fresh
-	people    *simplelru.LRU[personKey, *person]
-	logins    *simplelru.LRU[string, loginEntry] // by folded login
-	negatives *simplelru.LRU[negativeKey, negative]
-	good      *simplelru.LRU[personKey, goodPassword]
-	wrong     *simplelru.LRU[digest, time.Time]
+	generation int // counts expire: what was asked in an earlier one is never fresh
+	people     *simplelru.LRU[personKey, *person]
+	logins     *simplelru.LRU[string, loginEntry] // by folded login
+	negatives  *simplelru.LRU[negativeKey, negative]
+	good       *simplelru.LRU[personKey, goodPassword]
+	wrong      *simplelru.LRU[digest, time.Time]
 }
 
 // The keys are structs of their parts, so that no two of them can run together.
@@ -105,7 +105,7 @@ func (m *memory) oldestStale(since, now time.Time) (oldest time.Duration) {
 
 // expire makes every identity due for a lookup. Passwords and negatives go.
 func (m *memory) expire() {
-	m.era++
+	m.generation++
 	for _, p := range m.people.Values() {
 		p.refresh, p.until, p.fault = time.Time{}, time.Time{}, time.Time{}
 	}
@@ -155,9 +155,9 @@ func (m *memory) wasNamed(folded string) bool {
 }
 
 // name notes who a typed name means.
-func (m *memory) name(folded string, id Identity, asked time.Time, era int) {
+func (m *memory) name(folded string, id Identity, asked time.Time, generation int) {
 	m.negatives.Remove(negativeKey{login: folded})
-	if era == m.era {
+	if generation == m.generation {
 		m.logins.Add(folded, loginEntry{keyOf(id), m.until(asked, id)})
 	}
 }
@@ -182,7 +182,7 @@ func (m *memory) until(asked time.Time, id Identity) time.Time {
 
 // remember keeps an identity under the name it was asked by, unless a later
 // question has been answered already.
-func (m *memory) remember(key personKey, id Identity, asked time.Time, era int) {
+func (m *memory) remember(key personKey, id Identity, asked time.Time, generation int) {
 	old, known := m.people.Peek(key)
 	if known && old.asked.After(asked) {
 		return
@@ -196,7 +196,7 @@ func (m *memory) remember(key personKey, id Identity, asked time.Time, era int) 
 	} else {
 		p.id.Groups, p.shared = share(id.Groups)
 	}
-	if era == m.era {
+	if generation == m.generation {
 		p.refresh, p.until = asked.Add(m.cfg.FreshFor/2), m.until(asked, id)
 	}
 	if m.people.Add(key, p) {
@@ -237,11 +237,11 @@ func (m *memory) forget(key personKey, asked time.Time, why error) (absent bool)
 }
 
 // deny remembers "unknown", or that somebody's entry cannot be used.
-func (m *memory) deny(key negativeKey, asked time.Time, why error, lasting time.Duration, era int) {
+func (m *memory) deny(key negativeKey, asked time.Time, why error, lasting time.Duration, generation int) {
 	if p, ok := m.people.Peek(key.personKey); ok && p.asked.After(asked) {
 		return
 	}
-	if era == m.era && lasting > 0 {
+	if generation == m.generation && lasting > 0 {
 		m.negatives.Add(key, negative{asked.Add(lasting), why})
 	}
 }
@@ -292,19 +292,19 @@ func (m *memory) maybeOlder(id Identity, sealed digest) bool {
 }
 
 // accept remembers a good password of a person, under the identity as it is now.
-func (m *memory) accept(key personKey, now Identity, password Secret, asked time.Time, era int) {
-	if era == m.era {
+func (m *memory) accept(key personKey, now Identity, password Secret, asked time.Time, generation int) {
+	if generation == m.generation {
 		m.good.Add(key, goodPassword{m.sealed(now, password), asked.Add(min(m.cfg.PasswordFor, m.cfg.FreshFor))})
 	}
 }
 
 // reject remembers a wrong password, if that is what it is, and forgets the good
 // one if it is the same.
-func (m *memory) reject(id Identity, sealed digest, asked time.Time, why error, era int) {
+func (m *memory) reject(id Identity, sealed digest, asked time.Time, why error, generation int) {
 	if g, _ := m.good.Peek(keyOf(id)); g.password == sealed {
 		m.good.Remove(keyOf(id))
 	}
-	if era == m.era && id.NoLogin == "" && m.cfg.WrongPasswordFor > 0 && !errors.Is(why, ErrNotPassword) {
+	if generation == m.generation && id.NoLogin == "" && m.cfg.WrongPasswordFor > 0 && !errors.Is(why, ErrNotPassword) {
 		m.wrong.Add(sealed, asked.Add(m.cfg.WrongPasswordFor))
 	}
 }

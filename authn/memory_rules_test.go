@@ -17,7 +17,7 @@ func remembering(t *testing.T, cfg CacheConfig, test func(*testing.T, *memory)) 
 }
 
 func (m *memory) keep(id Identity, asked time.Time) *person {
-	m.remember(keyOf(id), id, asked, m.era)
+	m.remember(keyOf(id), id, asked, m.generation)
 	p, _ := m.people.Peek(keyOf(id))
 	return p
 }
@@ -40,7 +40,7 @@ func TestMemoryOfChanges(t *testing.T) {
 			remembering(t, cacheConfig, func(t *testing.T, m *memory) {
 				asked := time.Now()
 				m.keep(bach, asked)
-				m.accept(keyOf(bach), bach, "fugue", asked, m.era)
+				m.accept(keyOf(bach), bach, "fugue", asked, m.generation)
 				later := bach
 				test.change(&later)
 				if changed(bach, later) != test.void {
@@ -80,11 +80,11 @@ func TestMemoryKeepsTheLater(t *testing.T) {
 		if m.forget(keyOf(bach), early, ErrAbsent) || !m.people.Contains(keyOf(bach)) {
 			t.Error("an earlier answer made somebody absent")
 		}
-		m.deny(negativeKey{personKey: keyOf(bach)}, early, ErrUnknownUser, time.Minute, m.era)
+		m.deny(negativeKey{personKey: keyOf(bach)}, early, ErrUnknownUser, time.Minute, m.generation)
 		if err := m.denied(negativeKey{personKey: keyOf(bach)}, late); err != nil {
 			t.Errorf("an earlier answer denied somebody: %v", err)
 		}
-		m.deny(negativeKey{personKey: keyOf(bach)}, late, ErrUnknownUser, time.Minute, m.era)
+		m.deny(negativeKey{personKey: keyOf(bach)}, late, ErrUnknownUser, time.Minute, m.generation)
 		wantErr(t, m.denied(negativeKey{personKey: keyOf(bach)}, late), ErrUnknownUser)
 		time.Sleep(time.Second)
 		m.keep(bach, time.Now())
@@ -111,7 +111,7 @@ func TestMemoryForgets(t *testing.T) {
 			remembering(t, cacheConfig, func(t *testing.T, m *memory) {
 				if test.known {
 					m.keep(bach, time.Now())
-					m.accept(keyOf(bach), bach, "fugue", time.Now(), m.era)
+					m.accept(keyOf(bach), bach, "fugue", time.Now(), m.generation)
 				}
 				if got := m.forget(keyOf(bach), time.Now(), test.why); got != test.lost {
 					t.Errorf("lost: %v", got)
@@ -142,15 +142,15 @@ func TestMemoryOfNames(t *testing.T) {
 		"the name is fresh alone":  {bach, func(m *memory) { p, _ := m.people.Peek(keyOf(bach)); p.until = time.Time{} }, false, true},
 		"the person is gone":       {bach, func(m *memory) { m.people.Remove(keyOf(bach)) }, false, false},
 		"after a reload":           {bach, func(m *memory) { m.expire() }, false, true},
-		"of an answer before that": {bach, func(m *memory) { m.expire(); m.keep(bach, time.Now()); m.name(name, bach, time.Now(), m.era-1) }, false, true},
+		"of an answer before that": {bach, func(m *memory) { m.expire(); m.keep(bach, time.Now()); m.name(name, bach, time.Now(), m.generation-1) }, false, true},
 		"the person alone again":   {bach, func(m *memory) { m.expire(); m.keep(bach, time.Now()) }, false, true},
 		"forgotten":                {bach, func(m *memory) { m.unname(name) }, false, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			remembering(t, cacheConfig, func(t *testing.T, m *memory) {
 				m.keep(test.id, time.Now())
-				m.deny(negativeKey{login: name}, time.Now(), ErrUnknownUser, time.Hour, m.era)
-				m.name(name, test.id, time.Now(), m.era)
+				m.deny(negativeKey{login: name}, time.Now(), ErrUnknownUser, time.Hour, m.generation)
+				m.name(name, test.id, time.Now(), m.generation)
 				if err := m.denied(negativeKey{login: name}, time.Now()); err != nil {
 					t.Errorf("a name that was found is denied: %v", err)
 				}
@@ -187,8 +187,8 @@ func TestMemoryOfPasswords(t *testing.T) {
 		if !m.maybeOlder(bach, good) {
 			t.Error("an identity from memory cannot be older than an unusual password")
 		}
-		m.accept(keyOf(bach), bach, "fugue", asked, m.era)
-		m.reject(bach, bad, asked, ErrInvalidCredentials, m.era)
+		m.accept(keyOf(bach), bach, "fugue", asked, m.generation)
+		m.reject(bach, bad, asked, ErrInvalidCredentials, m.generation)
 		if !m.isGood(bach, good, asked) || m.isGood(bach, bad, asked) || !m.isWrong(bad, asked) || m.isWrong(good, asked) {
 			t.Error("what was answered is not remembered")
 		}
@@ -203,11 +203,11 @@ func TestMemoryOfPasswords(t *testing.T) {
 		}
 		locked := bach
 		locked.NoLogin = "locked"
-		m.accept(keyOf(bach), locked, "fugue", asked, m.era)
+		m.accept(keyOf(bach), locked, "fugue", asked, m.generation)
 		if m.isGood(locked, m.sealed(locked, "fugue"), asked) {
 			t.Error("a lock does not stand before a good password")
 		}
-		m.accept(keyOf(bach), bach, "fugue", asked, m.era)
+		m.accept(keyOf(bach), bach, "fugue", asked, m.generation)
 		if end := asked.Add(cacheConfig.PasswordFor); !m.isGood(bach, good, end.Add(-1)) || m.isGood(bach, good, end) {
 			t.Error("a good password does not end with password_for")
 		}
@@ -232,7 +232,7 @@ func TestMemoryRejects(t *testing.T) {
 		cfg        CacheConfig
 		id         Identity
 		why        error
-		era        int
+		generation int
 		remembered bool
 	}{
 		"wrong":            {cacheConfig, bach, ErrInvalidCredentials, 0, true},
@@ -245,17 +245,17 @@ func TestMemoryRejects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			remembering(t, test.cfg, func(t *testing.T, m *memory) {
 				sealed := m.sealed(test.id, "fugue")
-				m.accept(keyOf(test.id), test.id, "other", time.Now(), m.era)
-				m.reject(test.id, sealed, time.Now(), test.why, m.era+test.era)
+				m.accept(keyOf(test.id), test.id, "other", time.Now(), m.generation)
+				m.reject(test.id, sealed, time.Now(), test.why, m.generation+test.generation)
 				if got := m.wrong.Contains(sealed); got != test.remembered || m.good.Len() != 1 {
 					t.Errorf("remembered: %v; good ones: %d", got, m.good.Len())
 				}
-				m.accept(keyOf(test.id), test.id, "fugue", time.Now(), m.era)
-				m.reject(test.id, sealed, time.Now(), test.why, m.era+test.era)
+				m.accept(keyOf(test.id), test.id, "fugue", time.Now(), m.generation)
+				m.reject(test.id, sealed, time.Now(), test.why, m.generation+test.generation)
 				if m.good.Len() != 0 {
 					t.Error("the same password is good and refused")
 				}
-				m.accept(keyOf(test.id), test.id, "fugue", time.Now(), m.era-1)
+				m.accept(keyOf(test.id), test.id, "fugue", time.Now(), m.generation-1)
 				if m.good.Len() != 0 {
 					t.Error("an answer from before a reload is remembered")
 				}
@@ -270,11 +270,11 @@ func TestMemoryExpires(t *testing.T) {
 	remembering(t, cacheConfig, func(t *testing.T, m *memory) {
 		p := m.keep(bach, time.Now())
 		p.fault = time.Now()
-		m.name("bach", bach, time.Now(), m.era)
-		m.accept(keyOf(bach), bach, "fugue", time.Now(), m.era)
-		m.reject(bach, m.sealed(bach, "canon"), time.Now(), ErrInvalidCredentials, m.era)
-		m.deny(negativeKey{login: "kant"}, time.Now(), ErrUnknownUser, time.Hour, m.era)
-		era := m.era
+		m.name("bach", bach, time.Now(), m.generation)
+		m.accept(keyOf(bach), bach, "fugue", time.Now(), m.generation)
+		m.reject(bach, m.sealed(bach, "canon"), time.Now(), ErrInvalidCredentials, m.generation)
+		m.deny(negativeKey{login: "kant"}, time.Now(), ErrUnknownUser, time.Hour, m.generation)
+		generation := m.generation
 		m.expire()
 		next := newMemory(cacheConfig, func() {})
 		next.inherit(m)
@@ -290,13 +290,13 @@ func TestMemoryExpires(t *testing.T) {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
-		m.deny(negativeKey{login: "kant"}, time.Now(), ErrUnknownUser, time.Hour, era)
-		m.deny(negativeKey{login: "hume"}, time.Now(), ErrUnknownUser, 0, m.era)
+		m.deny(negativeKey{login: "kant"}, time.Now(), ErrUnknownUser, time.Hour, generation)
+		m.deny(negativeKey{login: "hume"}, time.Now(), ErrUnknownUser, 0, m.generation)
 		if m.negatives.Len() != 0 {
 			t.Error("a refusal from before the reload, or one that lasts no time, is remembered")
 		}
 		time.Sleep(time.Second)
-		m.remember(keyOf(bach), bach, time.Now(), era)
+		m.remember(keyOf(bach), bach, time.Now(), generation)
 		if p, _ := m.people.Peek(keyOf(bach)); p.fresh(time.Now()) || p.asked != time.Now() {
 			t.Errorf("an answer from before the reload: %+v", p)
 		}
@@ -372,7 +372,7 @@ func TestDeniedLapses(t *testing.T) {
 	remembering(t, cacheConfig, func(t *testing.T, m *memory) {
 		reason, now := errors.New("the reason"), time.Now()
 		key := negativeKey{login: "kant"}
-		m.deny(key, now, reason, time.Minute, m.era)
+		m.deny(key, now, reason, time.Minute, m.generation)
 		if got := m.denied(key, now.Add(time.Minute-1)); got != reason {
 			t.Errorf("%v", got)
 		}

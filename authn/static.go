@@ -205,10 +205,10 @@ func (s *Static) Lookup(_ context.Context, ref Ref) (Identity, error) {
 	return u.id, nil
 }
 
-// burn makes one comparison of each of the directory's costs that done lacks,
+// compareOthers makes one comparison of each of the directory's costs that done lacks,
 // so that every refusal has cost the same work. Like that of somebody who exists
 // it is shared by logins side by side with the same name and password.
-func (s *Static) burn(ctx context.Context, done *work, a Attempt) error {
+func (s *Static) compareOthers(ctx context.Context, done *work, a Attempt) error {
 	for _, c := range s.costs {
 		if done.comparisons[c] > 0 {
 			continue

@@ -125,7 +125,7 @@ func TestH7JunkNames(t *testing.T) {
 		junk := func(from, to int) {
 			for i := from; i < to; i++ {
 				a := Attempt{Login: fmt.Sprint("junk", i), Password: "x", Source: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1})}
-				if err := th.gate(a); err != nil {
+				if err := th.precheck(a); err != nil {
 					continue
 				}
 				if try, err := th.admit(a, Identity{}); err == nil {

@@ -121,9 +121,9 @@ func (t *Throttle) tryLocked(a Attempt, who digest, known bool) *try {
 		password: t.seal.digest("password", string(who[:]), string(a.Password))}
 }
 
-// gate refuses a login whose name is known to be throttled, before any directory
+// precheck refuses a login whose name is known to be throttled, before any directory
 // is asked.
-func (t *Throttle) gate(a Attempt) error {
+func (t *Throttle) precheck(a Attempt) error {
 	if t == nil {
 		return nil
 	}

@@ -216,8 +216,8 @@ func TestSourceSideBySide(t *testing.T) {
 	if _, err := at("c", "192.0.2.1"); !errors.As(err, &held) || held.Limit != "users_per_source" || held.RetryAfter != time.Second {
 		t.Errorf("a fourth name: %v", err)
 	}
-	if err := th.gate(Attempt{Login: "d", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}); !errors.As(err, &held) {
-		t.Errorf("the gate: %v", err)
+	if err := th.precheck(Attempt{Login: "d", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}); !errors.As(err, &held) {
+		t.Errorf("a name without a person: %v", err)
 	}
 	running = append(running, begin("c", "198.51.100.1"), begin("old", "192.0.2.2"))
 	for _, y := range running {

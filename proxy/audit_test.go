@@ -57,7 +57,7 @@ func TestAudit(t *testing.T) {
 		alice := bearer(b.token("alice"))
 		nothing := func(*http.Request) {}
 		full := func(r *http.Request) {
-			b.gateway.load.take(holding{holder{limit: "uploads_per_user", directory: "local", username: "alice"}, 1}, 1)
+			b.gateway.load.acquire(holding{holder{limit: "uploads_per_user", directory: "local", username: "alice"}, 1}, 1)
 			alice(r)
 		}
 		for _, c := range []struct {

@@ -19,7 +19,7 @@ func (c *caps) hold(x *exchange, h holder, n, most int) error {
 		return nil
 	}
 	taken := holding{h, n}
-	if !c.load.take(taken, most) {
+	if !c.load.acquire(taken, most) {
 		return &authn.ThrottledError{RetryAfter: time.Second, Limit: h.limit}
 	}
 	x.held = append(x.held, taken)

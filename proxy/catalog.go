@@ -89,7 +89,7 @@ func (c *catalog) fill(ctx context.Context, x *exchange, page *catalogPage) (ref
 	visible := func(name string) bool {
 		return caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
 	}
-	done, err := c.turns.take(ctx, x.holder("catalog"))
+	done, err := c.turns.acquire(ctx, x.holder("catalog"))
 	if err != nil {
 		return nil, err
 	}

@@ -76,9 +76,9 @@ type Load struct {
 	open  *listener.Connections
 	turns *turns
 
-	mu   sync.Mutex
-	held map[holder]int
-	told map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
+	mu    sync.Mutex
+	held  map[holder]int
+	named map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
 
 // holder is who is held to a limit: one person, one network, or all, who are nobody
@@ -97,11 +97,11 @@ type holding struct {
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{open: listener.NewConnections(), turns: newTurns(), held: map[holder]int{}, told: map[netip.Addr]time.Time{}}
+	return &Load{open: listener.NewConnections(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
 }
 
-// take adds to what is held, or reports that it would be more than most.
-func (l *Load) take(h holding, most int) bool {
+// acquire adds to what is held, or reports that it would be more than most.
+func (l *Load) acquire(h holding, most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held[h.holder]+h.n > most {
@@ -119,20 +119,20 @@ func (l *Load) give(h holding) {
 	}
 }
 
-// maxTold is how many proxies are remembered.
-const maxTold = 256
+// maxNamed is how many proxies are remembered.
+const maxNamed = 256
 
 // tell reports whether a proxy is to be named now: once a minute.
 func (l *Load) tell(proxy netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if last, ok := l.told[proxy]; ok && now.Sub(last) < time.Minute {
+	if last, ok := l.named[proxy]; ok && now.Sub(last) < time.Minute {
 		return false
 	}
-	if len(l.told) >= maxTold {
-		clear(l.told)
+	if len(l.named) >= maxNamed {
+		clear(l.named)
 	}
-	l.told[proxy] = now
+	l.named[proxy] = now
 	return true
 }

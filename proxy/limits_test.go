@@ -748,11 +748,11 @@ func TestUnreadableIsToldOnceAMinute(t *testing.T) {
 		if count["10.0.0.1"] != 3 || count["10.0.0.2"] != 3 {
 			t.Errorf("%v", count)
 		}
-		for i := range 10 * maxTold {
+		for i := range 10 * maxNamed {
 			l.tell(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
 		}
-		if len(l.told) > maxTold {
-			t.Errorf("%d proxies are remembered", len(l.told))
+		if len(l.named) > maxNamed {
+			t.Errorf("%d proxies are remembered", len(l.named))
 		}
 	})
 }

@@ -31,9 +31,9 @@ func newTurns() *turns {
 	return &turns{all: make(chan struct{}, maxListings), people: map[holder]*turn{}}
 }
 
-// take waits for a turn, for a while; done gives it back. Without one it is an
+// acquire waits for a turn, for a while; done gives it back. Without one it is an
 // *authn.ThrottledError.
-func (t *turns) take(ctx context.Context, h holder) (done func(), err error) {
+func (t *turns) acquire(ctx context.Context, h holder) (done func(), err error) {
 	limited, cancel := context.WithTimeout(ctx, turnLimit)
 	defer cancel()
 	own := t.join(h)

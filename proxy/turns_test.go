@@ -19,7 +19,7 @@ import (
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns()
-		take := func(name string) (func(), error) { return turns.take(t.Context(), holder{username: name}) }
+		take := func(name string) (func(), error) { return turns.acquire(t.Context(), holder{username: name}) }
 		done, err := take("a")
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestTurns(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := turns.take(gone, holder{username: "a"}); !errors.Is(err, context.Canceled) {
+		if _, err := turns.acquire(gone, holder{username: "a"}); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that leaves: %v", err)
 		}
 		go func() { time.Sleep(time.Second); done() }()

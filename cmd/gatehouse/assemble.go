@@ -17,8 +17,8 @@ import (
 	"gatehouse/tokens"
 )
 
-// parts is what outlives a reload: everything in it is shared by all snapshots.
-type parts struct {
+// lasting is what outlives a reload: everything in it is shared by all snapshots.
+type lasting struct {
 	metrics  *metrics.Metrics
 	throttle *authn.Throttle
 	refusals *authn.RefusalTime
@@ -35,7 +35,7 @@ type parts struct {
 // snapshot's loaded, and the snapshot is complete only where that has no fault. serve,
 // a reload, check and explain all begin so. Nothing but files is touched. Directories
 // of old that did not change are taken over. The caller owns one reference.
-func prepare(path string, p *parts, old *snapshot) *snapshot {
+func prepare(path string, p *lasting, old *snapshot) *snapshot {
 	l := config.Load(path)
 	if old != nil && l.Decoded() {
 		refuseMoves(l, old.cfg)
@@ -65,7 +65,7 @@ func refuseMoves(l *config.Loaded, old *config.Config) {
 }
 
 // assemble makes a snapshot of a config that was read. It starts, dials and reads nothing.
-func assemble(l *config.Loaded, p *parts, old *snapshot) *snapshot {
+func assemble(l *config.Loaded, p *lasting, old *snapshot) *snapshot {
 	s := &snapshot{loaded: l, cfg: &l.Config}
 	s.refs.Store(1)
 	if !l.Decoded() {
@@ -85,9 +85,9 @@ func assemble(l *config.Loaded, p *parts, old *snapshot) *snapshot {
 // builder makes the parts of a snapshot, and adds what is wrong to the report.
 type builder struct {
 	*config.Loaded
-	cfg   *config.Config
-	parts *parts
-	old   *snapshot // nil at the start
+	cfg     *config.Config
+	lasting *lasting
+	old     *snapshot // nil at the start
 }
 
 // policy compiles the rules; each knows the line it stands in.
@@ -120,17 +120,17 @@ func (b *builder) openDirectories(s *snapshot) {
 }
 
 func (b *builder) staticDirectory(key string, c *config.Directory) *directory {
-	static, err := authn.NewStatic(authn.StaticConfig{Name: c.Name, Users: c.Static, Hasher: b.parts.hasher, Metrics: b.parts.metrics})
+	static, err := authn.NewStatic(authn.StaticConfig{Name: c.Name, Users: c.Static, Hasher: b.lasting.hasher, Metrics: b.lasting.metrics})
 	b.Errors(key, err)
 	if static == nil {
 		return nil
 	}
-	return &directory{name: c.Name, front: static}
+	return &directory{name: c.Name, lookup: static}
 }
 
 func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 	cfg := *c.LDAP
-	cfg.Name, cfg.Metrics, cfg.Logger = c.Name, b.parts.metrics, b.parts.logger
+	cfg.Name, cfg.Metrics, cfg.Logger = c.Name, b.lasting.metrics, b.lasting.logger
 	print := fingerprint(c)
 	if d := b.old.find(c.Name, print); d != nil {
 		return d
@@ -141,7 +141,7 @@ func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 		return nil
 	}
 	cached := c.LDAP.Cache
-	cached.Metrics, cached.Logger = b.parts.metrics, b.parts.logger
+	cached.Metrics, cached.Logger = b.lasting.metrics, b.lasting.logger
 	cache, err := authn.NewCache(server, cached)
 	b.Errors(key+".cache", err)
 	if cache == nil {
@@ -151,7 +151,7 @@ func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {
 	if before := b.old.named(c.Name); before != nil {
 		cache.Inherit(before.cache)
 	}
-	return &directory{name: c.Name, fingerprint: print, front: cache, ldap: server, cache: cache}
+	return &directory{name: c.Name, fingerprint: print, lookup: cache, ldap: server, cache: cache}
 }
 
 // fingerprint is a digest of all that a directory is made of, what its files hold
@@ -170,14 +170,14 @@ func (b *builder) keyring() *tokens.Keyring {
 		return nil
 	}
 	cfg := b.cfg.Tokens
-	cfg.Metrics = b.parts.metrics
+	cfg.Metrics = b.lasting.metrics
 	if len(cfg.KeyFiles) == 0 {
 		b.Warn("tokens.key_files", "none: a key is made at start, so tokens end with the process and no other instance takes them")
-		if err := b.parts.makeKey(); err != nil {
+		if err := b.lasting.makeKey(); err != nil {
 			b.Fault("tokens.key_files", "no key could be made: %v", err)
 			return nil
 		}
-		cfg.KeyFiles = []authn.SecretFile{*b.parts.key}
+		cfg.KeyFiles = []authn.SecretFile{*b.lasting.key}
 	}
 	if b.Faulty("tokens.revoked") { // told already, better than the keyring can
 		cfg.Revoked = nil
@@ -187,7 +187,7 @@ func (b *builder) keyring() *tokens.Keyring {
 	return k
 }
 
-func (p *parts) makeKey() error {
+func (p *lasting) makeKey() error {
 	if p.key != nil {
 		return nil
 	}
@@ -200,7 +200,7 @@ func (p *parts) makeKey() error {
 
 // gateway makes the handler of all requests.
 func (b *builder) gateway(s *snapshot) *proxy.Gateway {
-	c, p := b.cfg, b.parts
+	c, p := b.cfg, b.lasting
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.keyring, Chain: s.chain, Policy: s.policy,
 		Load: p.load, Healthy: p.healthy, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger}

@@ -16,7 +16,7 @@ func TestCarryOver(t *testing.T) {
 		}
 	}
 	const ldap = "directories:\n- name: a\n  ldap: {servers: [\"ldap://127.0.0.1:1\"], bind_dn: cn=x, bind_password_file: p, users: {base: dc=x, filter: \"(uid={login})\"}}\n"
-	p := &parts{logger: slog.New(slog.DiscardHandler)}
+	p := &lasting{logger: slog.New(slog.DiscardHandler)}
 	load := func(text string, old *snapshot) *snapshot {
 		write("c.yaml", "upstream: {url: \"http://127.0.0.1:1\"}\n"+text)
 		s := prepare(filepath.Join(dir, "c.yaml"), p, old)

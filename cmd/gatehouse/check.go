@@ -63,7 +63,7 @@ type checker struct {
 
 // config is the part that touches nothing but files.
 func (c *checker) config(path string) {
-	c.snapshot = prepare(path, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	c.snapshot = prepare(path, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
 	c.loaded = c.snapshot.loaded
 	if c.loaded.Custom {
 		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.File, path)
@@ -111,7 +111,7 @@ func (c *checker) user(ctx context.Context, name string) {
 	known := false
 	for _, d := range c.snapshot.directories {
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
-		id, err := d.front.Find(ctx, name)
+		id, err := d.lookup.Find(ctx, name)
 		cancel()
 		switch subject := "directory " + d.name; {
 		case errors.Is(err, authn.ErrUnknownUser):

@@ -106,7 +106,7 @@ func (e *explainer) parseFlags() error {
 func (e *explainer) described() bool { return len(e.groups) > 0 || e.directory != "" }
 
 func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) error {
-	s := prepare(path, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+	s := prepare(path, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
 	defer s.release()
 	l := s.loaded
 	if faults := e.relevant(l); len(faults) > 0 {

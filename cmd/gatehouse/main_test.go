@@ -277,7 +277,7 @@ func TestBroken(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			s := prepare(file, &parts{logger: slog.New(slog.DiscardHandler)}, nil)
+			s := prepare(file, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
 			defer s.release()
 			name := filepath.Base(file)
 			var got strings.Builder

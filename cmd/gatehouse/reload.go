@@ -26,14 +26,14 @@ func (s *server) reload() {
 	l, ok := s.load()
 	if !ok {
 		n := len(l.Faults())
-		s.parts.metrics.ConfigReload("failed")
+		s.lasting.metrics.ConfigReload("failed")
 		s.audit.Record(audit.Reload, "result", string(audit.Refused), "file", l.File, "faults", n)
 		s.log.Error("reload refused; the old config stays", "file", l.File, "faults", n)
 		return
 	}
 	s.lookAtCertificate()
 	s.ready.forget()
-	s.parts.metrics.ConfigReload("ok")
+	s.lasting.metrics.ConfigReload("ok")
 	s.audit.Record(audit.Reload, "result", string(audit.OK), "file", l.File)
 	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)
 }
@@ -41,7 +41,7 @@ func (s *server) reload() {
 // load reads the config and, where it has no fault, serves it from now on.
 func (s *server) load() (l *config.Loaded, ok bool) {
 	old := s.current.Load()
-	next := prepare(s.path, s.parts, old)
+	next := prepare(s.path, s.lasting, old)
 	l = next.loaded
 	stream := s.openAudit(l)
 	s.logFindings(l)
@@ -50,12 +50,12 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 		return l, false
 	}
 	next.expire(old)
-	s.take(l, stream)
+	s.adopt(l, stream)
 	switch {
 	case next.certificate == nil:
-		s.parts.metrics.CertificateNotAfter(time.Unix(0, 0)) // there is none any more
+		s.lasting.metrics.CertificateNotAfter(time.Unix(0, 0)) // there is none any more
 	case old == nil || next.certificate != old.certificate:
-		next.certificate.Serve(s.parts.metrics)
+		next.certificate.Serve(s.lasting.metrics)
 	}
 	s.current.Store(next)
 	if old != nil {
@@ -77,12 +77,12 @@ func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
 	return out
 }
 
-// take makes a config count for what outlives reloads.
-func (s *server) take(l *config.Loaded, stream io.WriteCloser) {
+// adopt makes a config count for what outlives reloads.
+func (s *server) adopt(l *config.Loaded, stream io.WriteCloser) {
 	s.audit.Use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
 	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
-	s.parts.throttle.Configure(throttleOptions(l))
-	s.parts.hasher.Configure(l.Config.Limits.PasswordsWaiting)
+	s.lasting.throttle.Configure(throttleOptions(l))
+	s.lasting.hasher.Configure(l.Config.Limits.PasswordsWaiting)
 }
 
 func throttleOptions(l *config.Loaded) authn.ThrottleConfig {

@@ -130,7 +130,7 @@ func TestReloadUnderLoad(t *testing.T) {
 func TestReloadKeeps(t *testing.T) {
 	s, write := newTestServer(t, minimal)
 	defer func() { s.current.Load().release() }()
-	key, first := s.parts.key, s.current.Load()
+	key, first := s.lasting.key, s.current.Load()
 	challenge := func() string {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil)
@@ -154,7 +154,7 @@ func TestReloadKeeps(t *testing.T) {
 	if s.level.Level() != slog.LevelWarn {
 		t.Error("the new level does not count")
 	}
-	if s.parts.key != key {
+	if s.lasting.key != key {
 		t.Error("the key made at start was made again")
 	}
 	if got := challenge(); !strings.Contains(got, `service="other"`) {
@@ -168,7 +168,7 @@ func TestReloadNamesAllMoves(t *testing.T) {
 	defer func() { s.current.Load().release() }()
 	write(minimal + "listen: {address: \":1\"}\nadmin: {address: \"127.0.0.1:1\"}\n" +
 		"limits: {header_timeout: 5s, http2_streams: 50, header_bytes: 65536}\n")
-	next := prepare(s.path, s.parts, s.current.Load())
+	next := prepare(s.path, s.lasting, s.current.Load())
 	defer next.release()
 	var keys []string
 	for _, f := range next.loaded.Faults() {
@@ -193,7 +193,7 @@ func TestRefusedReloadLeavesTheMetric(t *testing.T) {
 	defer func() { s.current.Load().release() }()
 	told := func() string {
 		w := httptest.NewRecorder()
-		s.parts.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		s.lasting.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		_, value, _ := strings.Cut(w.Body.String(), "\ngatehouse_tls_certificate_not_after_seconds ")
 		value, _, _ = strings.Cut(value, "\n")
 		return value

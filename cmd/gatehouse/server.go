@@ -20,7 +20,7 @@ const certificatePeriod = time.Minute
 // server is the running gateway.
 type server struct {
 	path     string
-	parts    *parts
+	lasting  *lasting
 	log      *slog.Logger
 	level    *slog.LevelVar
 	audit    *audit.Stream
@@ -34,9 +34,9 @@ func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
 	s := &server{path: path, log: out.log, level: out.level, audit: a,
-		parts: &parts{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
+		lasting: &lasting{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
 			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
-	s.parts.healthy = s.healthy
+	s.lasting.healthy = s.healthy
 	return s
 }
 

@@ -60,7 +60,7 @@ func (s *snapshot) release() {
 type directory struct {
 	name        string
 	fingerprint [sha256.Size]byte
-	front       authn.Directory // what the chain asks
+	lookup      authn.Directory // what the chain asks
 	ldap        *ldap.Directory // nil for a static one
 	cache       *authn.Cache    // nil for a static one
 	snapshots   atomic.Int64    // that hold it
@@ -89,7 +89,7 @@ func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
 func (s *snapshot) fronts() []authn.Directory {
 	list := make([]authn.Directory, len(s.directories))
 	for i, d := range s.directories {
-		list[i] = d.front
+		list[i] = d.lookup
 	}
 	return list
 }

@@ -102,7 +102,7 @@ func (l *Lines) Run(ctx context.Context) {
 func (l *Lines) Flush() {
 	l.turn.Lock()
 	defer l.turn.Unlock()
-	for jobs := l.take(); len(jobs) > 0; jobs = l.take() {
+	for jobs := l.drain(); len(jobs) > 0; jobs = l.drain() {
 		for _, j := range jobs {
 			if j.do != nil {
 				j.do()
@@ -113,9 +113,9 @@ func (l *Lines) Flush() {
 	}
 }
 
-// take is all that waits. Its room is free again as soon as it is taken, so up to
+// drain is all that waits. Its room is free again at once, so up to
 // twice the bound may be held.
-func (l *Lines) take() []job {
+func (l *Lines) drain() []job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	jobs := l.jobs

@@ -32,8 +32,8 @@ func (s *sampler) configure(perSecond int) {
 	s.rate, s.kinds = r, map[string]*sampled{}
 }
 
-// take reports whether a record is to be written, and how many of its kind were not.
-func (s *sampler) take(r slog.Record) (leftOut int, ok bool) {
+// admit reports whether a record is to be written, and how many of its kind were not.
+func (s *sampler) admit(r slog.Record) (leftOut int, ok bool) {
 	if !Event(r.Message).Strangers() {
 		return 0, true
 	}

@@ -82,7 +82,7 @@ func (h *handler) Enabled(context.Context, slog.Level) bool { return h.stream.na
 
 // Handle queues a record, or counts it as left out.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	leftOut, ok := h.stream.sampler.take(r)
+	leftOut, ok := h.stream.sampler.admit(r)
 	if !ok {
 		h.stream.metrics.AuditRecord("left_out")
 		return nil

@@ -57,7 +57,7 @@ type Certificate struct {
 // relative to `listen.tls`.
 func NewCertificate(cert authn.File, key authn.SecretFile, minVersion TLSVersion) (*Certificate, error) {
 	c := &Certificate{cert: cert, key: key, minVersion: minVersion}
-	if _, err := c.take(cert.Data, key.Secret); err != nil {
+	if _, err := c.use(cert.Data, key.Secret); err != nil {
 		return nil, &authn.KeyError{Key: "cert_file", Err: err}
 	}
 	return c, nil
@@ -81,11 +81,11 @@ func (c *Certificate) Reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return c.take(cert, key)
+	return c.use(cert, key)
 }
 
-// take makes the texts the current pair, unless they are already.
-func (c *Certificate) take(cert []byte, key authn.Secret) (changed bool, err error) {
+// use makes the texts the current pair, unless they are already.
+func (c *Certificate) use(cert []byte, key authn.Secret) (changed bool, err error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(cert), cert, string(key)))
 	c.mu.RLock()
 	same := c.pair != nil && sum == c.sum

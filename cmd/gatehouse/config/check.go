@@ -153,7 +153,7 @@ func (l *Loaded) checkDirectories() {
 		switch {
 		case static && d.LDAP != nil:
 			l.Fault(key, "has static and ldap; make two directories of it")
-		case !static && d.LDAP == nil && !l.told(key) && !l.Faulty(key+".static") && !l.Faulty(key+".ldap"):
+		case !static && d.LDAP == nil && !l.reported(key) && !l.Faulty(key+".static") && !l.Faulty(key+".ldap"):
 			l.Fault(key, "needs either static or ldap")
 		case static && len(d.Static) == 0 && !l.Faulty(key+".static"):
 			l.Warn(key+".static", "has no users")

@@ -110,7 +110,7 @@ func (r *Report) Errors(prefix string, err error) {
 	switch {
 	case k.Warning:
 		r.Warn(key, "%v", k.Err)
-	case r.told(key), k.Key == "" && r.Faulty(key): // better than it could be told of the section as a whole
+	case r.reported(key), k.Key == "" && r.Faulty(key): // better than it could be told of the section as a whole
 	default:
 		r.Fault(key, "%v", k.Err)
 	}
@@ -125,8 +125,8 @@ func (r *Report) Faulty(key string) bool {
 	})
 }
 
-// told reports whether a key itself has a fault already.
-func (r *Report) told(key string) bool {
+// reported reports whether a key itself has a fault already.
+func (r *Report) reported(key string) bool {
 	return slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Key == key && !f.Warning })
 }
 
