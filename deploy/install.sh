@@ -16,5 +16,5 @@ if ! test -e /etc/gatehouse/gatehouse.yaml; then
 	install -m 0640 -o root -g gatehouse deploy/examples/loopback.yaml /etc/gatehouse/gatehouse.yaml
 fi
 echo "Edit /etc/gatehouse/gatehouse.yaml, then:"
-echo "  gatehouse check -c /etc/gatehouse/gatehouse.yaml --online"
+echo "  runuser -u gatehouse -- gatehouse check -c /etc/gatehouse/gatehouse.yaml --online"
 echo "  systemctl daemon-reload && systemctl enable --now gatehouse"

@@ -42,7 +42,8 @@ func (o owners) check(name, path string) error {
 		return fmt.Errorf("%s can be written by others (mode %04o); chmod go-w it", name, mode)
 	}
 	if uid := uidOf(info); !slices.Contains(o, uid) {
-		return fmt.Errorf("%s belongs to another user (uid %d), who can write it; chown it to root or to the user that the gateway runs as", name, uid)
+		return fmt.Errorf("%s belongs to another user (uid %d), who can write it; chown it to root or to the user that the gateway runs as, and check as that user (this is uid %d)",
+			name, uid, os.Geteuid())
 	}
 	paths := []string{path}
 	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {

@@ -121,7 +121,7 @@ func TestWhoCouldReplaceASecret(t *testing.T) {
 		{"below a sticky folder", 0o777 | os.ModeSticky, 0o755, false, false, ""},
 		{"an open folder that nobody can reach", 0o700, 0o777, false, false, "can be written by them (mode 0777)"},
 		{"a group's folder that nobody can reach", 0o700, 0o775, false, false, ""},
-		{"another's file", 0o755, 0o755, true, false, "belongs to another user"},
+		{"another's file", 0o755, 0o755, true, false, "who can write it; chown it to root or to the user that the gateway runs as, and check as that user"},
 		{"a link into an open folder", 0o755, 0o777, false, true, "can be written by them (mode 0777)"},
 		{"a link into a good folder", 0o755, 0o755, false, true, ""},
 	} {
