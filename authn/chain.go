@@ -179,7 +179,7 @@ func (c *Chain) level(ctx context.Context, began time.Time, done *work, a Attemp
 			return err
 		}
 	}
-	c.refusals.wait(ctx, began)
+	c.refusals.wait(ctx, c.byName, began)
 	if errors.Is(refusal, ErrInvalidCredentials) {
 		return refusal
 	}

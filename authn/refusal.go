@@ -58,22 +58,25 @@ func (s *samples) add(took time.Duration) {
 	s.most = sorted[(len(sorted)*95-1)/100]
 }
 
-// of is how long a refusal takes in all that has taken so long already. The steps
-// hide in which of several ways one that is later than most came about.
-func (r *RefusalTime) of(taken time.Duration) time.Duration {
+// of is how long a refusal takes in all that has taken so long already, where these
+// directories are asked: others may be of an earlier config. The steps hide in which
+// of several ways one that is later than most came about.
+func (r *RefusalTime) of(directories map[string]Directory, taken time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := max(refusalTime, taken)
-	for _, s := range r.directories {
-		all = max(all, min(s.most, refusalMost))
+	for name, s := range r.directories {
+		if directories[name] != nil {
+			all = max(all, min(s.most, refusalMost))
+		}
 	}
 	return (all + refusalStep - 1) / refusalStep * refusalStep
 }
 
 // wait makes a refusal that began then take its time, or as long as ctx lasts.
-func (r *RefusalTime) wait(ctx context.Context, began time.Time) {
+func (r *RefusalTime) wait(ctx context.Context, directories map[string]Directory, began time.Time) {
 	taken := time.Since(began)
-	timer := time.NewTimer(r.of(taken) - taken)
+	timer := time.NewTimer(r.of(directories, taken) - taken)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

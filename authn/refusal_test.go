@@ -86,7 +86,7 @@ func TestRefusalTime(t *testing.T) {
 	} {
 		r := NewRefusalTime()
 		test.seen(r)
-		if got := r.of(test.taken); got != test.want {
+		if got := r.of(map[string]Directory{"example": &people{}}, test.taken); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
