@@ -84,11 +84,15 @@ func (l *taking) Accept() (net.Conn, error) {
 // TestEarlyAnswer: row A18. Whatever answer comes before the body's end, a client that
 // sends all of it before it reads gets the answer, and is told that the connection ends.
 func TestEarlyAnswer(t *testing.T) {
-	for _, status := range []string{"404 Not Found", "202 Accepted"} {
+	for _, c := range []struct {
+		status string
+		size   int
+	}{{"404 Not Found", 48 << 20}, {"202 Accepted", 48 << 20}, {"404 Not Found", 200 << 20}} {
+		status, size := c.status, c.size
 		ended := make(chan struct{})
 		t.Cleanup(func() { close(ended) })
 		h, dial := listening(t, blunt(t, "HTTP/1.1 "+status+"\r\nContent-Length: 2\r\n\r\n{}", func(net.Conn) { <-ended }), nil)
-		conn, size := dial(), 48<<20
+		conn := dial()
 		fmt.Fprintf(conn, "PATCH /v2/team/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", h.token("alice", "repository:team/app:pull,push"), size)
 		if _, err := io.CopyN(conn, zeros{}, int64(size)); err != nil {
 			t.Errorf("%s: the body: %v", status, err)
@@ -100,6 +104,21 @@ func TestEarlyAnswer(t *testing.T) {
 		if body, err := io.ReadAll(resp.Body); err != nil || resp.Status != status || string(body) != "{}" || !resp.Close {
 			t.Errorf("%s %q %v, close %t; want %s", resp.Status, body, err, resp.Close, status)
 		}
+	}
+}
+
+// TestEarlyAnswerWithoutContinue: row A18. Who expects a 100 need not wait for it; a
+// client that gets a refusal meanwhile, and sends all the same, reads the refusal.
+func TestEarlyAnswerWithoutContinue(t *testing.T) {
+	_, dial := listening(t, "http://127.0.0.1:1", nil)
+	conn, size := dial(), 48<<20
+	fmt.Fprintf(conn, "PATCH /v2/team/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", size)
+	if _, err := io.CopyN(conn, zeros{}, int64(size)); err != nil {
+		t.Errorf("the body: %v", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 401 || !resp.Close {
+		t.Fatalf("%v %v; want 401 and no 100", resp, err)
 	}
 }
 

@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// A client that was answered early may go on sending for this long and this much.
+// A client that was answered early may go on sending for lingerTime, as long as so many
+// bytes come in each window: who sends little takes its place for no longer than one.
 const (
-	lingerTime  = 5 * time.Second
-	lingerBytes = 64 << 20
+	lingerTime   = 30 * time.Second
+	lingerWindow = 5 * time.Second
+	lingerBytes  = 1 << 20 // in a window
+	expectWindow = time.Second
 )
 
 // source is a request's body as it comes from the client: it knows how far it was read.
@@ -45,10 +48,18 @@ func (s *source) Read(p []byte) (int, error) {
 func (s *source) Close() error { return nil }
 
 // pending reports whether the client may still be sending its body. HTTP/2 has a
-// frame to stop it (RFC 9113 section 8.1), and who expects a 100 waits for the first
-// read.
+// frame to stop it (RFC 9113 section 8.1).
 func (s *source) pending() bool {
-	return s.r.ProtoMajor == 1 && s.r.ContentLength != 0 && !s.ended.Load() && (s.begun.Load() || s.r.Header.Get("Expect") == "")
+	return s.r.ProtoMajor == 1 && s.r.ContentLength != 0 && !s.ended.Load()
+}
+
+// window is how long the next bytes may take. Who expects a 100 and saw none has most
+// likely sent nothing, but need not wait for it (RFC 9110 section 10.1.1).
+func (s *source) window() time.Duration {
+	if s.r.Header.Get("Expect") != "" && !s.begun.Load() {
+		return expectWindow
+	}
+	return lingerWindow
 }
 
 // linger reads on for a while after an answer that came before the body's end.
@@ -56,8 +67,11 @@ func (s *source) pending() bool {
 // client that sends its whole body before it reads would see that instead of the
 // answer.
 func (s *source) linger(w http.ResponseWriter) {
-	control := http.NewResponseController(w)
-	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		io.CopyN(io.Discard, s.Reader, lingerBytes)
+	control, end := http.NewResponseController(w), time.Now().Add(lingerTime)
+	err := control.Flush()
+	for err == nil && time.Now().Before(end) {
+		if err = control.SetReadDeadline(time.Now().Add(s.window())); err == nil {
+			_, err = io.CopyN(io.Discard, s, lingerBytes)
+		}
 	}
 }
