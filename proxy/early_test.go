@@ -176,14 +176,15 @@ func TestCutAnswerHTTP10(t *testing.T) {
 	}
 }
 
-// TestBlockedUploadBesideFree: row A4. An upload that the registry does not take holds
-// up no other upload of the same HTTP/2 connection.
+// TestBlockedUploadBesideFree: row A4. Uploads that the registry does not take hold up
+// no other upload of the same HTTP/2 connection, however many they are.
 func TestBlockedUploadBesideFree(t *testing.T) {
-	blocked, release := make(chan struct{}), make(chan struct{})
+	const many = 40
+	blocked, release := make(chan struct{}, many), make(chan struct{})
 	registry := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/slow") {
 			io.CopyN(io.Discard, r.Body, 1<<20)
-			close(blocked)
+			blocked <- struct{}{}
 			<-release
 			return
 		}
@@ -220,8 +221,12 @@ func TestBlockedUploadBesideFree(t *testing.T) {
 		}
 		return nil
 	}
-	go send(ctx, "slow", zeros{})
-	<-blocked
+	for range many {
+		go send(ctx, "slow", zeros{})
+	}
+	for range many {
+		<-blocked
+	}
 	limited, stop := context.WithTimeout(ctx, 15*time.Second)
 	defer stop()
 	if err := send(limited, "quick", io.LimitReader(zeros{}, 64<<20)); err != nil {

@@ -9,11 +9,10 @@ import (
 const (
 	idleLimit  = 180 * time.Second
 	writeLimit = 60 * time.Second // for one byte to be taken
-	// What a client may send ahead, in bytes: on one HTTP/2 stream (less makes a push
-	// over a long line crawl), and on all of a connection. A stream that the registry
-	// does not take must leave the others room, and clients push a handful at once.
-	http2StreamWindow     = 2 << 20
-	http2ConnectionWindow = 16 * http2StreamWindow
+	// What a client may send ahead on one HTTP/2 stream, in bytes: less makes a push
+	// over a long line crawl. A connection has that for each of its streams, so those
+	// that the registry does not take leave the others their room.
+	http2StreamWindow = 2 << 20
 	// The gateway refuses a header over its limit with an answer in the registry's
 	// form; the server itself, which has no such form, so many times above it.
 	headerSlack = 6
@@ -34,7 +33,7 @@ func (l Limits) Server(h http.Handler, errorLog *log.Logger) *http.Server {
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    protocols,
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.HTTP2Streams, MaxReceiveBufferPerStream: http2StreamWindow,
-			MaxReceiveBufferPerConnection: http2ConnectionWindow, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
+			MaxReceiveBufferPerConnection: max(l.HTTP2Streams, 1) * http2StreamWindow, SendPingTimeout: idleLimit / 2, PingTimeout: 15 * time.Second,
 			WriteByteTimeout: writeLimit},
 		ConnContext: withConn,
 		ConnState:   noteState,
