@@ -112,6 +112,8 @@ func TestLookupFilter(t *testing.T) {
 		{"(&(mail={login})(x=y))", `(&(uid=a\2ab)(&(mail=*)(x=y)))`},
 		{"(&(uid:caseExactMatch:={login})(x:dn:=y)(z>=1))", `(&(uid=a\2ab)(&(objectClass=*)(x:dn:=y)(z>=1)))`},
 		{"(|(uid={login})(entryDN=uid={login},ou=people,dc=x))", `(&(uid=a\2ab)(|(|(uid=a\2ab)(entryDN=uid=a\2ab,ou=people,dc=x))(|(uid=*)(entryDN=*))))`},
+		{"(cn=*{login}*)", `(&(uid=a\2ab)(cn=*))`},
+		{"(labeledURI=http://x?u={login})", `(&(uid=a\2ab)(labeledURI=http://x?u=*))`},
 		{"(mail={login}@example.com)", `(&(uid=a\2ab)(mail=*@example.com))`},
 		{"(|(cn~={login})(mail={login}))", `(&(uid=a\2ab)(|(objectClass=*)(mail=*)))`},
 	} {

@@ -180,11 +180,21 @@ var partOfValue = regexp.MustCompile(`\(([^()=]+)=([^()]*\{login\}[^()]*)\)`)
 func whoever(filter string) string {
 	filter = noEquality.ReplaceAllLiteralString(filter, "(objectClass=*)")
 	filter = partOfValue.ReplaceAllStringFunc(filter, func(part string) string {
-		p := partOfValue.FindStringSubmatch(part)
-		if dn, err := ldap.ParseDN(p[2]); err != nil || len(dn.RDNs) == 0 {
-			return part
+		if p := partOfValue.FindStringSubmatch(part); isDN(p[2]) {
+			return "(" + p[1] + "=*)" // servers match DNs as a whole, and nothing by a part of one
 		}
-		return "(" + p[1] + "=*)" // servers match DNs as a whole, and nothing by a part of one
+		return part
 	})
-	return strings.ReplaceAll(filter, "{login}", "*")
+	return stars.ReplaceAllString(strings.ReplaceAll(filter, "{login}", "*"), "*")
+}
+
+// stars are several wildcards in a row, which servers take for nothing at all.
+var stars = regexp.MustCompile(`\*{2,}`)
+
+func isDN(value string) bool {
+	dn, err := ldap.ParseDN(value)
+	if err != nil || len(dn.RDNs) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(dn.RDNs, func(r *ldap.RelativeDN) bool { return !attributeName.MatchString(r.Attributes[0].Type) })
 }

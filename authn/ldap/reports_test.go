@@ -157,6 +157,8 @@ func TestFoundAgain(t *testing.T) {
 		{"(|(&(uid={login})(employeeType=machine))(&(mail={login})(employeeType=human)))", "uid", "robot", "robot"},
 		{"(|(&(mail={login})(employeeType=human))(&(employeeType=machine)(|(cn={login})(uid={login}))))", "uid", "ANNA@example.com", "anna"},
 		{"(mail={login}@example.com)", "uid", "anna", "anna"},
+		{"(cn=*{login}*)", "uid", "anna", "anna"},
+		{"(mail={login}@*)", "uid", "anna", "anna"},
 		{"(entryDN=uid={login}," + authntest.UsersDN + ")", "uid", "anna", "anna"}, // of a DN no part matches
 		{"(&(uid={login})(!(mail={login})))", "uid", "anna", "anna"},
 		{"(|(uid={login})(homeDirectory={login}))", "homeDirectory", "anna", "home-anna"}, // which compares case
