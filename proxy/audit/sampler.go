@@ -25,11 +25,14 @@ type sampled struct {
 func (s *sampler) configure(perSecond int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := rate.Limit(perSecond)
-	if r == s.rate && s.kinds != nil {
-		return
+	s.rate = rate.Limit(perSecond)
+	if s.kinds == nil {
+		s.kinds = map[string]*sampled{}
 	}
-	s.rate, s.kinds = r, map[string]*sampled{}
+	for _, k := range s.kinds {
+		k.limit.SetLimit(s.rate)
+		k.limit.SetBurst(burstOf(s.rate))
+	}
 }
 
 // admit reports whether a record is to be written, and how many of its kind were not.
