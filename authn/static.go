@@ -22,9 +22,9 @@ import (
 type StaticUser struct {
 	// Username is folded to lower case; it is 1 to 128 bytes of UTF-8 without
 	// spaces, control characters, '/' and ':'. Required.
-	Username string `yaml:"username"`
+	Username string `yaml:"username,needed"`
 	// PasswordHash is bcrypt ($2a$, $2b$, $2y$) or argon2id in its usual text form.
-	PasswordHash Secret `yaml:"password_hash"`
+	PasswordHash Secret `yaml:"password_hash" either:"password_file"`
 	// PasswordFile holds the plain password. Required: either this or PasswordHash.
 	PasswordFile SecretFile `yaml:"password_file"`
 	// Groups are the names of the person's groups, in any letter case.

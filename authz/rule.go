@@ -12,11 +12,11 @@ type Rule struct {
 	Position string `yaml:"-"`
 	// Allow are the actions that the rule allows: pull, push, delete, or "*" for all
 	// of them. A rule has either Allow or Deny.
-	Allow []string `yaml:"allow"`
+	Allow []string `yaml:"allow" either:"deny" values:"pull push delete *"`
 	// Deny are the actions that it denies, whatever other rules allow.
-	Deny []string `yaml:"deny"`
+	Deny []string `yaml:"deny" values:"pull push delete *"`
 	// Repositories are patterns such as `team/*`, `prod/**`, `home/{user}/**`; required.
-	Repositories []string `yaml:"repositories"`
+	Repositories []string `yaml:"repositories,needed"`
 	// Tags are patterns: the rule is of requests that name such a tag. Empty: of any
 	// request. They cannot stand beside pull.
 	Tags []string `yaml:"tags"`
@@ -25,7 +25,7 @@ type Rule struct {
 	// To are the callers of which the rule speaks: everyone, authenticated, user:NAME,
 	// group:NAME, group:FULL-DN, directory:NAME, user:DIRECTORY/NAME,
 	// group:DIRECTORY/NAME; required.
-	To []string `yaml:"to"`
+	To []string `yaml:"to,needed"`
 	// Except are those among them of which it does not speak, in the same words.
 	Except []string `yaml:"except"`
 }

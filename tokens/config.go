@@ -23,7 +23,7 @@ type Config struct {
 	// UploadGrace is how long after its end a token still continues an upload that it
 	// began. Default 6h.
 	UploadGrace time.Duration `yaml:"upload_grace"`
-	// RefreshLifetime is how long a refresh token lasts, from Lifetime on; 0s: none is
+	// RefreshLifetime is how long a refresh token lasts, no shorter than an access token; 0s: none is
 	// issued or taken. Default 0s.
 	RefreshLifetime time.Duration `yaml:"refresh_lifetime"`
 	// KeyFiles are private keys in PEM: Ed25519, EC P-256 or RSA of 2048 bits at least.

@@ -21,10 +21,10 @@ import (
 type Config struct {
 	// Preset is the kind of server, which gives defaults for what is empty: openldap,
 	// ad, freeipa, 389ds, rfc2307; empty: none.
-	Preset string `yaml:"preset"`
+	Preset string `yaml:"preset" values:"openldap ad freeipa 389ds rfc2307"`
 	// Servers are URLs of servers that hold the same, asked in this order:
 	// ldap://HOST[:PORT], ldaps://HOST[:PORT] or ldapi://PATH with %2F for /. Required.
-	Servers []string `yaml:"servers"`
+	Servers []string `yaml:"servers,needed"`
 	// StartTLS secures connections to ldap:// servers. Default false.
 	StartTLS bool `yaml:"start_tls"`
 	// AllowPlaintext lets passwords cross the network in plain text, to ldap:// servers
@@ -48,14 +48,15 @@ type Config struct {
 	BindPasswordFile authn.SecretFile `yaml:"bind_password_file" with:"bind_dn"`
 	// Timeout is for one lookup or login in all. Default 5s.
 	Timeout time.Duration `yaml:"timeout" min:"100ms"`
-	// CanaryUser is a login that always finds somebody; see Directory.Canary. Default: none.
+	// CanaryUser is a login that always finds somebody: where it does not, the service account
+	// has lost a right. Default: none.
 	CanaryUser string `yaml:"canary_user"`
 	// Users says who may log in.
-	Users Users `yaml:"users"`
+	Users Users `yaml:"users,needed"`
 	// Groups says which groups people have. Default: those of the entry's memberOf,
 	// each named by its first RDN's value.
 	Groups *Groups `yaml:"groups"`
-	// Cache is for whoever puts an authn.Cache in front of the directory.
+	// Cache is how long is remembered what the directory said.
 	Cache authn.CacheConfig `yaml:"cache"`
 
 	// Name is the directory's name in the config.

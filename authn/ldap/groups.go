@@ -33,9 +33,9 @@ type Groups struct {
 	// Filter (RFC 4515) finds the groups of a person, or of a group with Nested. {dn} is
 	// the entry's DN, {username} the name as the entry writes it, {gid_number} the
 	// primary group's number; all escaped. Default (member={dn}).
-	Filter string `yaml:"filter"`
+	Filter string `yaml:"filter" default:"(member={dn})"`
 	// NameAttribute holds a group's name. Default cn.
-	NameAttribute string `yaml:"name_attribute"`
+	NameAttribute string `yaml:"name_attribute" default:"cn"`
 	// Nested takes groups of groups. With the preset ad and no Filter, tokenGroups says
 	// which they are, else Filter is asked level by level, five at most. Default false.
 	Nested bool `yaml:"nested"`

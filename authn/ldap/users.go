@@ -15,15 +15,15 @@ import (
 // Users is the section `users`.
 type Users struct {
 	// Base is the DN below which people are searched. Required.
-	Base string `yaml:"base"`
+	Base string `yaml:"base,needed"`
 	// Filter (RFC 4515) finds the one entry of a login, which stands for {login},
 	// escaped. Required without a preset.
 	Filter string `yaml:"filter"`
 	// UsernameAttribute holds the canonical name. Default uid.
-	UsernameAttribute string `yaml:"username_attribute"`
+	UsernameAttribute string `yaml:"username_attribute" default:"uid"`
 	// LoginPattern is a regular expression that a whole login matches; others are
 	// refused without asking. Default [A-Za-z0-9][A-Za-z0-9._@+-]*.
-	LoginPattern string `yaml:"login_pattern"`
+	LoginPattern string `yaml:"login_pattern" default:"[A-Za-z0-9][A-Za-z0-9._@+-]*"`
 	// Domains are domain names, in any letter case, whose NAME\ or @name is cut off a
 	// login before anything is done with it. Default: none.
 	Domains []string `yaml:"domains"`

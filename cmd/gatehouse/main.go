@@ -14,6 +14,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse/cmd/gatehouse/reference"
 )
 
 func main() {
@@ -54,6 +56,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
 	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), hashCommand(), healthCommand(), versionCommand())
+	root.AddCommand(reference.Commands()...)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

@@ -43,7 +43,7 @@ type TLS struct {
 	// KeyFile holds its private key in PEM. It is read again each minute.
 	KeyFile authn.SecretFile `yaml:"key_file,required"`
 	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
-	MinVersion TLSVersion `yaml:"min_version"`
+	MinVersion TLSVersion `yaml:"min_version" values:"1.2 1.3"`
 }
 
 // Defaults are what the config file may leave out.

@@ -37,7 +37,7 @@ type Config struct {
 	IdleTimeout time.Duration `yaml:"idle_timeout" min:"1s" max:"10m"`
 	// BlobMount is whether mounts are passed on: auto where the source is seen to have
 	// the blob, true without asking, false never. Default auto.
-	BlobMount BlobMount `yaml:"blob_mount"`
+	BlobMount BlobMount `yaml:"blob_mount" values:"auto true false"`
 	// RedirectHosts are the hosts that a redirect may lead to which answers a GET or HEAD
 	// of a blob or manifest: host, host:port or *.suffix. Default none.
 	RedirectHosts []string `yaml:"redirect_hosts"`

@@ -28,7 +28,7 @@ type Config struct {
 	// Admin is the listener of health and metrics.
 	Admin Admin `yaml:"admin"`
 	// Upstream is the registry that the gateway stands in front of.
-	Upstream upstream.Config `yaml:"upstream"`
+	Upstream upstream.Config `yaml:"upstream,needed"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.
@@ -78,7 +78,7 @@ type Shutdown struct {
 type Log struct {
 	// Level is the least level of what goes to stderr: debug, info, warn or error.
 	// Request records are always written. Default info.
-	Level string `yaml:"level"`
+	Level string `yaml:"level" values:"debug info warn error"`
 }
 
 // Directory is one of `directories`: either Static or LDAP.
@@ -86,7 +86,7 @@ type Directory struct {
 	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
 	Name string `yaml:"name,required"`
 	// Static are people of the config itself.
-	Static []authn.StaticUser `yaml:"static"`
+	Static []authn.StaticUser `yaml:"static" either:"ldap"`
 	// LDAP is a directory server.
 	LDAP *ldap.Config `yaml:"ldap"`
 }

@@ -59,7 +59,7 @@ func (d *decoder) section(f field, at Place, n ast.Node) {
 	}
 	v := reflect.New(f.value.Type().Elem())
 	setDefaults(v.Elem())
-	d.mapping(field{f.key, f.tag, v.Elem()}, at, n)
+	d.mapping(field{key: f.key, tag: f.tag, value: v.Elem()}, at, n)
 	f.value.Set(v)
 }
 
@@ -130,7 +130,7 @@ func (d *decoder) sequence(f field, at Place, n ast.Node) {
 			p = placeOf(seq.Entries[i].Start)
 		}
 		d.places[name] = p
-		d.item(field{name, f.tag, list.Index(i)}, p, item)
+		d.item(field{key: name, tag: f.tag, value: list.Index(i)}, p, item)
 	}
 	f.value.Set(list)
 }

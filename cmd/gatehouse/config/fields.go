@@ -21,6 +21,14 @@ import (
 //	min:"100ms" max:"5m"   the range of a number or a time, both ends included
 //	with:"key_file"        the key needs that other one beside it
 //
+// Others only tell the pages that are made of them what the section's package checks:
+//
+//	yaml:"base,needed"     the key must be there
+//	either:"ldap"          that other key is needed where this one is left out, and cannot stand beside it
+//	values:"auto true"     the words that may stand
+//	default:"uid"          what counts where the text is empty
+//	since:"1.2"            the release that brought the key; without it the first one
+//
 // Keys of an embedded struct count as the section's own. Defaults come from a method
 // Defaults, what else is to be checked from a method Check.
 
@@ -37,6 +45,8 @@ type field struct {
 	key   string
 	tag   reflect.StructTag
 	value reflect.Value
+	owner reflect.Type // of a key: the struct in which it is called name
+	name  string
 }
 
 // fields yields the keys of a section, those of embedded structs among them.
@@ -53,7 +63,7 @@ func fields(section reflect.Value) iter.Seq[field] {
 				continue
 			}
 			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-			if key != "" && key != "-" && !yield(field{key, f.Tag, section.Field(i)}) {
+			if key != "" && key != "-" && !yield(field{key, f.Tag, section.Field(i), section.Type(), f.Name}) {
 				return
 			}
 		}
@@ -113,7 +123,7 @@ func walk(f field, visit func(field)) {
 	case scalar(v.Type()):
 	case v.Kind() == reflect.Pointer:
 		if !v.IsNil() {
-			walk(field{f.key, f.tag, v.Elem()}, visit)
+			walk(field{key: f.key, tag: f.tag, value: v.Elem()}, visit)
 		}
 		return
 	case v.Kind() == reflect.Struct:
@@ -123,7 +133,7 @@ func walk(f field, visit func(field)) {
 		}
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
-			walk(field{fmt.Sprintf("%s[%d]", f.key, i), f.tag, v.Index(i)}, visit)
+			walk(field{key: fmt.Sprintf("%s[%d]", f.key, i), tag: f.tag, value: v.Index(i)}, visit)
 		}
 	}
 	visit(f)
