@@ -13,6 +13,8 @@ package metrics
 import (
 	"net/http"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,8 +51,8 @@ type Metrics struct {
 	limitsReached *prometheus.CounterVec
 	auditRecords  *prometheus.CounterVec
 
-	configReloads       *prometheus.CounterVec
-	certificateNotAfter prometheus.Gauge
+	configReloads *prometheus.CounterVec
+	certificates  *certificates
 }
 
 // longBuckets reach from a cached manifest to a layer that takes an hour:
@@ -91,7 +93,7 @@ func New(build BuildInfo) *Metrics {
 		m.auditRecords.WithLabelValues(result)
 	}
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
-	m.certificateNotAfter = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_tls_certificate_not_after_seconds", Help: "End of the serving certificate, in seconds since 1970."})
+	m.certificates = &certificates{desc: prometheus.NewDesc("gatehouse_tls_certificate_not_after_seconds", "Ends of the certificates that are served, in seconds since 1970.", []string{"name"}, nil)}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
 	info.WithLabelValues(build.Version, build.Commit, build.GoVersion).Set(1)
 	for _, result := range []string{"ok", "failed"} {
@@ -99,7 +101,7 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration,
-		m.limitsReached, m.auditRecords, m.configReloads, m.certificateNotAfter, info,
+		m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -220,9 +222,30 @@ func (m *Metrics) ConfigReload(result string) {
 	}
 }
 
-// CertificateNotAfter shows the end of the certificate that is served now.
-func (m *Metrics) CertificateNotAfter(end time.Time) {
+// WatchCertificates shows the ends of the certificates that are served, by their first
+// names, as ends tells them at each scrape; nil: there are none. The last caller counts.
+func (m *Metrics) WatchCertificates(ends func() map[string]time.Time) {
 	if m != nil {
-		m.certificateNotAfter.Set(float64(end.Unix()))
+		m.certificates.ends.Store(&ends)
+	}
+}
+
+// certificates asks for the ends of certificates at each scrape.
+type certificates struct {
+	desc *prometheus.Desc
+	ends atomic.Pointer[func() map[string]time.Time]
+}
+
+// Describe is for the registry.
+func (c *certificates) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+
+// Collect is for the registry.
+func (c *certificates) Collect(to chan<- prometheus.Metric) {
+	ends := c.ends.Load()
+	if ends == nil || *ends == nil {
+		return
+	}
+	for name, end := range (*ends)() {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(end.Unix()), strings.ToValidUTF8(name, "?"))
 	}
 }

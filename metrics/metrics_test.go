@@ -22,7 +22,7 @@ func TestExposition(t *testing.T) {
 	m.CacheRequest("identity", "hit")
 	m.UpstreamRequest(200, time.Millisecond)
 	m.ConfigReload("ok")
-	m.CertificateNotAfter(time.Unix(1700000000, 0))
+	m.WatchCertificates(func() map[string]time.Time { return map[string]time.Time{"a.example": time.Unix(1700000000, 0)} })
 	rec := httptest.NewRecorder()
 	m.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
@@ -39,7 +39,7 @@ func TestExposition(t *testing.T) {
 		`gatehouse_upstream_requests_total{code="200"} 1`,
 		`gatehouse_upstream_request_duration_seconds_count 1`,
 		`gatehouse_config_reloads_total{result="ok"} 1`,
-		`gatehouse_tls_certificate_not_after_seconds 1.7e+09`,
+		`gatehouse_tls_certificate_not_after_seconds{name="a.example"} 1.7e+09`,
 		`gatehouse_build_info{commit="abc",goversion="go1",version="1"} 1`,
 		`go_goroutines `,
 	} {
@@ -61,7 +61,7 @@ func TestNil(t *testing.T) {
 	m.CacheRequest("identity", "hit")
 	m.UpstreamRequest(200, 0)
 	m.ConfigReload("ok")
-	m.CertificateNotAfter(time.Time{})
+	m.WatchCertificates(nil)
 	if m != nil {
 		t.Fatal("a nil *Metrics changed")
 	}

@@ -363,12 +363,13 @@ func (a *arena) serveTLS() (string, *tls.Config) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	cert, err := listener.NewCertificate(authn.File{Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})},
-		authn.SecretFile{Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, tls.VersionTLS12)
+	section := &listener.TLS{CertFile: authn.File{Name: "crt", Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})},
+		KeyFile: authn.SecretFile{Name: "key", Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, MinVersion: tls.VersionTLS12}
+	certificates, err := listener.NewCertificates(section)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", cert.TLSConfig())
+	l, err := tls.Listen("tcp", "127.0.0.1:0", section.Server(certificates, true))
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func assemble(l *config.Loaded, p *lasting, old *snapshot) *snapshot {
 	s.policy = b.policy()
 	b.openDirectories(s)
 	s.keyring = b.keyring()
-	s.certificate = b.certificate()
+	s.certificates = b.certificates()
 	s.tls = s.listenerTLS(old)
 	s.chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.throttle, Refusals: p.refusals, Logger: p.logger})
 	s.gateway = b.gateway(s)
@@ -215,21 +215,21 @@ func (b *builder) gateway(s *snapshot) *proxy.Gateway {
 	return g
 }
 
-// certificate is the listener's pair: the old one, which looks at its files again when
-// the config is taken, where their names did not change.
-func (b *builder) certificate() *listener.Certificate {
+// certificates are the listener's pairs: the old ones, which look at their files again
+// when the config is taken, where the files' names did not change.
+func (b *builder) certificates() *listener.Certificates {
 	t := b.cfg.Listen.TLS
 	if t == nil || b.Faulty("listen.tls") {
 		return nil
 	}
-	c, err := listener.NewCertificate(t.CertFile, t.KeyFile, t.MinVersion)
+	c, err := listener.NewCertificates(t)
 	b.Errors("listen.tls", err)
-	if b.old != nil && b.old.certificate != nil && samePair(t, b.old.cfg.Listen.TLS) {
-		return b.old.certificate
+	if c == nil {
+		return nil
+	}
+	b.Errors("listen", b.cfg.Listen.CheckNames(c))
+	if b.old != nil && b.old.certificates != nil && t.SamePairs(b.old.cfg.Listen.TLS) {
+		return b.old.certificates
 	}
 	return c
-}
-
-func samePair(a, b *listener.TLS) bool {
-	return a.CertFile.Name == b.CertFile.Name && a.KeyFile.Name == b.KeyFile.Name && a.MinVersion == b.MinVersion
 }

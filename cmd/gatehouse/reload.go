@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
@@ -51,12 +50,7 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 	}
 	next.expire(old)
 	s.adopt(l, stream)
-	switch {
-	case next.certificate == nil:
-		s.lasting.metrics.CertificateNotAfter(time.Unix(0, 0)) // there is none any more
-	case old == nil || next.certificate != old.certificate:
-		next.certificate.Serve(s.lasting.metrics)
-	}
+	s.lasting.metrics.WatchCertificates(next.certificates.Ends)
 	s.current.Store(next)
 	if old != nil {
 		old.release()

@@ -85,7 +85,7 @@ func (s *server) accept(raw net.Conn) net.Conn {
 	return tls.Server(conn, sn.tls) // the server knows TLS by this type
 }
 
-// watchCertificate looks each minute whether the pair's files have changed.
+// watchCertificate looks each minute whether the pairs' files have changed.
 func (s *server) watchCertificate(ctx context.Context) error {
 	ticker := time.NewTicker(certificatePeriod)
 	defer ticker.Stop()
@@ -102,13 +102,14 @@ func (s *server) watchCertificate(ctx context.Context) error {
 func (s *server) lookAtCertificate() {
 	sn := s.acquire()
 	defer sn.release()
-	if sn.certificate == nil {
+	if sn.certificates == nil {
 		return
 	}
-	switch changed, err := sn.certificate.Reload(); {
-	case err != nil:
-		s.log.Error("the new certificate cannot be used; the old one stays", "error", err.Error())
-	case changed:
+	changed, err := sn.certificates.Reload()
+	if err != nil {
+		s.log.Error("a new certificate cannot be used; the old one stays", "error", err.Error())
+	}
+	if changed {
 		s.log.Info("certificate changed")
 	}
 }

@@ -18,16 +18,16 @@ import (
 // one and keeps it to its end, so that no request sees two configs at once. When a
 // replaced snapshot's last request is done, what only it had is let go.
 type snapshot struct {
-	loaded      *config.Loaded
-	cfg         *config.Config // of loaded
-	gateway     *proxy.Gateway
-	chain       *authn.Chain
-	policy      *authz.Policy
-	keyring     *tokens.Keyring
-	certificate *listener.Certificate // nil: plain HTTP
-	tls         *tls.Config           // one for all connections, so that sessions resume
-	directories []*directory
-	refs        atomic.Int64
+	loaded       *config.Loaded
+	cfg          *config.Config // of loaded
+	gateway      *proxy.Gateway
+	chain        *authn.Chain
+	policy       *authz.Policy
+	keyring      *tokens.Keyring
+	certificates *listener.Certificates // nil: plain HTTP
+	tls          *tls.Config            // one for all connections, so that sessions resume
+	directories  []*directory
+	refs         atomic.Int64
 }
 
 // acquire fails where the snapshot is gone already; the caller takes the new one.
@@ -72,18 +72,16 @@ func (d *directory) release() {
 	}
 }
 
+// listenerTLS is old's where nothing of it has changed.
 func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
+	t := s.cfg.Listen.TLS
 	switch {
-	case s.certificate == nil:
+	case s.certificates == nil:
 		return nil
-	case old != nil && old.certificate == s.certificate:
+	case old != nil && old.certificates == s.certificates && t.MinVersion == old.cfg.Listen.TLS.MinVersion:
 		return old.tls
 	}
-	c := s.certificate.TLSConfig()
-	if s.cfg.Limits.HTTP2Streams == 0 {
-		c.NextProtos = []string{"http/1.1"}
-	}
-	return c
+	return t.Server(s.certificates, s.cfg.Limits.HTTP2Streams > 0)
 }
 
 func (s *snapshot) fronts() []authn.Directory {

@@ -1,131 +1,226 @@
 package listener
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/authn"
-	"gatehouse/metrics"
 )
 
-// TLSVersion is the least version of TLS that is spoken. Its text is 1.2 or 1.3.
-type TLSVersion uint16
+// Certificates are the key pairs that the listener serves, each read again when its
+// files' content changes. A bad new pair never replaces a good old one. It is safe for
+// concurrent use.
+type Certificates struct {
+	pairs   []*pair // in the config's order, the default pair last
+	current atomic.Pointer[byName]
 
-// UnmarshalText reads the text.
-func (v *TLSVersion) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "1.2":
-		*v = tls.VersionTLS12
-	case "1.3":
-		*v = tls.VersionTLS13
-	default:
-		return fmt.Errorf(`must be "1.2" or "1.3", not %.20q`, text)
+	mu sync.Mutex // of each pair's loaded and sum
+}
+
+// pair is one key pair and where it comes from.
+type pair struct {
+	section  string // of the config, relative to `listen.tls`
+	fallback bool   // it is the default pair
+	cert     authn.File
+	key      authn.SecretFile
+	loaded   *tls.Certificate
+	sum      [sha256.Size]byte // of what the files held
+}
+
+// byName is what a handshake looks into. It is immutable.
+type byName struct {
+	names    map[string][]*tls.Certificate // by name in lower case, *.NAME too
+	fallback *tls.Certificate              // nil: there is no default pair
+	ends     map[string]time.Time          // by a certificate's first name
+}
+
+// NewCertificates takes the pairs as they were read. Its error joins *authn.KeyError
+// values relative to `listen.tls`.
+func NewCertificates(cfg *TLS) (*Certificates, error) {
+	c := &Certificates{}
+	for i, p := range cfg.Certificates {
+		c.pairs = append(c.pairs, &pair{section: fmt.Sprintf("certificates[%d].", i), cert: p.CertFile, key: p.KeyFile})
 	}
-	return nil
-}
-
-// String is the text; the zero value is 1.2 too.
-func (v TLSVersion) String() string {
-	if v == tls.VersionTLS13 {
-		return "1.3"
+	if cfg.CertFile.Name != "" {
+		c.pairs = append(c.pairs, &pair{fallback: true, cert: cfg.CertFile, key: cfg.KeyFile})
 	}
-	return "1.2"
-}
-
-// MarshalText writes the text.
-func (v TLSVersion) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
-
-// Certificate is the key pair that the listener serves, read again when the
-// files' content changes. A bad new pair never replaces a good old one. It is safe
-// for concurrent use.
-type Certificate struct {
-	cert       authn.File
-	key        authn.SecretFile
-	minVersion TLSVersion
-	metrics    *metrics.Metrics // nil until it is served
-
-	mu   sync.RWMutex
-	pair *tls.Certificate
-	sum  [sha256.Size]byte
-}
-
-// NewCertificate takes the pair as it was read. Its error is an *authn.KeyError
-// relative to `listen.tls`.
-func NewCertificate(cert authn.File, key authn.SecretFile, minVersion TLSVersion) (*Certificate, error) {
-	c := &Certificate{cert: cert, key: key, minVersion: minVersion}
-	if _, err := c.use(cert.Data, key.Secret); err != nil {
-		return nil, &authn.KeyError{Key: "cert_file", Err: err}
+	var faults authn.Faults
+	for _, p := range c.pairs {
+		loaded, err := p.load(p.cert.Data, p.key.Secret)
+		if err != nil {
+			faults.Add(p.section+"cert_file", err)
+			continue
+		}
+		p.loaded, p.sum = loaded, contentOf(p.cert.Data, p.key.Secret)
 	}
-	return c, nil
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	c.indexLocked()
+	c.warnOfDoubles(&faults)
+	return c, faults.Err()
 }
 
-// Serve makes the metrics tell the end of the pair, from now on: before, it is one
-// of a config that might be refused. It comes before the first Reload.
-func (c *Certificate) Serve(m *metrics.Metrics) {
-	c.metrics = m
-	m.CertificateNotAfter(c.NotAfter())
+// warnOfDoubles names a pair that is never served under a name, as another one of the
+// same kind of key comes before it.
+func (c *Certificates) warnOfDoubles(faults *authn.Faults) {
+	first := map[string]*pair{}
+	for _, p := range c.pairs {
+		for _, name := range namesOf(p.loaded.Leaf) {
+			key := p.loaded.Leaf.PublicKeyAlgorithm.String() + " " + name
+			if other := first[key]; other != nil && other != p {
+				faults.Warn(p.section+"cert_file", fmt.Errorf("%s is a name of %s too, which is served for it", name, other.cert.Name))
+			}
+			first[key] = cmp.Or(first[key], p)
+		}
+	}
+}
+
+// CheckNames warns of public URLs whose name no certificate has. Where proxies are
+// trusted they may ask for another one. Keys are relative to `listen`.
+func (c *Config) CheckNames(certificates *Certificates) error {
+	var faults authn.Faults
+	for i, s := range c.PublicURLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" || len(c.TrustedProxies) > 0 || certificates.covers(u.Hostname()) {
+			continue
+		}
+		faults.Warn(fmt.Sprintf("public_urls[%d]", i), fmt.Errorf("no certificate of listen.tls has the name %.100s, so clients will refuse the connection", u.Hostname()))
+	}
+	return faults.Err()
+}
+
+// covers reports whether a client that asks for the name is shown a certificate of that name.
+func (c *Certificates) covers(name string) bool {
+	cert, err := c.choose(&tls.ClientHelloInfo{ServerName: name})
+	return err == nil && cert.Leaf.VerifyHostname(name) == nil
+}
+
+// Ends are when the pairs that are served now end, by their first names; none on nil.
+func (c *Certificates) Ends() map[string]time.Time {
+	if c == nil {
+		return nil
+	}
+	return c.current.Load().ends
 }
 
 // Reload looks at the files again. It compares content, not times, because a
-// Kubernetes volume swaps symbolic links. On an error the old pair stays.
-func (c *Certificate) Reload() (changed bool, err error) {
-	cert, err := c.cert.Again()
-	if err != nil {
-		return false, err
+// Kubernetes volume swaps symbolic links. Of a pair with an error the old one stays.
+func (c *Certificates) Reload() (changed bool, err error) {
+	var faults []error
+	for _, p := range c.pairs {
+		swapped, err := c.reload(p)
+		changed = changed || swapped
+		faults = append(faults, err)
 	}
-	key, err := c.key.Again()
-	if err != nil {
-		return false, err
-	}
-	return c.use(cert, key)
+	return changed, errors.Join(faults...)
 }
 
-// use makes the texts the current pair, unless they are already.
-func (c *Certificate) use(cert []byte, key authn.Secret) (changed bool, err error) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(cert), cert, string(key)))
-	c.mu.RLock()
-	same := c.pair != nil && sum == c.sum
-	c.mu.RUnlock()
-	if same {
+func (c *Certificates) reload(p *pair) (changed bool, err error) {
+	cert, err := p.cert.Again()
+	if err != nil {
+		return false, err
+	}
+	key, err := p.key.Again()
+	if err != nil {
+		return false, err
+	}
+	sum := contentOf(cert, key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sum == p.sum {
 		return false, nil
 	}
-	pair, err := tls.X509KeyPair(cert, []byte(key))
+	loaded, err := p.load(cert, key)
 	if err != nil {
-		return false, fmt.Errorf("%s and %s: %w", c.cert.Name, c.key.Name, err)
+		return false, err
 	}
-	if pair.Leaf == nil {
-		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return false, fmt.Errorf("%s: %w", c.cert.Name, err)
-		}
-	}
-	c.mu.Lock()
-	c.pair, c.sum = &pair, sum
-	c.mu.Unlock()
-	c.metrics.CertificateNotAfter(pair.Leaf.NotAfter)
+	p.loaded, p.sum = loaded, sum
+	c.indexLocked()
 	return true, nil
 }
 
-// NotAfter is the end of the pair that is served now.
-func (c *Certificate) NotAfter() time.Time {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.pair.Leaf.NotAfter
+func contentOf(cert []byte, key authn.Secret) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(cert), cert, string(key)))
 }
 
-// TLSConfig is for the listener: HTTP/2 and HTTP/1.1, no renegotiation, and
-// always the pair that is current.
-func (c *Certificate) TLSConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion: uint16(c.minVersion),
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			c.mu.RLock()
-			defer c.mu.RUnlock()
-			return c.pair, nil
-		},
+// load makes a pair of the texts.
+func (p *pair) load(cert []byte, key authn.Secret) (*tls.Certificate, error) {
+	loaded, err := tls.X509KeyPair(cert, []byte(key))
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", p.cert.Name, p.key.Name, err)
 	}
+	if loaded.Leaf == nil {
+		if loaded.Leaf, err = x509.ParseCertificate(loaded.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.cert.Name, err)
+		}
+	}
+	return &loaded, nil
+}
+
+// indexLocked makes the pairs of this moment those that are served.
+func (c *Certificates) indexLocked() {
+	next := &byName{names: map[string][]*tls.Certificate{}, ends: map[string]time.Time{}}
+	for _, p := range c.pairs {
+		names := namesOf(p.loaded.Leaf)
+		for _, name := range names {
+			next.names[name] = append(next.names[name], p.loaded)
+		}
+		if p.fallback {
+			next.fallback = p.loaded
+		}
+		label, end := append(names, filepath.Base(p.cert.Name))[0], p.loaded.Leaf.NotAfter
+		if before, ok := next.ends[label]; !ok || end.Before(before) {
+			next.ends[label] = end
+		}
+	}
+	c.current.Store(next)
+}
+
+// namesOf are the names that a certificate is for, the first of which it is called by.
+func namesOf(leaf *x509.Certificate) []string {
+	var names []string
+	for _, name := range leaf.DNSNames {
+		names = append(names, strings.ToLower(name))
+	}
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 && leaf.Subject.CommonName != "" {
+		names = []string{strings.ToLower(leaf.Subject.CommonName)}
+	}
+	return slices.Compact(names)
+}
+
+// choose is the certificate for a handshake: one of the very name before one of a
+// wildcard, and of several the first whose key the client can use; else the default pair.
+func (c *Certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	current, name := c.current.Load(), strings.ToLower(hello.ServerName)
+	_, parent, _ := strings.Cut(name, ".")
+	for _, n := range []string{name, "*." + parent} {
+		list := current.names[n]
+		for _, cert := range list {
+			if hello.SupportsCertificate(cert) == nil {
+				return cert, nil
+			}
+		}
+		if len(list) > 0 {
+			return list[0], nil
+		}
+	}
+	if current.fallback == nil {
+		return nil, fmt.Errorf("there is no certificate for %.100q, and no default pair", name)
+	}
+	return current.fallback, nil
 }

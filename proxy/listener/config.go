@@ -1,10 +1,9 @@
 // Package listener is the edge of the public listener: who is at the other end of a
 // connection and under which name they know us, how many connections may be open, the
-// certificate, and the server.
+// certificates, and the server.
 package listener
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -32,25 +31,12 @@ type Config struct {
 	// HealthPath is a path, such as /healthz, that answers as /readyz does, before plain
 	// HTTP and the Host are judged: for the checks of load balancers. Default empty: none.
 	HealthPath string `yaml:"health_path"`
-	// TLS is the pair that is served. Default none: plain HTTP.
+	// TLS says which certificates are served. Default none: plain HTTP.
 	TLS *TLS `yaml:"tls"`
-}
-
-// TLS is the section `listen.tls`.
-type TLS struct {
-	// CertFile holds the certificate and its chain in PEM. It is read again each minute.
-	CertFile authn.File `yaml:"cert_file,required"`
-	// KeyFile holds its private key in PEM. It is read again each minute.
-	KeyFile authn.SecretFile `yaml:"key_file,required"`
-	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
-	MinVersion TLSVersion `yaml:"min_version" values:"1.2 1.3"`
 }
 
 // Defaults are what the config file may leave out.
 func (c *Config) Defaults() { c.Address = ":5000" }
-
-// Defaults are what the config file may leave out.
-func (c *TLS) Defaults() { c.MinVersion = tls.VersionTLS12 }
 
 // checkHealthPath refuses a path that is an endpoint of ours, or that no request has.
 func checkHealthPath(p string) error {

@@ -264,7 +264,7 @@ func metricNames(t *testing.T) map[string]bool {
 	m.DirectoryRequest("example", "lookup", "ok", time.Second)
 	m.CacheRequest("identity", "hit")
 	m.UpstreamRequest(200, time.Second)
-	m.CertificateNotAfter(time.Now())
+	m.WatchCertificates(func() map[string]time.Time { return map[string]time.Time{"registry.example.com": time.Now()} })
 	m.WatchLDAPCache("example", func() metrics.LDAPCache { return metrics.LDAPCache{} })
 	answer := httptest.NewRecorder()
 	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))

@@ -18,7 +18,7 @@ func (l *Loaded) readFiles() {
 		if !named(f.value.Type()) {
 			return
 		}
-		l.files[f.key] = true
+		l.files[f.key] = textOfField(f.value) != ""
 		switch v := f.value.Addr().Interface().(type) {
 		case *authn.File:
 			l.readFile(f.key, v)
