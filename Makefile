@@ -20,7 +20,7 @@ FUZZTIME ?= 10s
 # is `## what it does`: it is then the target NAME, in `make help` and `make full`.
 SUITES := $(patsubst cmd/internal/suites/%.sh,%,$(wildcard cmd/internal/suites/*.sh))
 
-.PHONY: help build demo test fuzz lint bench full $(SUITES)
+.PHONY: help build share demo test fuzz lint bench full $(SUITES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ help: ## this list
 
 build: ## bin/gatehouse, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse
+
+share: ## bin/share: man pages, and completion for bash, zsh and fish
+	cmd/internal/scripts/share.sh bin/share
 
 demo: ## a directory, a registry and the gateway on this machine, to try it out (ONCE=1: check and stop)
 	@go run ./cmd/demo $(if $(filter 1,$(ONCE)),-once)

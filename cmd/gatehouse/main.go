@@ -29,6 +29,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.InitDefaultCompletionCmd() // it takes stdout when it is made
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.RunE = func(*cobra.Command, []string) error { return errors.New("a shell is needed") }
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	var e *exitError
 	switch {
