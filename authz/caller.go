@@ -3,6 +3,7 @@ package authz
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"gatehouse/authn"
 )
@@ -25,8 +26,9 @@ func (p *Policy) For(id authn.Identity) *Caller {
 // and a deny that matches always wins. A name outside the grammar is refused.
 func (c *Caller) Decide(r Request) Decision {
 	if r.Action == Catalog {
-		return c.policy.Catalog(c.person.Identity)
+		return c.policy.catalogAt(c.person.Identity, c.policy.now(r.At))
 	}
+	r.At = c.policy.now(r.At)
 	var space [16]int
 	return c.judge(c.rules(space[:0], bit(r.Action), r.Repository), &r)
 }
@@ -35,17 +37,18 @@ func (c *Caller) Decide(r Request) Decision {
 func (c *Caller) grants(repository string, actions actionSet, source netip.Addr) actionSet {
 	var space [16]int
 	var allowed, denied actionSet
+	now := c.policy.now(time.Time{})
 	for _, i := range c.rules(space[:0], actions, repository) {
 		rule := &c.policy.rules[i]
 		switch {
-		case !rule.inNetwork(source):
+		case !rule.counts(source, now):
 		case !rule.deny:
 			allowed |= rule.actions
 		case len(rule.tags) == 0:
 			denied |= rule.actions
 		}
 	}
-	return actions & allowed &^ denied
+	return (actions & allowed &^ denied).whole()
 }
 
 // rules appends to list the places of the rules that speak of the caller, of one of
@@ -90,20 +93,35 @@ func (c *Caller) speaking(entries []entry) []entry {
 }
 
 // judge decides by the rules at these places, which speak of the request but for
-// its tags and its client.
+// its tags, its client and its time. Of a push both halves have to be allowed.
 func (c *Caller) judge(places []int, r *Request) Decision {
+	if r.Action != Push || !c.policy.halves {
+		return c.judgeOne(places, r, bit(r.Action))
+	}
+	create := c.judgeOne(places, r, createBit)
+	if !create.Allowed {
+		return create
+	}
+	if overwrite := c.judgeOne(places, r, overwriteBit); !overwrite.Allowed {
+		return overwrite
+	}
+	return create
+}
+
+// judgeOne decides on an action without halves, or on one of which no rule splits them.
+func (c *Caller) judgeOne(places []int, r *Request, action actionSet) Decision {
 	for _, i := range places {
 		rule := &c.policy.rules[i]
-		if rule.deny && rule.inNetwork(r.Source) && rule.deniesTags(&c.person, bit(r.Action), r.Tags) {
-			return Decision{Rule: rule.source.Position}
+		if rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.deniesTags(&c.person, action, r.Tags) {
+			return Decision{Rule: rule.label}
 		}
 	}
 	if len(r.Tags) == 0 {
-		return c.allowing(places, r, "")
+		return c.allowing(places, r, action, "")
 	}
-	first := c.allowing(places, r, r.Tags[0])
+	first := c.allowing(places, r, action, r.Tags[0])
 	for _, tag := range r.Tags[1:] {
-		if !c.allowing(places, r, tag).Allowed {
+		if !c.allowing(places, r, action, tag).Allowed {
 			return Decision{}
 		}
 	}
@@ -112,11 +130,11 @@ func (c *Caller) judge(places []int, r *Request) Decision {
 
 // allowing takes the first rule that allows the request with this one tag; ""
 // is a request that names none.
-func (c *Caller) allowing(places []int, r *Request, tag string) Decision {
+func (c *Caller) allowing(places []int, r *Request, action actionSet, tag string) Decision {
 	for _, i := range places {
 		rule := &c.policy.rules[i]
-		if !rule.deny && rule.inNetwork(r.Source) && rule.allowsTag(&c.person, bit(r.Action), tag, len(r.Tags) > 0) {
-			return Decision{Allowed: true, Rule: rule.source.Position}
+		if !rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.allowsTag(&c.person, action, tag, len(r.Tags) > 0) {
+			return Decision{Allowed: true, Rule: rule.label}
 		}
 	}
 	return Decision{}

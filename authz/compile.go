@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"gatehouse/authn"
 )
@@ -32,24 +35,27 @@ func New(cfg Config) (*Policy, error) {
 	for i, r := range cfg.Rules {
 		rules[i] = c.rule(fmt.Sprintf("[%d]", i), r)
 	}
+	c.names(cfg.Rules)
 	if c.failed {
 		return nil, errors.Join(c.found...)
 	}
+	c.advise(rules, time.Now())
 	return newPolicy(rules), errors.Join(c.found...)
 }
 
 // newPolicy makes the rules ready to be asked.
 func newPolicy(rules []rule) *Policy {
-	p := &Policy{rules: rules}
+	p := &Policy{rules: rules, clock: time.Now}
 	for i := range rules {
 		rule := &rules[i]
+		p.halves = p.halves || rule.actions != rule.actions.whole()
 		p.signedIn.add(i, rule)
 		if !rule.speaksTo(&person{}) {
 			continue
 		}
 		p.anonymous.add(i, rule)
-		if !p.catalog.Allowed && !rule.deny && rule.actions&pullBit != 0 {
-			p.catalog = Decision{Allowed: true, Rule: rule.source.Position}
+		if !rule.deny && rule.actions&pullBit != 0 {
+			p.listing = append(p.listing, i)
 		}
 	}
 	return p
@@ -72,7 +78,7 @@ func (c *compiler) warn(key string, err error) {
 }
 
 func (c *compiler) rule(key string, r Rule) rule {
-	out := rule{source: r, deny: len(r.Deny) > 0}
+	out := rule{source: r, label: r.Label(), deny: len(r.Deny) > 0}
 	switch {
 	case len(r.Allow) == 0 && len(r.Deny) == 0:
 		c.fail(key, errors.New("a rule needs allow or deny, with at least one action"))
@@ -92,7 +98,61 @@ func (c *compiler) rule(key string, r Rule) rule {
 	}
 	out.to = c.subjects(key+".to", r.To)
 	out.except = c.subjects(key+".except", r.Except)
+	out.from, out.until = c.times(key, r)
 	return out
+}
+
+var ruleName = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// names finds those that are none, and those that are given twice.
+func (c *compiler) names(rules []Rule) {
+	first := map[string]int{}
+	for i, r := range rules {
+		if r.Name == "" {
+			continue
+		}
+		key := fmt.Sprintf("[%d].name", i)
+		if !ruleName.MatchString(r.Name) {
+			c.fail(key, fmt.Errorf("%q is no name of a rule; use lower-case letters, digits and -", r.Name))
+		}
+		if before, ok := first[r.Name]; ok {
+			c.fail(key, fmt.Errorf("%q is the name of the rule at %s too; names must differ", r.Name, rules[before].Position))
+		} else {
+			first[r.Name] = i
+		}
+	}
+}
+
+// times are the first and the last moment of a rule, zero where it has no bound.
+func (c *compiler) times(key string, r Rule) (from, until time.Time) {
+	var err error
+	if r.From != "" {
+		if from, _, err = ParseTime(r.From); err != nil {
+			c.fail(key+".from", err)
+		}
+	}
+	if r.Until != "" {
+		if _, until, err = ParseTime(r.Until); err != nil {
+			c.fail(key+".until", err)
+		}
+	}
+	if !until.IsZero() && until.Before(from) {
+		c.fail(key+".until", fmt.Errorf("%s is before from (%s), so the rule never counts", r.Until, r.From))
+	}
+	return from, until
+}
+
+// ParseTime reads a moment as rules and commands write it: RFC 3339, or a day in UTC,
+// which has a first and a last moment.
+func ParseTime(text string) (first, last time.Time, err error) {
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day, day.AddDate(0, 0, 1).Add(-1), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, at, fmt.Errorf("%q is no time with its zone, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00, and no day, such as 2026-12-01", text)
+	}
+	return at, at, nil
 }
 
 // checkFamilies warns of a rule for every client of one address family: of the other
@@ -117,8 +177,11 @@ func (c *compiler) actions(key string, names []string) (set actionSet) {
 		if name == "*" {
 			one = allActions
 		}
-		if one == 0 {
-			c.fail(at(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them", name))
+		switch {
+		case one == 0:
+			c.fail(at(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them, and create and overwrite, the halves of push", name))
+		case one&pushBit == one && one != pushBit && slices.Contains(names, string(Push)):
+			c.fail(at(key, i), fmt.Errorf("%s beside push: push is create and overwrite; write push, or the half that is meant", name))
 		}
 		set |= one
 	}

@@ -11,8 +11,8 @@ import (
 type Explanation struct {
 	Decision
 	// Conditions are rules that speak of this caller, action and repository but
-	// hang on a tag or a network that the request does not give, each with its
-	// position and what it hangs on.
+	// hang on a tag or a network that the request does not give, or on another time,
+	// each with its label and what it hangs on.
 	Conditions []string
 }
 
@@ -20,6 +20,7 @@ type Explanation struct {
 // open: rules with networks do not match then, and are conditions.
 func (p *Policy) Explain(id authn.Identity, r Request) Explanation {
 	c := p.For(id)
+	r.At = p.now(r.At)
 	places := c.rules(nil, bit(r.Action), r.Repository)
 	var conditions []string
 	for _, i := range places {
@@ -49,6 +50,9 @@ func (r *rule) condition(who *person, q *Request) string {
 	if len(r.networks) > 0 && !q.Source.IsValid() {
 		open = append(open, "the client is in "+texts(r.networks))
 	}
+	if !r.inTime(q.At) {
+		open = append(open, "the time is"+r.times())
+	}
 	if len(open) == 0 {
 		return ""
 	}
@@ -56,7 +60,19 @@ func (r *rule) condition(who *person, q *Request) string {
 	if r.deny {
 		verb = "denies"
 	}
-	return r.source.Position + " " + verb + " " + r.actions.String() + " if " + strings.Join(open, " and ")
+	return r.label + " " + verb + " " + r.actions.String() + " if " + strings.Join(open, " and ")
+}
+
+// times is when the rule counts, as the config writes it.
+func (r *rule) times() string {
+	var text string
+	if r.source.From != "" {
+		text = " from " + r.source.From
+	}
+	if r.source.Until != "" {
+		text += " until " + r.source.Until
+	}
+	return text
 }
 
 // texts lists patterns or networks as the config may write them.

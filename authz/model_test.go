@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -29,18 +30,21 @@ var (
 // needs an allow, or the request itself where it names none.
 func (m model) decide(id authn.Identity, q Request) Decision {
 	if q.Action == Catalog {
-		return m.catalog(id)
+		return m.catalog(id, q.At)
 	}
-	if !slices.Contains([]Action{Pull, Push, Delete}, q.Action) || !modelName.MatchString(q.Repository) || len(q.Repository) > 255 {
+	if q.Action == Push {
+		return m.push(id, q)
+	}
+	if !slices.Contains([]Action{Pull, Create, Overwrite, Delete}, q.Action) || !modelName.MatchString(q.Repository) || len(q.Repository) > 255 {
 		return Decision{}
 	}
 	for _, r := range m {
 		if modelSpeaks(r, r.Deny, id, q) && modelDeniesTags(r, id, q) {
-			return Decision{Rule: r.Position}
+			return Decision{Rule: modelLabel(r)}
 		}
 	}
 	if len(q.Tags) == 0 {
-		return m.allow(id, q, func(r Rule) bool { return len(r.Tags) == 0 || q.Action == Push })
+		return m.allow(id, q, func(r Rule) bool { return len(r.Tags) == 0 || q.Action != Delete })
 	}
 	var answer Decision
 	for i, tag := range q.Tags {
@@ -55,11 +59,44 @@ func (m model) decide(id authn.Identity, q Request) Decision {
 	return answer
 }
 
+// push needs both of its halves.
+func (m model) push(id authn.Identity, q Request) Decision {
+	q.Action = Create
+	create := m.decide(id, q)
+	q.Action = Overwrite
+	if overwrite := m.decide(id, q); create.Allowed && !overwrite.Allowed {
+		return overwrite
+	}
+	return create
+}
+
+func modelLabel(r Rule) string {
+	if r.Name != "" {
+		return fmt.Sprintf("%s (%s)", r.Position, r.Name)
+	}
+	return r.Position
+}
+
+// modelInTime: days are compared as texts, moments as such.
+func modelInTime(r Rule, at time.Time) bool {
+	before := func(bound string, sign int) bool {
+		if bound == "" {
+			return false
+		}
+		if !strings.Contains(bound, "T") {
+			return sign*strings.Compare(at.UTC().Format("2006-01-02"), bound) < 0
+		}
+		moment, err := time.Parse(time.RFC3339, bound)
+		return err != nil || sign*at.Compare(moment) < 0
+	}
+	return !before(r.From, 1) && !before(r.Until, -1)
+}
+
 // allow is the first rule that allows the request and says yes to its tags.
 func (m model) allow(id authn.Identity, q Request, tags func(Rule) bool) Decision {
 	for _, r := range m {
 		if modelSpeaks(r, r.Allow, id, q) && tags(r) {
-			return Decision{Allowed: true, Rule: r.Position}
+			return Decision{Allowed: true, Rule: modelLabel(r)}
 		}
 	}
 	return Decision{}
@@ -71,8 +108,15 @@ func modelDeniesTags(r Rule, id authn.Identity, q Request) bool {
 }
 
 // grant is what the realm gives of one access: tags are not known there, so a
-// deny with tags takes nothing away and an allow with tags grants.
+// deny with tags takes nothing away and an allow with tags grants. One half of a push
+// is enough for it.
 func (m model) grant(id authn.Identity, q Request) bool {
+	if q.Action == Push {
+		q.Action = Create
+		create := m.grant(id, q)
+		q.Action = Overwrite
+		return create || m.grant(id, q)
+	}
 	denied := slices.ContainsFunc(m, func(r Rule) bool { return len(r.Tags) == 0 && modelSpeaks(r, r.Deny, id, q) })
 	return !denied && modelName.MatchString(q.Repository) &&
 		slices.ContainsFunc(m, func(r Rule) bool { return modelSpeaks(r, r.Allow, id, q) })
@@ -80,14 +124,14 @@ func (m model) grant(id authn.Identity, q Request) bool {
 
 // catalog is for everyone signed in, and for the anonymous caller where a rule
 // that speaks to everyone allows some pull.
-func (m model) catalog(id authn.Identity) Decision {
+func (m model) catalog(id authn.Identity, at time.Time) Decision {
 	if id.Directory != "" {
 		return Decision{Allowed: true}
 	}
 	for _, r := range m {
 		pull := slices.Contains(r.Allow, "pull") || slices.Contains(r.Allow, "*")
-		if pull && slices.Contains(r.To, "everyone") && !slices.Contains(r.Except, "everyone") {
-			return Decision{Allowed: true, Rule: r.Position}
+		if pull && slices.Contains(r.To, "everyone") && !slices.Contains(r.Except, "everyone") && modelInTime(r, at) {
+			return Decision{Allowed: true, Rule: modelLabel(r)}
 		}
 	}
 	return Decision{}
@@ -95,7 +139,9 @@ func (m model) catalog(id authn.Identity) Decision {
 
 func modelSpeaks(r Rule, actions []string, id authn.Identity, q Request) bool {
 	means := func(who string) bool { return modelMeans(who, id) }
-	return (slices.Contains(actions, string(q.Action)) || slices.Contains(actions, "*")) &&
+	half := q.Action == Create || q.Action == Overwrite
+	return (slices.Contains(actions, string(q.Action)) || slices.Contains(actions, "*") || half && slices.Contains(actions, "push")) &&
+		modelInTime(r, q.At) &&
 		modelMatches(r.Repositories, q.Repository, id) &&
 		slices.ContainsFunc(r.To, means) && !slices.ContainsFunc(r.Except, means) &&
 		(len(r.Networks) == 0 || !q.Source.IsValid() && len(r.Deny) > 0 || slices.ContainsFunc(r.Networks, func(n string) bool { return modelContains(n, q.Source) }))
@@ -175,17 +221,29 @@ var (
 	modelPatterns = pathOf("** ** * a b a* *b *-* a.b {user} {group} x-{user} {group}-* {user}.{group} *{group} *-{group}-* {group}{group} mozart release")
 	modelRule     = rapid.Custom(func(t *rapid.T) Rule {
 		r := Rule{
-			Allow:        listOf("pull push delete", 1, 3).Draw(t, "actions"),
+			Allow:        listOf("pull push create overwrite delete", 1, 4).Draw(t, "actions"),
 			Repositories: rapid.SliceOfN(modelPatterns, 1, 2).Draw(t, "repositories"),
 			To:           blanks(listOf(modelSubjects, 1, 3).Draw(t, "to")),
 			Except:       blanks(listOf(modelSubjects, 0, 1).Draw(t, "except")),
+		}
+		if slices.Contains(r.Allow, "push") {
+			r.Allow = slices.DeleteFunc(r.Allow, func(a string) bool { return a == "create" || a == "overwrite" })
+		}
+		if rapid.IntRange(0, 3).Draw(t, "timed") == 0 {
+			first := rapid.IntRange(0, len(modelTimes)-1).Draw(t, "from")
+			r.From, r.Until = modelTimes[first], modelTimes[rapid.IntRange(first, len(modelTimes)-1).Draw(t, "until")]
+			if bound := rapid.IntRange(0, 2).Draw(t, "bounds"); bound == 0 {
+				r.From = ""
+			} else if bound == 1 {
+				r.Until = ""
+			}
 		}
 		if rapid.IntRange(0, 3).Draw(t, "narrow") == 0 {
 			r.Networks = listOf("10.0.0.0/8 10.1.0.0/16 192.0.2.1 ::ffff:10.0.0.0/104 ::ffff:192.0.2.1 2001:db8::/32 0.0.0.0/0 ::/0", 1, 2).Draw(t, "networks")
 		}
 		if !slices.Contains(r.Allow, "pull") && rapid.Bool().Draw(t, "tagged") {
 			r.Tags = listOf("v* latest {user} {group}-* * v1.0 *", 1, 2).Draw(t, "tags")
-		} else if len(r.Allow) == 3 {
+		} else if len(r.Allow) == 3 && slices.Contains(r.Allow, "push") {
 			r.Allow = []string{"*"}
 		}
 		if rapid.IntRange(0, 2).Draw(t, "deny") == 0 {
@@ -211,11 +269,16 @@ var (
 	modelRequest = rapid.Custom(func(t *rapid.T) Request {
 		return Request{
 			Repository: pathOf("a a b ab a.b axb mozart bach release team-a x-mozart release-1 mozart.release x-release-1 aa a-a-a z0 A a..b .. ** {user}").Draw(t, "repository"),
-			Action:     rapid.SampledFrom([]Action{Pull, Push, Delete, Pull, Push, Delete, Catalog, "*", "Pull", ""}).Draw(t, "action"),
+			Action:     rapid.SampledFrom([]Action{Pull, Push, Delete, Create, Overwrite, Pull, Push, Delete, Create, Overwrite, Catalog, "*", "Pull", ""}).Draw(t, "action"),
 			Tags:       rapid.SliceOfN(rapid.SampledFrom(strings.Fields("v1 v1.0 v1x0 latest mozart release-1 x")), 0, 2).Draw(t, "tags"),
 			Source:     rapid.SampledFrom(modelSources).Draw(t, "source"),
+			At:         rapid.SampledFrom(modelMoments).Draw(t, "at"),
 		}
 	})
+	// modelTimes are in order, whichever moment of a day counts.
+	modelTimes   = strings.Fields("2026-11-30 2026-12-01T00:00:00+01:00 2026-12-01T08:00:00+01:00 2026-12-01T07:00:00.5Z 2026-12-02 2026-12-03T00:00:00Z")
+	modelMoments = modelMomentsOf("2026-11-29T23:59:59.999999999Z 2026-11-30T00:00:00Z 2026-11-30T23:00:00Z 2026-11-30T23:59:59.999999999Z 2026-12-01T00:00:00Z 2026-12-01T07:00:00Z " +
+		"2026-12-01T07:00:00.5Z 2026-12-01T23:59:59.999999999Z 2026-12-02T00:00:00Z 2026-12-02T23:59:59.999999999Z 2026-12-03T00:00:00Z 2026-12-03T00:30:00+01:00 2026-12-03T00:00:00.000000001Z")
 	modelSources = []netip.Addr{{}, netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("10.2.0.1"), netip.MustParseAddr("192.0.2.1"),
 		netip.MustParseAddr("::ffff:10.1.2.3"), netip.MustParseAddr("2001:db8::1%eth0"), netip.MustParseAddr("2001:db9::1")}
 )
@@ -224,16 +287,72 @@ const modelSubjects = "everyone authenticated authenticated user:mozart user:Moz
 	"group:release group:Team-A group:example/release group:local/a group:cn=Release,dc=x group:local/cn=b,dc=x directory:local directory:example " +
 	"user:~Mozart group:release~ group:Night~~Shift group:example/~night~shift group:local/a/b group:z5"
 
+func modelMomentsOf(list string) []time.Time {
+	var all []time.Time
+	for _, text := range strings.Fields(list) {
+		at, _ := time.Parse(time.RFC3339, text)
+		all = append(all, at)
+	}
+	return all
+}
+
+// checkHalves holds what is asked of a manifest's tags against the decisions on each.
+func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
+	d, open := p.DecidePush(id, q)
+	q.Action = Push
+	if whole := m.decide(id, q); whole.Allowed && (d != whole || open != nil) {
+		t.Fatalf("%+v for %+v: %+v and %+v, the model allows both halves by %s", q, id, d, open, whole.Rule)
+	}
+	byTag, never := map[string]Halves{}, false
+	for _, tag := range q.Tags {
+		one := q
+		one.Tags, one.Action = []string{tag}, Create
+		h := Halves{Tag: tag, Create: m.decide(id, one)}
+		one.Action = Overwrite
+		h.Overwrite = m.decide(id, one)
+		never = never || !h.Create.Allowed && !h.Overwrite.Allowed
+		if h.Create.Allowed != h.Overwrite.Allowed {
+			byTag[tag] = h
+		}
+	}
+	if never && (d.Allowed || len(open) > 0) || !never && len(q.Tags) > 0 && !d.Allowed {
+		t.Fatalf("%+v for %+v: %+v and %+v", q, id, d, open)
+	}
+	for _, h := range open {
+		if byTag[h.Tag] != h {
+			t.Fatalf("%+v for %+v: open is %+v, the model says %+v", q, id, h, byTag[h.Tag])
+		}
+	}
+	for tag := range byTag {
+		if !never && !slices.ContainsFunc(open, func(h Halves) bool { return h.Tag == tag }) {
+			t.Fatalf("%+v for %+v: %s is not open", q, id, tag)
+		}
+	}
+}
+
 // checkModel draws a policy and asks product and model the same questions.
 func checkModel(t *rapid.T) {
 	rules := rapid.SliceOfN(modelRule, 0, 6).Draw(t, "rules")
+	for i := range rules {
+		if rapid.Bool().Draw(t, "named") {
+			rules[i].Name = fmt.Sprintf("rule-%d", i)
+		}
+	}
 	p := policy(t, rules...)
 	m := model(rules)
 	for range 20 {
 		id, q := modelPerson.Draw(t, "who"), modelRequest.Draw(t, "request")
+		at := q.At
+		p.clock = func() time.Time { return at }
 		if got, want := p.Decide(id, q), m.decide(id, q); got != want {
 			t.Fatalf("%+v for %+v: %+v, the model says %+v", q, id, got, want)
 		}
+		timeless := q
+		timeless.At = time.Time{}
+		if got, want := p.Decide(id, timeless), m.decide(id, q); got != want {
+			t.Fatalf("%+v for %+v now: %+v, the model says %+v", q, id, got, want)
+		}
+		checkHalves(t, p, m, id, q)
 		asked, _ := ParseScope([]string{"registry:catalog:* repository:" + q.Repository + ":" + string(q.Action)})
 		granted := p.Grant(id, asked, q.Source)
 		for _, q.Action = range repositoryActions {
@@ -241,7 +360,7 @@ func checkModel(t *rapid.T) {
 				t.Fatalf("the realm grants %+v to %+v: %v, the model says %v", q, id, got, want)
 			}
 		}
-		if granted.Allows("", Catalog) != m.catalog(id).Allowed {
+		if granted.Allows("", Catalog) != m.catalog(id, q.At).Allowed {
 			t.Fatalf("the realm grants the catalog to %+v: %v", id, granted.Allows("", Catalog))
 		}
 	}
@@ -263,8 +382,15 @@ func TestLaws(t *testing.T) {
 		p, wider, other := policy(t, slices.Clone(rules)...), policy(t, append(slices.Clone(rules), more)...), policy(t, shuffled...)
 		for range 10 {
 			id, q := modelPerson.Draw(t, "who"), modelRequest.Draw(t, "request")
+			for _, one := range []*Policy{p, wider, other} {
+				one.clock = func() time.Time { return q.At }
+			}
 			before, after := p.Decide(id, q).Allowed, wider.Decide(id, q).Allowed
-			asked, _ := ParseScope([]string{fmt.Sprintf("repository:%s:%s", q.Repository, q.Action)})
+			scoped := q.Action
+			if scoped == Create || scoped == Overwrite {
+				scoped = Push
+			}
+			asked, _ := ParseScope([]string{fmt.Sprintf("repository:%s:%s", q.Repository, scoped)})
 			granted := p.Grant(id, asked, q.Source)
 			switch {
 			case q.Action != Catalog && (&Policy{}).Decide(id, q).Allowed:
@@ -277,7 +403,7 @@ func TestLaws(t *testing.T) {
 				t.Fatalf("the order of the rules decides on %+v", q)
 			case other.Grant(id, asked, q.Source).String() != granted.String():
 				t.Fatalf("the order of the rules decides on the grant of %+v", q)
-			case before && q.Action != Catalog && !granted.Allows(q.Repository, q.Action):
+			case before && q.Action != Catalog && !granted.Allows(q.Repository, scoped):
 				t.Fatalf("%+v is allowed and never granted", q)
 			case before && q.Action == Pull && !slices.ContainsFunc(p.For(id).Prefixes(q.Source), func(b string) bool { return strings.HasPrefix(q.Repository+"/", b) }):
 				t.Fatalf("%+v is allowed and begins with none of %q", q, p.For(id).Prefixes(q.Source))

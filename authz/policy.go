@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/netip"
+	"time"
 
 	"gatehouse/authn"
 )
@@ -10,16 +11,19 @@ import (
 // refuses everything.
 type Policy struct {
 	rules     []rule
-	signedIn  index    // of all rules
-	anonymous index    // of those that speak to everyone
-	catalog   Decision // on the anonymous caller's catalog
+	signedIn  index // of all rules
+	anonymous index // of those that speak to everyone
+	listing   []int // the places of those that open the catalog to the anonymous caller
+	halves    bool  // some rule speaks of one half of push
+	clock     func() time.Time
 }
 
 // Request is one question to the policy.
 type Request struct {
 	// Repository is the name, without a tag.
 	Repository string
-	// Action is Pull, Push or Delete; Catalog asks for the list alone.
+	// Action is Pull, Push, Delete, or one of the halves of Push; Catalog asks for the
+	// list alone. Push asks whether both halves are allowed.
 	Action Action
 	// Tags are the tags that the request names: of the path and of `tag=`.
 	// Every one of them must be allowed, and none denied.
@@ -27,14 +31,17 @@ type Request struct {
 	// Source is the client's address. Invalid, it is not known: an allow with
 	// networks does not match then, and a deny with networks does.
 	Source netip.Addr
+	// At is the time that rules with a time are held against; zero: now.
+	At time.Time
 }
 
 // Decision is the answer.
 type Decision struct {
 	// Allowed reports whether the caller may do it.
 	Allowed bool
-	// Rule is the position of the rule that decided, empty where no rule allows.
-	// Where several tags are allowed by several rules it is the first tag's.
+	// Rule is the label of the rule that decided, empty where no rule allows. Where
+	// several tags are allowed by several rules it is the first tag's, and where both
+	// halves of a push are it is that of create.
 	Rule string
 }
 
@@ -44,9 +51,48 @@ func (p *Policy) Decide(id authn.Identity, r Request) Decision {
 	return c.Decide(r)
 }
 
+// Halves are the decisions on a manifest under one tag: whether it may be put there
+// where the tag is new or names the same manifest, and where it names another one.
+type Halves struct {
+	// Tag is the tag.
+	Tag string
+	// Create and Overwrite are the decisions on the two halves of a push.
+	Create, Overwrite Decision
+}
+
+// DecidePush decides on a manifest under the request's tags. Where all of it hangs on
+// what some of the tags name, these are open, and the decision is what counts but for
+// them; it is a refusal where one tag may neither be created nor overwritten.
+func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Halves) {
+	c := p.For(id)
+	r.Action, r.At = Push, p.now(r.At)
+	places := c.rules(nil, pushBit, r.Repository)
+	if d = c.judge(places, &r); d.Allowed || !p.halves {
+		return d, nil
+	}
+	for i, tag := range r.Tags {
+		one := r
+		one.Tags = []string{tag}
+		h := Halves{tag, c.judgeOne(places, &one, createBit), c.judgeOne(places, &one, overwriteBit)}
+		switch {
+		case !h.Create.Allowed && !h.Overwrite.Allowed:
+			return h.Create, nil
+		case i == 0:
+			d = h.Create
+		}
+		if h.Create.Allowed != h.Overwrite.Allowed {
+			open = append(open, h)
+		}
+	}
+	return Decision{Allowed: len(open) > 0, Rule: d.Rule}, open
+}
+
+// Splits reports whether some rule speaks of one half of push alone.
+func (p *Policy) Splits() bool { return p.halves }
+
 // Grant is the part of the asked scope that the realm may put into a token: there
 // a deny with tags takes nothing away, and an allow with tags grants the action,
-// because no tag is known yet.
+// because no tag is known yet; one half of push is a push there.
 func (p *Policy) Grant(id authn.Identity, asked Scope, source netip.Addr) Scope {
 	c := p.For(id)
 	return asked.narrowed(p.Catalog(id).Allowed, func(repository string, actions actionSet) actionSet {
@@ -58,10 +104,27 @@ func (p *Policy) Grant(id authn.Identity, asked Scope, source netip.Addr) Scope 
 // in, and the anonymous caller where an `everyone` rule allows some pull. What
 // the list shows is decided name by name.
 func (p *Policy) Catalog(id authn.Identity) Decision {
+	return p.catalogAt(id, p.now(time.Time{}))
+}
+
+func (p *Policy) catalogAt(id authn.Identity, now time.Time) Decision {
 	if !id.Anonymous() {
 		return Decision{Allowed: true}
 	}
-	return p.catalog
+	for _, i := range p.listing {
+		if rule := &p.rules[i]; rule.inTime(now) {
+			return Decision{Allowed: true, Rule: rule.label}
+		}
+	}
+	return Decision{}
+}
+
+// now is the time of a request, for which it may have its own.
+func (p *Policy) now(at time.Time) time.Time {
+	if at.IsZero() && p.clock != nil {
+		return p.clock()
+	}
+	return at
 }
 
 // Rules are the rules that speak of the caller, whatever repositories they are of,

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Prefixes are the beginnings of all repository names that some rule lets the caller
@@ -12,9 +13,10 @@ import (
 // be pulled. Whoever reads a long list of names need not look elsewhere.
 func (c *Caller) Prefixes(source netip.Addr) []string {
 	var list []string
+	now := c.policy.now(time.Time{})
 	for i := range c.policy.rules {
 		rule := &c.policy.rules[i]
-		if rule.deny || rule.actions&pullBit == 0 || !rule.inNetwork(source) || !rule.speaksTo(&c.person) {
+		if rule.deny || rule.actions&pullBit == 0 || !rule.counts(source, now) || !rule.speaksTo(&c.person) {
 			continue
 		}
 		for _, pattern := range rule.repositories {

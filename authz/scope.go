@@ -5,8 +5,11 @@
 //
 // A policy is a list of rules. A rule allows or denies actions (pull, push,
 // delete, or "*" for all three) on repositories to people, and may be narrowed
-// to tags and to client networks. Nothing is allowed that no rule allows, and a
-// deny that matches always wins, wherever it stands.
+// to tags, to client networks and to a time. Nothing is allowed that no rule allows,
+// and a deny that matches always wins, wherever it stands.
+//
+// A push has two halves: create, of what is new, and overwrite, of a tag that names
+// another manifest already. Rules may speak of one of them; a scope knows push alone.
 //
 // Patterns are anchored: `*` is any number of characters within one component,
 // `**` any number of whole components, none too. `{user}` and `{group}` are the
@@ -45,6 +48,12 @@ const (
 	Catalog Action = "catalog"
 )
 
+// The halves of Push, of which rules and requests may speak; scopes do not.
+const (
+	Create    Action = "create"    // uploads, manifests under a tag that is new or names the same already
+	Overwrite Action = "overwrite" // a manifest under a tag that names another one
+)
+
 // ErrTooManyScopes reports that a request asked for more than 1,000 scopes.
 var ErrTooManyScopes = errors.New("more than 1000 scopes")
 
@@ -58,27 +67,46 @@ type actionSet uint8
 
 const (
 	pullBit actionSet = 1 << iota
-	pushBit
+	createBit
+	overwriteBit
 	deleteBit
+	pushBit    = createBit | overwriteBit
 	allActions = pullBit | pushBit | deleteBit
 )
 
-// repositoryActions are the actions in the order of their bits.
+// repositoryActions are those of a scope.
 var repositoryActions = [...]Action{Pull, Push, Delete}
 
-// bit is the action's, none for Catalog and unknown ones.
+// bits are the set of each action, the whole before its halves.
+var bits = [...]struct {
+	action Action
+	set    actionSet
+}{{Pull, pullBit}, {Push, pushBit}, {Create, createBit}, {Overwrite, overwriteBit}, {Delete, deleteBit}}
+
+// bit is the action's set, empty for Catalog and unknown ones.
 func bit(a Action) actionSet {
-	if i := slices.Index(repositoryActions[:], a); i >= 0 {
-		return 1 << i
+	for i := range bits {
+		if bits[i].action == a {
+			return bits[i].set
+		}
 	}
 	return 0
 }
 
+// whole is the set with push in the place of a half.
+func (s actionSet) whole() actionSet {
+	if s&pushBit != 0 {
+		return s | pushBit
+	}
+	return s
+}
+
 func (s actionSet) String() string {
 	var names []string
-	for i, a := range repositoryActions {
-		if s&(1<<i) != 0 {
-			names = append(names, string(a))
+	for _, one := range bits {
+		if s&one.set == one.set {
+			names = append(names, string(one.action))
+			s &^= one.set
 		}
 	}
 	return strings.Join(names, ",")
@@ -148,7 +176,9 @@ func readActions(list string) (set actionSet) {
 		if name == "*" {
 			return allActions
 		}
-		set |= bit(Action(name))
+		if a := Action(name); slices.Contains(repositoryActions[:], a) {
+			set |= bit(a)
+		}
 	}
 	return set
 }

@@ -141,7 +141,7 @@ func (c *checker) user(ctx context.Context, name string) {
 func (c *checker) rules(id authn.Identity) {
 	rules := c.snapshot.policy.Rules(id)
 	for _, r := range rules {
-		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Position, r)
+		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Label(), r)
 	}
 	if len(rules) == 0 {
 		fmt.Fprintln(c.out, "rule: none speaks of this user")

@@ -24,7 +24,9 @@ func explainCommand() *cobra.Command {
 		Use:   "explain USER ACTION REPO[:TAG]",
 		Short: "Say whether somebody may do something, and which rule decides",
 		Long: "Asks the policy. USER is looked up in the directories; with --group or --directory none is asked and\n" +
-			"the identity is what the flags say. USER - is the anonymous caller. ACTION is pull, push or delete.\n" +
+			"the identity is what the flags say. USER - is the anonymous caller. ACTION is pull, push,\n" +
+			"delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
+			"asks for both. --at asks as of another time: RFC 3339, or a day, of which it is the first moment (UTC).\n" +
 			"Status 0: allowed, 1: denied, 3: a directory is at fault.",
 		Example: "  gatehouse explain -c gatehouse.yaml mozart push anyuser/busybox:latest\n" +
 			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1",
@@ -34,6 +36,7 @@ func explainCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&e.groups, "group", nil, "a group of the user, by name or full DN (repeatable)")
 	cmd.Flags().StringVar(&e.directory, "directory", "", "the user's directory")
 	cmd.Flags().StringVar(&e.ip, "ip", "", "the client's address")
+	cmd.Flags().StringVar(&e.at, "at", "", "the time, such as 2026-12-01T08:00:00Z (default now)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := e.parse(args); err != nil {
 			return err
@@ -48,6 +51,7 @@ type explainer struct {
 	groups    []string
 	directory string
 	ip        string
+	at        string
 
 	user    string
 	request authz.Request
@@ -66,10 +70,10 @@ func (e *explainer) parse(args []string) error {
 		return errors.New("the anonymous caller (-) has no groups and no directory")
 	}
 	switch action := authz.Action(args[1]); action {
-	case authz.Pull, authz.Push, authz.Delete:
+	case authz.Pull, authz.Push, authz.Delete, authz.Create, authz.Overwrite:
 		e.request.Action = action
 	default:
-		return fmt.Errorf("ACTION must be pull, push or delete, not %q", config.Clip(args[1]))
+		return fmt.Errorf("ACTION must be pull, push, create, overwrite or delete, not %q", config.Clip(args[1]))
 	}
 	repository, tag, tagged := strings.Cut(args[2], ":")
 	if e.request.Repository = repository; !authz.ValidRepository(repository) {
@@ -91,6 +95,12 @@ func (e *explainer) parseFlags() error {
 			return fmt.Errorf("--ip: %q is not an address", config.Clip(e.ip))
 		}
 		e.request.Source = addr.Unmap().WithZone("")
+	}
+	if e.at != "" {
+		var err error
+		if e.request.At, _, err = authz.ParseTime(e.at); err != nil {
+			return fmt.Errorf("--at: %w", err)
+		}
 	}
 	for _, text := range e.groups {
 		group, err := groupNamed(text)

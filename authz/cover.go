@@ -1,0 +1,104 @@
+package authz
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// covers reports whether r speaks of every request of which other does. It never says
+// yes to what is not so; patterns that mean the same in other words it may not see.
+func (r *rule) covers(other *rule) bool {
+	return r.actions&other.actions == other.actions && r.coversTime(other) &&
+		all(other.to, func(s subject) bool { return slices.ContainsFunc(r.to, func(t subject) bool { return t.covers(s) }) }) &&
+		all(r.except, func(s subject) bool {
+			return slices.ContainsFunc(other.except, func(t subject) bool { return t.covers(s) })
+		}) &&
+		all(other.repositories, func(p pattern) bool {
+			return slices.ContainsFunc(r.repositories, func(q pattern) bool { return q.covers(&p) })
+		}) &&
+		r.coversNetworks(other) && r.coversTags(other)
+}
+
+func all[T any](list []T, is func(T) bool) bool {
+	return !slices.ContainsFunc(list, func(one T) bool { return !is(one) })
+}
+
+func (r *rule) coversTime(other *rule) bool {
+	return !r.from.After(other.from) && (r.until.IsZero() || !other.until.IsZero() && !r.until.Before(other.until))
+}
+
+func (r *rule) coversNetworks(other *rule) bool {
+	return len(r.networks) == 0 || len(other.networks) > 0 && all(other.networks, func(n netip.Prefix) bool {
+		return slices.ContainsFunc(r.networks, func(m netip.Prefix) bool { return m.Bits() <= n.Bits() && m.Contains(n.Addr()) })
+	})
+}
+
+// coversTags: an allow of create with tags is of uploads too, which name none.
+func (r *rule) coversTags(other *rule) bool {
+	switch {
+	case len(r.tags) == 0:
+		return true
+	case len(other.tags) == 0 || !other.deny && other.actions&createBit != 0:
+		return false
+	}
+	return all(other.tags, func(p pattern) bool {
+		return slices.ContainsFunc(r.tags, func(q pattern) bool { return q.covers(&p) })
+	})
+}
+
+// covers reports whether everybody is meant who is by other.
+func (s subject) covers(other subject) bool {
+	switch s.kind {
+	case everyone:
+		return true
+	case authenticated:
+		return other.kind != everyone && other.kind != nobody
+	case directory:
+		return other.directory == s.directory
+	}
+	return other == s || s.directory == "" && other.kind == s.kind && other.name == s.name
+}
+
+// covers walks the other pattern, and notes how many components of its own may be
+// behind it by then.
+func (p *pattern) covers(other *pattern) bool {
+	behind := make([]bool, len(p.components)+1)
+	behind[0] = true
+	p.skip(behind)
+	for i := range other.components {
+		c := &other.components[i]
+		next := make([]bool, len(behind))
+		for at := range p.components {
+			switch own := &p.components[at]; {
+			case !behind[at]:
+			case own.anyNumber:
+				next[at] = true
+			case own.covers(c):
+				next[at+1] = true
+			}
+		}
+		behind = next
+		p.skip(behind)
+	}
+	return behind[len(p.components)]
+}
+
+// skip lets each `**` stand for nothing.
+func (p *pattern) skip(behind []bool) {
+	for at := range p.components {
+		if behind[at] && p.components[at].anyNumber {
+			behind[at+1] = true
+		}
+	}
+}
+
+// covers reports whether each text of the other component is one of this.
+func (c *component) covers(other *component) bool {
+	switch {
+	case other.anyNumber:
+		return false
+	case len(c.parts) == 1 && c.parts[0].kind == star || slices.Equal(c.parts, other.parts):
+		return true
+	}
+	return other.fixed() && c.match(other.parts[0].text, values{})
+}

@@ -1,0 +1,191 @@
+package authz
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/authn"
+)
+
+func named(name string) func(*Rule) { return func(r *Rule) { r.Name = name } }
+func during(from, until string) func(*Rule) {
+	return func(r *Rule) { r.From, r.Until = from, until }
+}
+
+func moment(t *testing.T, text string) time.Time {
+	t.Helper()
+	at, _, err := ParseTime(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// TestTime: outside its time a rule is as absent, for requests, at the realm and for
+// the catalog; both ends belong to it.
+func TestTime(t *testing.T) {
+	p := policy(t, allow("push", "a", "authenticated", during("2026-12-01T08:00:00+01:00", "2026-12-24")), allow("pull", "**", "everyone", during("2026-12-03", "")),
+		deny("push", "a", "authenticated", during("2026-12-10", "2026-12-10T12:00:00Z"), named("pause")))
+	scopes, err := ParseScope([]string{"repository:a:pull,push registry:catalog:*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{
+		"2026-12-01T06:59:59Z": "-", "2026-12-01T07:00:00Z": "+p:1", "2026-12-24T23:59:59Z": "+p:1", "2026-12-25": "-",
+		"2026-12-09T23:59:59Z": "+p:1", "2026-12-10": "-p:3 (pause)", "2026-12-10T12:00:00Z": "-p:3 (pause)", "2026-12-10T13:00:00.5+01:00": "+p:1",
+	} {
+		q := Request{Repository: "a", Action: Push, Tags: []string{"v1"}, At: moment(t, at)}
+		d := p.Decide(bach, q)
+		if d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
+			t.Errorf("%s: %+v, want %s", at, d, want)
+		}
+		p.clock = func() time.Time { return q.At }
+		now := q
+		if now.At = (time.Time{}); p.Decide(bach, now) != d {
+			t.Errorf("%s: what is so at a time is not so now", at)
+		}
+		if granted := p.Grant(bach, scopes, netip.Addr{}); granted.Allows("a", Push) != d.Allowed {
+			t.Errorf("%s: granted %s", at, granted)
+		}
+	}
+	for at, want := range map[string]Decision{"2026-12-02T23:59:59.999Z": {}, "2026-12-03": {Allowed: true, Rule: "p:2"}} {
+		p.clock = func() time.Time { return moment(t, at) }
+		if d := p.Catalog(anonymous); d != want || len(p.For(anonymous).Prefixes(netip.Addr{})) > 0 != want.Allowed {
+			t.Errorf("the catalog at %s: %+v", at, d)
+		}
+		if d := p.Decide(anonymous, Request{Action: Catalog}); d != want {
+			t.Errorf("the catalog at %s: %+v", at, d)
+		}
+	}
+	if fresh := policy(t, allow("pull", "**", "everyone", during("2020-01-01", ""))); !fresh.Decide(anonymous, Request{Repository: "a", Action: Pull}).Allowed {
+		t.Error("a policy has no clock")
+	}
+}
+
+// TestExplainTime: a rule out of its time is a condition, with its name.
+func TestExplainTime(t *testing.T) {
+	p := policy(t, allow("push", "a", "authenticated", during("2026-12-01T08:00:00+01:00", "2026-12-24"), named("advent")), deny("overwrite", "a", "authenticated", tags("v*"), during("", "2026-11-30"), named("stays")))
+	for at, want := range map[string]string{
+		"2026-11-30": "-|p:1 (advent) allows push if the time is from 2026-12-01T08:00:00+01:00 until 2026-12-24|p:2 (stays) denies overwrite if the tag is v*",
+		"2026-12-02": "+p:1 (advent)|p:2 (stays) denies overwrite if the tag is v* and the time is until 2026-11-30",
+	} {
+		e := p.Explain(bach, Request{Repository: "a", Action: Push, At: moment(t, at)})
+		got := "-" + e.Rule
+		if e.Allowed {
+			got = "+" + e.Rule
+		}
+		if got = strings.Join(append([]string{got}, e.Conditions...), "|"); got != want {
+			t.Errorf("%s: %s\nwant %s", at, got, want)
+		}
+	}
+	want := "allow [push] repositories [a] to [authenticated] from 2026-12-01T08:00:00+01:00 until 2026-12-24"
+	if got := p.Rules(bach)[0].String(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestDecidePush: what hangs on the tags, and what is settled without them.
+func TestDecidePush(t *testing.T) {
+	p := policy(t, allow("push", "**", "authenticated"), deny("overwrite", "**", "authenticated", tags("v*"), named("stays")), deny("push", "**", "authenticated", tags("never")),
+		deny("create", "**", "authenticated", tags("old")))
+	for tags, want := range map[string]string{
+		"dev": "+p:1", "v1": "+p:1 v1:+-", "dev v1 v2": "+p:1 v1:+- v2:+-", "v1 never": "-p:3", "never v1": "-p:3", "old": "-p:4 old:-+", "v1 old": "+p:1 v1:+- old:-+", "dev dev": "+p:1",
+	} {
+		d, open := p.DecidePush(bach, Request{Repository: "a", Tags: strings.Fields(tags)})
+		got := sign(d) + d.Rule
+		if len(open) > 0 && !d.Allowed {
+			t.Errorf("%s: open and refused", tags)
+		} else if tags == "old" {
+			got = "-" + d.Rule // by that of create
+		}
+		for _, h := range open {
+			got += " " + h.Tag + ":" + sign(h.Create) + sign(h.Overwrite)
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", tags, got, want)
+		}
+	}
+	if d, open := p.DecidePush(anonymous, Request{Repository: "a", Tags: []string{"v1"}}); d != (Decision{}) || open != nil {
+		t.Errorf("somebody without a rule: %+v %v", d, open)
+	}
+	if !p.Splits() || policy(t, allow("create overwrite pull delete", "**", "everyone"), allow("*", "**", "everyone")).Splits() {
+		t.Error("which policies split a push")
+	}
+}
+
+func sign(d Decision) string {
+	if d.Allowed {
+		return "+"
+	}
+	return "-"
+}
+
+// TestAdvice: what is warned of in a policy as a whole, and what is not.
+func TestAdvice(t *testing.T) {
+	all := allow("*", "**", "authenticated")
+	for _, c := range []struct {
+		name  string
+		rules []Rule
+		want  string // keys of the warnings
+	}{
+		{"nothing", []Rule{all, deny("overwrite delete", "prod/**", "authenticated", tags("v*")), allow("create pull", "team/**", "authenticated")}, ""},
+		{"an allow below a deny", []Rule{deny("*", "prod/**", "everyone", named("shut")), allow("pull", "prod/a/*", "group:example/x"), all}, "[1]"},
+		{"a deny behind a deny", []Rule{deny("push", "**", "authenticated"), deny("push", "a", "user:local/x", tags("v*")), deny("push", "**", "everyone")}, "[1]"},
+		{"twice", []Rule{deny("pull", "a", "everyone"), deny("pull", "a", "everyone")}, "[1]"},
+		{"not all of its actions", []Rule{deny("push", "a", "everyone"), allow("*", "a", "everyone")}, ""},
+		{"not all of its repositories", []Rule{deny("push", "a/** b", "everyone"), allow("push", "a/b */c", "everyone"), allow("push", "a/b b", "everyone")}, "[2]"},
+		{"not all of its people", []Rule{deny("push", "**", "authenticated"), allow("push", "a", "everyone"), deny("delete", "**", "directory:local"), allow("delete", "a", "user:local/x directory:example")}, ""},
+		{"of a directory", []Rule{deny("push", "**", "directory:local group:local/x"), allow("push", "a", "user:local/x"), allow("push", "a", "group:example/x")}, "[1]"},
+		{"a name of any directory", []Rule{deny("push", "**", "user:x"), allow("push", "a", "user:local/x")}, "[0].to[0] [1]"},
+		{"exceptions", []Rule{deny("push", "**", "authenticated", except("group:local/x")), allow("push", "a", "authenticated"), allow("push", "a", "authenticated", except("directory:local"))}, "[2]"},
+		{"tags of a push are not all of it", []Rule{deny("push", "**", "everyone", tags("*")), allow("push", "a", "everyone", tags("v*")), deny("push", "a", "everyone", tags("v1"))}, "[2]"},
+		{"tags of a delete are", []Rule{deny("delete", "**", "everyone", tags("v* x")), allow("delete", "a", "everyone", tags("v1 x")), allow("delete", "a", "everyone", tags("w")), allow("delete", "a", "everyone")}, "[1]"},
+		{"networks", []Rule{deny("pull", "**", "everyone", networks("10.0.0.0/8")), allow("pull", "a", "everyone", networks("10.1.0.0/16 10.2.0.1")), allow("pull", "a", "everyone", networks("10.0.0.0/7")), allow("pull", "a", "everyone")}, "[1]"},
+		{"times", []Rule{deny("pull", "**", "everyone", during("2090-01-02", "2090-02-01")), allow("pull", "a", "everyone", during("2090-01-03", "2090-01-05")), allow("pull", "a", "everyone", during("2090-01-01", "2090-01-05")),
+			allow("pull", "a", "everyone", during("2090-01-03", "")), allow("pull", "a", "everyone")}, "[1]"},
+		{"over, and told once", []Rule{deny("*", "**", "everyone"), allow("pull", "a", "everyone", during("", "2020-01-01"))}, "[1].until"},
+		{"guarded by half", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*"))}, "[1].deny"},
+		{"guarded by another rule", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*")), deny("delete", "**", "everyone", tags("v*"))}, ""},
+		{"guarded by too little", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*")), deny("delete", "prod/a", "everyone")}, "[1].deny"},
+		{"create and delete", []Rule{allow("create delete", "a", "authenticated")}, "[0].allow"},
+		{"create here and delete there", []Rule{allow("create", "a/b", "group:local/x"), allow("delete", "a/**", "authenticated")}, "[0].allow"},
+		{"who may overwrite need not delete", []Rule{allow("create delete", "a", "authenticated"), allow("overwrite", "a", "authenticated")}, ""},
+		{"create, and delete denied", []Rule{allow("create delete", "a", "authenticated"), deny("delete", "**", "authenticated", tags("*"))}, "[0].allow"},
+		{"create, and all of delete denied", []Rule{allow("create delete", "a", "authenticated"), deny("delete", "**", "authenticated")}, ""},
+	} {
+		_, err := New(Config{Rules: c.rules, Directories: []string{"local", "example"}})
+		var keys []string
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range joined.Unwrap() {
+				k := e.(*authn.KeyError)
+				if keys = append(keys, k.Key); !k.Warning {
+					t.Errorf("%s: %v is a fault", c.name, k)
+				}
+			}
+		}
+		if got := strings.Join(keys, " "); got != c.want {
+			t.Errorf("%s: %q, want %q (%v)", c.name, got, c.want, err)
+		}
+	}
+}
+
+// TestCovers: of patterns.
+func TestCovers(t *testing.T) {
+	for text, want := range map[string]bool{
+		"** a/**/b": true, "a/** a": true, "a/** a/*": true, "a/** a/**/b/**": true, "a/* a/b": true, "a/* a/b*": true, "a/* a/**": false, "a a": true, "a a*": false, "a* ab": true, "a* b": false,
+		"**/x a/x": true, "**/x **": false, "*/** **": false, "*/** a/**": true, "{user} {user}": true, "{user} a": false, "* {user}": true, "home/{user}/** home/{user}": true, "a/**/b a/b": true, "a/**/b a/**/c/b": true, "a/**/b a/**": false,
+		"**/a/**/a a/a": true, "**/a/**/a a": false, "a/b a": false, "a a/b": false,
+	} {
+		first, second, _ := strings.Cut(text, " ")
+		p, err := compilePattern(first)
+		q, err2 := compilePattern(second)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if p.covers(&q) != want {
+			t.Errorf("%s covers %s: %v", first, second, !want)
+		}
+	}
+}
