@@ -20,12 +20,12 @@ func (d *decider) decide(x *exchange) error {
 	need, found := x.route.Need, d.ask(x)
 	x.event.rule = found.Rule
 	switch {
-	case !found.Allowed && x.caller.identity.Anonymous():
-		return d.decided(x, "denied", errLogin)
 	case !found.Allowed:
 		return d.decided(x, "denied", denied(x, found))
 	case !x.caller.carries(need):
 		return d.decided(x, "insufficient_scope", errNarrow)
+	case len(x.open) > 0: // for tagGuard
+		return nil
 	}
 	return d.decided(x, "allowed", nil)
 }
@@ -35,8 +35,17 @@ func (d *decider) ask(x *exchange) authz.Decision {
 	if need.Action == authz.Catalog {
 		return d.policy.Catalog(x.caller.identity)
 	}
-	return d.policy.Decide(x.caller.identity, authz.Request{Repository: need.Repository, Action: need.Action,
-		Tags: x.route.Tags, Source: x.peer.Client})
+	q := authz.Request{Repository: need.Repository, Action: need.Action, Tags: x.route.Tags, Source: x.peer.Client}
+	switch {
+	case q.Action == authz.Push && len(q.Tags) == 0: // uploads, and manifests by digest
+		q.Action = authz.Create
+	case q.Action == authz.Push:
+		x.guarded = d.policy.Splits()
+		var found authz.Decision
+		found, x.open = d.policy.DecidePush(x.caller.identity, q)
+		return found
+	}
+	return d.policy.Decide(x.caller.identity, q)
 }
 
 func (d *decider) decided(x *exchange, result string, err error) error {
@@ -45,14 +54,31 @@ func (d *decider) decided(x *exchange, result string, err error) error {
 	return err
 }
 
-// denied is the 403 that a signed-in caller gets, with the rule to show their admin.
+// denied is what a caller gets that the policy refuses.
 func denied(x *exchange, d authz.Decision) *apiError {
 	need := x.route.Need
-	e := &apiError{status: http.StatusForbidden, code: "DENIED", rule: d.Rule}
-	what := fmt.Sprintf("%s of %s", need.Action, need.Repository)
 	if need.Action == authz.Catalog {
-		what = "listing the catalog"
+		return refusal(x, d, "listing the catalog")
 	}
+	return refusal(x, d, fmt.Sprintf("%s of %s", need.Action, need.Repository))
+}
+
+// deniedTag is the same for one half of the push of a tag, which stays what it is.
+func deniedTag(x *exchange, d authz.Decision, half authz.Action, tag, named string) *apiError {
+	e := refusal(x, d, fmt.Sprintf("%s of %s:%s", half, x.route.Repository, tag))
+	if half == authz.Overwrite && e.status == http.StatusForbidden {
+		e.message += "; " + tag + " stays " + named
+	}
+	return e
+}
+
+// refusal is the 403 that a signed-in caller gets, with the rule to show their admin;
+// for the anonymous caller a login may help.
+func refusal(x *exchange, d authz.Decision, what string) *apiError {
+	if x.caller.identity.Anonymous() {
+		return errLogin
+	}
+	e := &apiError{status: http.StatusForbidden, code: "DENIED", rule: d.Rule}
 	if e.rule == "" {
 		e.rule = "none"
 		e.message = fmt.Sprintf("no rule of the policy allows %s to %s", what, x.caller.identity.Username)

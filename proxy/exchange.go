@@ -23,6 +23,10 @@ type exchange struct {
 	caller caller
 	event  event
 
+	// Of a manifest under tags, where the policy tells the halves of a push apart.
+	guarded bool           // its tags are held until it is answered
+	open    []authz.Halves // the tags of which what they name decides
+
 	held []holding // see caps.hold
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ type forwarder struct {
 	upstream *upstream.Upstream
 	buffers  *buffers
 	caps     *caps
+	guard    tagGuard
 	metrics  *metrics.Metrics
 }
 
@@ -30,7 +32,14 @@ func (f *forwarder) forward(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	resp, err := f.send(x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	release, err := f.guard.take(x, &body)
+	if err != nil {
+		return err
+	}
+	ctx, stop := f.guard.lasting(x)
+	defer stop()
+	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	release()
 	if body.client != nil {
 		defer body.client.finish()
 		x.event.bytesIn = body.client.count.Load()
@@ -44,8 +53,8 @@ func (f *forwarder) forward(x *exchange) error {
 
 // send asks the upstream for the one thing that the request wants; what becomes of it
 // goes into the record.
-func (f *forwarder) send(x *exchange, r upstream.Request) (*upstream.Response, error) {
-	resp, err := f.upstream.Do(x.r.Context(), r)
+func (f *forwarder) send(ctx context.Context, x *exchange, r upstream.Request) (*upstream.Response, error) {
+	resp, err := f.upstream.Do(ctx, r)
 	if err != nil {
 		return nil, x.unanswered(err)
 	}

@@ -76,6 +76,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.decider = decider{cfg.Policy, g.metrics}
 	g.mounter = mounter{g.upstream, cfg.Policy}
 	g.forwarder = newForwarder(g.upstream, &g.caps, g.metrics)
+	g.forwarder.guard = tagGuard{g.upstream, &g.decider, &g.load.tags, holdLimit}
 	g.catalog = catalog{g.upstream, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}
 	g.records = records{g.metrics, cfg.Access, cfg.Audit}

@@ -75,6 +75,7 @@ const maxManifest = 4 << 20
 type Load struct {
 	open  *listener.Connections
 	turns *turns
+	tags  localHolds
 
 	mu    sync.Mutex
 	held  map[holder]int

@@ -58,8 +58,8 @@ func TestTurns(t *testing.T) {
 		for _, one := range others {
 			one()
 		}
-		if len(turns.people) != 0 || len(turns.all) != 0 {
-			t.Errorf("left: %v, %d", turns.people, len(turns.all))
+		if len(turns.people.keys) != 0 || len(turns.all) != 0 {
+			t.Errorf("left: %v, %d", turns.people.keys, len(turns.all))
 		}
 	})
 }
