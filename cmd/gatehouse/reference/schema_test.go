@@ -190,7 +190,7 @@ func TestKeys(t *testing.T) {
 		"directories[].ldap.users.base":         "text  required",
 		"directories[].ldap.cache.stale_for":    "time 10m 0s or more",
 		"directories[].ldap.bind_password_file": "secret file \"\" with `bind_dn`",
-		"policy[].allow[]":                      "list of texts [] `pull`, `push`, `delete`, `*`; either this or `deny`",
+		"policy[].allow[]":                      "list of texts [] `pull`, `push`, `create`, `overwrite`, `delete`, `*`; either this or `deny`",
 		"policy[].to[]":                         "list of texts  required",
 	} {
 		k := keyOf(t, path)
