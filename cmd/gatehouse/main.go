@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/cmd/gatehouse/migrate"
 	"gatehouse/cmd/gatehouse/reference"
 )
 
@@ -38,6 +39,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, migrate.ErrLost):
+		return exitFault
 	case errors.As(err, &e):
 		if e.err != nil {
 			fmt.Fprintln(stderr, "gatehouse:", e.err)
@@ -60,7 +63,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
 	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), hashCommand(), healthCommand(), versionCommand())
-	root.AddCommand(reference.Commands()...)
+	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }
