@@ -13,6 +13,9 @@ LDFLAGS := -s -w -X main.releaseVersion=$(VERSION) -X main.releaseCommit=$(COMMI
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+# What packages and images are made for.
+ARCHITECTURES ?= amd64 arm64
+
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 10s
 
@@ -20,7 +23,7 @@ FUZZTIME ?= 10s
 # is `## what it does`: it is then the target NAME, in `make help` and `make full`.
 SUITES := $(patsubst cmd/internal/suites/%.sh,%,$(wildcard cmd/internal/suites/*.sh))
 
-.PHONY: help build share demo test fuzz lint bench full $(SUITES)
+.PHONY: help build share deb demo test fuzz lint bench full $(SUITES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +34,9 @@ build: ## bin/gatehouse, one static binary
 
 share: ## bin/share: man pages, and completion for bash, zsh and fish
 	cmd/internal/scripts/share.sh bin/share
+
+deb: ## bin/gatehouse_VERSION_ARCH.deb for amd64 and arm64
+	cmd/internal/deb/build.sh '$(VERSION)' '$(LDFLAGS)' $(ARCHITECTURES)
 
 demo: ## a directory, a registry and the gateway on this machine, to try it out (ONCE=1: check and stop)
 	@go run ./cmd/demo $(if $(filter 1,$(ONCE)),-once)

@@ -10,6 +10,7 @@ getent group gatehouse >/dev/null || groupadd --system gatehouse
 getent passwd gatehouse >/dev/null ||
 	useradd --system --gid gatehouse --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin gatehouse
 install -D -m 0755 bin/gatehouse /usr/local/bin/gatehouse
+install -D -m 0644 deploy/gatehouse.sysusers /etc/sysusers.d/gatehouse.conf
 install -D -m 0644 deploy/gatehouse.service /etc/systemd/system/gatehouse.service
 install -d -m 0750 -o root -g gatehouse /etc/gatehouse
 if ! test -e /etc/gatehouse/gatehouse.yaml; then
