@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"gatehouse/metrics"
@@ -13,6 +14,17 @@ type records struct {
 	metrics *metrics.Metrics
 	access  *slog.Logger // one record a request; nil: none
 	audit   *slog.Logger // of what package audit knows; nil: none
+	lines   sync.Pool    // *line, of the access log
+}
+
+// line is an empty one.
+func (r *records) line() *line {
+	if l, ok := r.lines.Get().(*line); ok {
+		*l = (*l)[:0]
+		return l
+	}
+	l := make(line, 0, 24)
+	return &l
 }
 
 // emit writes the record and counts the request.
@@ -31,21 +43,33 @@ func (r *records) emit(x *exchange) {
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	l := make(line, 0, 24)
+	l := r.line()
+	defer r.lines.Put(l)
 	l.request(x)
 	l.text("method", x.r.Method)
 	l.text("host", x.r.Host)
 	l.text("path", x.r.URL.Path)
 	l.text("route", x.route.Kind.Label())
 	l.text("decision", e.decision)
-	l = append(l, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
+	*l = append(*l, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	if e.upstreamStatus != 0 {
-		l = append(l, slog.Int("upstream_status", e.upstreamStatus))
+		*l = append(*l, slog.Int("upstream_status", e.upstreamStatus))
 	}
 	l.text("note", e.note)
 	if e.err != nil {
 		l.text("error", e.err.Error())
 	}
-	r.access.LogAttrs(context.WithoutCancel(x.r.Context()), level, "request", l...)
+	r.write(x, level, *l)
+}
+
+// write is slog.Logger.LogAttrs without a look at the stack.
+func (r *records) write(x *exchange, level slog.Level, l line) {
+	ctx, handler := context.WithoutCancel(x.r.Context()), r.access.Handler()
+	if !handler.Enabled(ctx, level) {
+		return
+	}
+	record := slog.NewRecord(time.Now(), level, "request", 0)
+	record.AddAttrs(l...)
+	_ = handler.Handle(ctx, record) // a line that is lost is counted where it is
 }

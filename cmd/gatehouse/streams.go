@@ -38,7 +38,10 @@ func queuedStreams(stdout, stderr io.Writer) (out streams, flush func()) {
 			out.log.Error("request records are lost: what reads stdout is slower than they come")
 		}
 	})
-	out.stdout, out.access = first, newLogger(first, isTerminal(stdout), slog.LevelInfo)
+	out.stdout, out.access = first, slog.New(audit.NewHandler(first, clipBytes, clipAttr))
+	if isTerminal(stdout) {
+		out.access = newLogger(first, true, slog.LevelInfo)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var writing sync.WaitGroup
 	writing.Go(func() { first.Run(ctx) })
@@ -60,10 +63,13 @@ func newLogger(w io.Writer, terminal bool, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
+// clipBytes is how long a value may be in the log.
+const clipBytes = 2048
+
 // clipAttr keeps any one value short, whoever's text it is: an error may quote
 // what a server or a client sent.
 func clipAttr(_ []string, a slog.Attr) slog.Attr {
-	most := 2048
+	most := clipBytes
 	if a.Key == "stack" { // of our own code
 		most = 16 << 10
 	}

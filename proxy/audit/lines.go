@@ -11,31 +11,40 @@ import (
 const (
 	queued     = 8 << 20         // bytes of lines that may wait
 	flushLimit = 2 * time.Second // for what waits at the end
+
+	gatherTime  = 50 * time.Millisecond // how long a line may wait for others
+	gatherBytes = 64 << 10              // with so many bytes they go out
 )
 
 // Lines is a writer of whole lines that never waits: one goroutine, Run, hands them
 // to what may block (a pipe that nobody reads, a hung file system). What waits is
 // bounded; lines over that are lost. It is safe for concurrent use.
 type Lines struct {
-	write func(line []byte) // called by Run, one line at a time
+	write func(line []byte) // called by Run, with one line, or with some that were gathered
 	lost  func()            // called for each line that is lost, by whoever wrote it
 
-	mu   sync.Mutex
-	jobs []job
-	size int
-	wake chan struct{} // one token: there is something to do
-	turn sync.Mutex    // of who works through the jobs; never held by who writes a line
+	mu    sync.Mutex
+	jobs  []job
+	size  int
+	spare []byte        // for lines to gather in
+	soon  *time.Timer   // wakes for what was gathered
+	wake  chan struct{} // one token: there is something to do
+	turn  sync.Mutex    // of who works through the jobs; never held by who writes a line
 }
 
-// job is a line, or something to do between two.
+// job is a line, or gathered ones, or something to do between two.
 type job struct {
-	line []byte
-	do   func()
+	line     []byte
+	gathered bool
+	do       func()
 }
 
 // NewLines returns a queue in front of write. lost must not block.
 func NewLines(write func(line []byte), lost func()) *Lines {
-	return &Lines{write: write, lost: lost, wake: make(chan struct{}, 1)}
+	l := &Lines{write: write, lost: lost, wake: make(chan struct{}, 1)}
+	l.soon = time.AfterFunc(gatherTime, l.signal)
+	l.soon.Stop()
+	return l
 }
 
 // errFull: so much waits that a line is lost.
@@ -43,7 +52,7 @@ var errFull = errors.New("what takes the lines is slower than they come")
 
 // Write queues a copy of a line, or fails at once where too much waits.
 func (l *Lines) Write(line []byte) (int, error) {
-	if !l.add(bytes.Clone(line)) {
+	if !l.add(job{line: bytes.Clone(line)}) {
 		l.lost()
 		return 0, errFull
 	}
@@ -51,15 +60,58 @@ func (l *Lines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// Gather is Write for lines that are many: they are written together, after 50 ms or
+// with 64 KiB of them, or with the next line that is not gathered.
+func (l *Lines) Gather(line []byte) error {
+	room, full := l.join(line)
+	if !room {
+		l.lost()
+		return errFull
+	}
+	if full {
+		l.signal()
+	}
+	return nil
+}
+
 // add reports whether there was room.
-func (l *Lines) add(line []byte) bool {
+func (l *Lines) add(j job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.size+len(line) > queued {
+	return l.addLocked(j)
+}
+
+func (l *Lines) addLocked(j job) bool {
+	if l.size+len(j.line) > queued {
 		return false
 	}
-	l.jobs, l.size = append(l.jobs, job{line: line}), l.size+len(line)
+	l.jobs, l.size = append(l.jobs, j), l.size+len(j.line)
 	return true
+}
+
+// join puts a copy of a line behind those that were gathered last, or begins with others; it
+// reports whether there was room, and whether those before it are to be written now.
+func (l *Lines) join(line []byte) (room, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.jobs); n > 0 && l.jobs[n-1].gathered {
+		last := &l.jobs[n-1]
+		if len(last.line)+len(line) <= gatherBytes && l.size+len(line) <= queued {
+			last.line, l.size = append(last.line, line...), l.size+len(line)
+			return true, false
+		}
+	} else {
+		l.soon.Reset(gatherTime)
+	}
+	full = len(l.jobs) > 0
+	return l.addLocked(job{line: append(l.spareLocked(), line...), gathered: true}), full
+}
+
+// spareLocked is a buffer that was written before.
+func (l *Lines) spareLocked() []byte {
+	spare := l.spare
+	l.spare = nil
+	return spare[:0]
 }
 
 // Do queues something that is to be done after the lines that wait.
@@ -109,8 +161,18 @@ func (l *Lines) Flush() {
 			} else {
 				l.write(j.line)
 			}
+			if j.gathered {
+				l.keep(j.line)
+			}
 		}
 	}
+}
+
+// keep takes a buffer back. write must not hold on to it.
+func (l *Lines) keep(buffer []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spare = buffer
 }
 
 // drain is all that waits. Its room is free again at once, so up to

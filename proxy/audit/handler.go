@@ -1,0 +1,131 @@
+package audit
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// NewHandler is a slog.Handler of JSON for records that are many: what slog's own would
+// write, but made outside of any lock and written together with others (see
+// Lines.Gather); one of an error at once. Texts over long bytes, and values that are
+// neither texts, numbers nor truths, go through replace, a slog.HandlerOptions.ReplaceAttr.
+func NewHandler(lines *Lines, long int, replace func(groups []string, a slog.Attr) slog.Attr) slog.Handler {
+	return &gathering{Handler: slog.NewJSONHandler(lines, &slog.HandlerOptions{ReplaceAttr: replace}), lines: lines, long: long,
+		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}}
+}
+
+// gathering leaves to slog's own handler what is not an everyday record.
+type gathering struct {
+	slog.Handler
+	lines   *Lines
+	long    int       // texts over so many bytes are not everyday
+	buffers sync.Pool // of one line
+}
+
+// Handle writes a line.
+func (h *gathering) Handle(ctx context.Context, r slog.Record) error {
+	buffer := h.buffers.Get().(*[]byte)
+	defer h.buffers.Put(buffer)
+	line, known := h.encode((*buffer)[:0], &r)
+	*buffer = line
+	switch {
+	case !known:
+		return h.Handler.Handle(ctx, r)
+	case r.Level >= slog.LevelError:
+		_, err := h.lines.Write(line)
+		return err
+	}
+	return h.lines.Gather(line)
+}
+
+// encode appends the record, or reports that it is none of the everyday ones.
+func (h *gathering) encode(line []byte, r *slog.Record) (_ []byte, known bool) {
+	if y := r.Time.Year(); y <= 1 || y >= 10000 { // the zero time too
+		return line, false
+	}
+	line = append(line, `{"time":"`...)
+	line = r.Time.AppendFormat(line, time.RFC3339Nano)
+	line = append(line, `","level":"`...)
+	line = append(line, r.Level.String()...)
+	line = append(line, `","msg":`...)
+	line = appendText(line, r.Message)
+	known = len(r.Message) <= h.long
+	r.Attrs(func(a slog.Attr) bool {
+		if known = known && a.Key != ""; known {
+			line = appendText(append(line, ','), a.Key)
+			line, known = h.value(append(line, ':'), a.Value)
+		}
+		return known
+	})
+	return append(line, "}\n"...), known
+}
+
+// value appends one value, or reports that it is of no everyday kind.
+func (h *gathering) value(line []byte, v slog.Value) (_ []byte, known bool) {
+	switch v.Kind() {
+	case slog.KindString:
+		return appendText(line, v.String()), len(v.String()) <= h.long
+	case slog.KindInt64:
+		return strconv.AppendInt(line, v.Int64(), 10), true
+	case slog.KindUint64:
+		return strconv.AppendUint(line, v.Uint64(), 10), true
+	case slog.KindBool:
+		return strconv.AppendBool(line, v.Bool()), true
+	case slog.KindFloat64:
+		f := v.Float64()
+		plain := f == 0 || math.Abs(f) >= 1e-6 && math.Abs(f) < 1e21 // as encoding/json tells apart
+		return strconv.AppendFloat(line, f, 'f', -1, 64), plain
+	}
+	return line, false
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendText appends a JSON string, escaped as slog does (encoding/json without HTML).
+func appendText(line []byte, s string) []byte {
+	line = append(line, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		size, plain := character(s[i:])
+		if !plain {
+			line = appendEscaped(append(line, s[start:i]...), s[i:i+size])
+			start = i + size
+		}
+		i += size
+	}
+	return append(append(line, s[start:]...), '"')
+}
+
+// character is the length of the first character, and whether it may stand in a JSON
+// string as it is.
+func character(s string) (size int, plain bool) {
+	if c := s[0]; c < utf8.RuneSelf {
+		return 1, c >= 0x20 && c != '"' && c != '\\'
+	}
+	r, size := utf8.DecodeRuneInString(s)
+	return size, (r != utf8.RuneError || size != 1) && r != '\u2028' && r != '\u2029'
+}
+
+// appendEscaped appends one character that must not stand in a JSON string as it is.
+func appendEscaped(line []byte, s string) []byte {
+	switch c := s[0]; {
+	case c == '"' || c == '\\':
+		return append(line, '\\', c)
+	case c == '\n':
+		return append(line, `\n`...)
+	case c == '\r':
+		return append(line, `\r`...)
+	case c == '\t':
+		return append(line, `\t`...)
+	case c < 0x20:
+		return append(line, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+	case len(s) == 3: // U+2028 or U+2029, which JavaScript takes for line ends
+		return append(line, '\\', 'u', '2', '0', '2', hexDigits[s[2]&15])
+	}
+	return append(line, `\ufffd`...)
+}

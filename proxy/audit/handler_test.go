@@ -1,0 +1,157 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// clipped stands for what the product does with values: texts over 40 bytes are cut.
+func clipped(_ []string, a slog.Attr) slog.Attr {
+	if text := a.Value.String(); a.Value.Kind() == slog.KindString && len(text) > 40 {
+		return slog.String(a.Key, text[:40])
+	}
+	return a
+}
+
+// TestHandlerIsSlogs: whatever a record holds, the line is the one of slog's own handler.
+func TestHandlerIsSlogs(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~\x00-\x20"\\<>&\x7f]{0,60}`),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 50), func(b []byte) string { return string(b) }),
+		rapid.SampledFrom([]string{"", "\u2028\u2029", "\xff\xfe", "\ufffd", "team/app", strings.Repeat("x", 41)}))
+	value := rapid.OneOf(rapid.Map(text, slog.StringValue), rapid.Map(rapid.Int64(), slog.Int64Value), rapid.Map(rapid.Uint64(), slog.Uint64Value),
+		rapid.Map(rapid.Bool(), slog.BoolValue), rapid.Map(rapid.Float64(), slog.Float64Value), rapid.Map(rapid.Int64Range(0, 1e9), func(n int64) slog.Value { return slog.Float64Value(float64(n) / 1000) }),
+		rapid.SampledFrom([]slog.Value{slog.AnyValue([]string{"v1", "a<b"}), slog.AnyValue(errors.New("broken")), slog.DurationValue(time.Second), slog.AnyValue(nil),
+			slog.GroupValue(slog.Int("a", 1)), slog.GroupValue(), slog.Float64Value(math.Inf(1)), slog.Float64Value(1e21), slog.Float64Value(-1e-7), slog.Float64Value(math.Copysign(0, -1))}))
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-1e11, 3e11).Draw(t, "second"), rapid.Int64Range(0, 1e9-1).Draw(t, "nanosecond"))
+		if rapid.Bool().Draw(t, "utc") {
+			at = at.UTC()
+		}
+		r := slog.NewRecord(at, slog.Level(rapid.IntRange(-9, 9).Draw(t, "level")), text.Draw(t, "message"), 0)
+		for range rapid.IntRange(0, 30).Draw(t, "attrs") {
+			r.AddAttrs(slog.Attr{Key: text.Draw(t, "key"), Value: value.Draw(t, "value")})
+		}
+		var want, got bytes.Buffer
+		slogs := slog.NewJSONHandler(&want, &slog.HandlerOptions{ReplaceAttr: clipped})
+		lines := NewLines(func(b []byte) { got.Write(b) }, func() { t.Error("lost") })
+		ours := NewHandler(lines, 40, clipped)
+		if errors.Join(slogs.Handle(context.Background(), r), ours.Handle(context.Background(), r)) != nil {
+			t.Fatal("an error")
+		}
+		lines.Flush()
+		if got.String() != want.String() {
+			t.Errorf("got  %s\nwant %s", got.String(), want.String())
+		}
+	})
+}
+
+// written runs Lines in a bubble, with what was written at which time.
+func written(t *testing.T) (l *Lines, log *[]string, end func()) {
+	log = new([]string)
+	start := time.Now()
+	l = NewLines(func(b []byte) { *log = append(*log, fmt.Sprintf("%s %s", time.Since(start), shorten(b))) }, func() { t.Error("a line is lost") })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.Run(ctx) }()
+	synctest.Wait()
+	return l, log, func() { stop(); <-ended }
+}
+
+func shorten(b []byte) string {
+	if len(b) > 20 {
+		return fmt.Sprint(len(b), " bytes")
+	}
+	return string(b)
+}
+
+// TestGather: lines go out together after 50 ms, with 64 KiB at once, at once with an
+// error, and whatever waits at the end.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, log, end := written(t)
+		step := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Join(*log, "|"); got != strings.Join(want, "|") {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			*log = nil
+		}
+		l.Gather([]byte("a"))
+		time.Sleep(20 * time.Millisecond)
+		l.Gather([]byte("b"))
+		step()
+		time.Sleep(30 * time.Millisecond)
+		step("50ms ab")
+		l.Gather([]byte("c"))
+		l.Write([]byte("d"))
+		step("50ms c", "50ms d")
+		large := bytes.Repeat([]byte("x"), 40<<10)
+		l.Gather(large)
+		step()
+		l.Gather(large)
+		step("50ms 40960 bytes", "50ms 40960 bytes")
+		l.Gather([]byte("f"))
+		end()
+		step("50ms f")
+	})
+}
+
+// TestErrorGoesAtOnce: and so does what was gathered before it, in its place.
+func TestErrorGoesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, log, end := written(t)
+		defer end()
+		to := slog.New(NewHandler(l, 1024, clipped))
+		to.Info("one")
+		to.Error("two")
+		synctest.Wait()
+		if len(*log) != 2 || !strings.HasPrefix((*log)[1], "0s ") {
+			t.Errorf("%q", *log)
+		}
+	})
+}
+
+// TestGatherIsBounded: what nobody takes is lost line by line, and counted.
+func TestGatherIsBounded(t *testing.T) {
+	lost, size := 0, 0
+	l := NewLines(func(b []byte) { size += len(b) }, func() { lost++ })
+	line := bytes.Repeat([]byte("x"), 1<<10)
+	for range 8<<10 + 3 {
+		_ = l.Gather(line)
+	}
+	l.Flush()
+	if lost != 3 || size != 8<<20 {
+		t.Errorf("%d lost, %d bytes written", lost, size)
+	}
+}
+
+func BenchmarkHandler(b *testing.B) {
+	attrs := []slog.Attr{slog.String("request_id", "NWPCDO5HDHGZ5M2VPYZTOE4BG3"), slog.String("client_ip", "192.0.2.7"), slog.String("user", "mozart"),
+		slog.String("directory", "example"), slog.String("repository", "composers/requiem"), slog.String("path", "/v2/composers/requiem/manifests/latest"),
+		slog.Int("status", 200), slog.Int64("bytes_out", 1525), slog.Float64("duration_ms", 0.171)}
+	l := NewLines(func([]byte) {}, func() {})
+	for name, h := range map[string]slog.Handler{"ours": NewHandler(l, 2048, nil), "slog": slog.NewJSONHandler(l, &slog.HandlerOptions{ReplaceAttr: clipped})} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
+				r.AddAttrs(attrs...)
+				_ = h.Handle(b.Context(), r)
+				if l.size > 1<<20 {
+					l.Flush()
+				}
+			}
+		})
+	}
+}
