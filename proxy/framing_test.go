@@ -197,8 +197,19 @@ func TestUpstreamConnections(t *testing.T) {
 	if connection() != first {
 		t.Error("an idle connection was not used again")
 	}
+	upload := func() int {
+		t.Helper()
+		if _, got, _ := a.verdict(a.fill(patch("", "Content-Length: 3\r\n", "abc", "", "").raw)); got != "200" {
+			t.Fatalf("the next upload got %s", got)
+		}
+		seen, _ := a.wire.take()
+		return seen[len(seen)-1].conn
+	}
 	t.Run("C14/abort in a PATCH", func(t *testing.T) {
-		before := connection()
+		before, reads := upload(), connection()
+		if upload() != before {
+			t.Error("an idle connection was not used again")
+		}
 		conn, err := net.Dial("tcp", a.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -207,8 +218,8 @@ func TestUpstreamConnections(t *testing.T) {
 		conn.(*net.TCPConn).CloseWrite()
 		io.Copy(io.Discard, conn) // until the gateway is done with it
 		conn.Close()
-		if connection() == before {
-			t.Error("the connection of an aborted upload was used again")
+		if upload() == before || connection() != reads {
+			t.Error("the connection of an aborted upload was used again, or another is not")
 		}
 	})
 	for name, answer := range map[string]string{

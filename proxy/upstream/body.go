@@ -8,6 +8,13 @@ import (
 	"time"
 )
 
+const (
+	// progressWindow and minRate: a body has no time limit in all, since a layer may
+	// take an hour, but it has to make progress, so many bytes a second.
+	progressWindow = 60 * time.Second
+	minRate        = 1 << 10
+)
+
 // wait ends a request whose response headers do not come within the limit,
 // counted from begin: the moment when all of the request was sent.
 type wait struct {

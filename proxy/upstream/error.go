@@ -42,7 +42,7 @@ func failed(ctx context.Context, body *sentBody, err error) *Error {
 		e.Sent = false
 	}
 	switch {
-	case errors.Is(context.Cause(ctx), errSilent):
+	case errors.Is(context.Cause(ctx), errSilent), errors.Is(err, errSilent):
 		e.Reason = ErrSilent
 	case broken != nil:
 		e.Reason, e.Cause = ErrBody, broken

@@ -95,16 +95,20 @@ func TestOnceMore(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer u.Close()
-			first, err := u.Do(t.Context(), Request{Route: route.Route{Kind: route.Base, Method: "GET"}})
+			rt, err := route.Parse(c.method, c.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := Request{Route: route.Route{Kind: route.Base, Method: "GET"}}
+			if byBodies := body != nil || !c.again; byBodies { // those have connections of their own
+				before = Request{Route: route.Route{Kind: route.Session, Method: "PATCH", Repository: "team/app", Reference: "u"}, Body: strings.NewReader("x"), Length: 1}
+			}
+			first, err := u.Do(t.Context(), before)
 			if err != nil {
 				t.Fatal(err)
 			}
 			io.Copy(io.Discard, first.Body)
 			first.Body.Close()
-			rt, err := route.Parse(c.method, c.target)
-			if err != nil {
-				t.Fatal(err)
-			}
 			resp, err := u.Do(t.Context(), Request{Route: rt, Body: body, Length: c.length})
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -163,8 +167,8 @@ func TestNotTwice(t *testing.T) {
 func TestIdle(t *testing.T) {
 	for given, want := range map[time.Duration]time.Duration{0: 45 * time.Second, time.Second: time.Second, 10 * time.Minute: 10 * time.Minute} {
 		u, err := New(Config{URL: "http://127.0.0.1:1", IdleTimeout: given}, nil)
-		if err != nil || u.transport.IdleConnTimeout != want {
-			t.Errorf("%s: %s %v", given, u.transport.IdleConnTimeout, err)
+		if err != nil || u.transport.bodies.IdleConnTimeout != want {
+			t.Errorf("%s: %s %v", given, u.transport.bodies.IdleConnTimeout, err)
 		}
 	}
 }

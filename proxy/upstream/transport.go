@@ -5,22 +5,21 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"gatehouse/authn"
 )
 
-const (
-	dialLimit = 3 * time.Second
-	// progressWindow and minRate: a body has no time limit in all, since a layer may
-	// take an hour, but it has to make progress, so many bytes a second.
-	progressWindow = 60 * time.Second
-	minRate        = 1 << 10
-)
+// transport speaks HTTP/1.1 with the registry, without a proxy of the environment and
+// without compression, which would change what was digested: by a client of its own
+// where a request has no body and may be sent again, and by net/http's otherwise.
+type transport struct {
+	client *client
+	bodies *http.Transport
+}
 
-// newTransport speaks HTTP/1.1 with the registry, without a proxy of the
-// environment and without compression, which would change what was digested.
-func newTransport(cfg *Config) (*http.Transport, error) {
+func newTransport(cfg *Config, base *url.URL) (*transport, error) {
 	tlsConfig, err := newTLS(cfg)
 	if err != nil {
 		return nil, err
@@ -32,6 +31,15 @@ func newTransport(cfg *Config) (*http.Transport, error) {
 	if connect == nil {
 		connect = (&net.Dialer{Timeout: dialLimit, KeepAlive: 30 * time.Second}).DialContext
 	}
+	client, err := newClient(base, tlsConfig, connect, idle)
+	if err != nil {
+		return nil, err
+	}
+	return &transport{client, newBodies(connect, tlsConfig, idle)}, nil
+}
+
+// newBodies is for requests with bodies, which are sent while their answer may come.
+func newBodies(connect func(ctx context.Context, network, address string) (net.Conn, error), tlsConfig *tls.Config, idle time.Duration) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := connect(ctx, network, address)
@@ -43,13 +51,19 @@ func newTransport(cfg *Config) (*http.Transport, error) {
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    dialLimit,
 		DisableCompression:     true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    256,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idle,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxHeaderBytes,
 		WriteBufferSize:        64 << 10,
 		ReadBufferSize:         64 << 10,
-	}, nil
+	}
+}
+
+// close lets go of idle connections.
+func (t *transport) close() {
+	t.client.pool.close()
+	t.bodies.CloseIdleConnections()
 }
 
 // newTLS trusts the system's authorities and those of the config, and shows the

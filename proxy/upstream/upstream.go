@@ -35,7 +35,7 @@ type Upstream struct {
 	timeout   time.Duration
 	mount     BlobMount
 	redirects []string
-	transport *http.Transport
+	transport *transport
 	metrics   *metrics.Metrics
 	order     ordering
 }
@@ -47,7 +47,7 @@ func New(cfg Config, m *metrics.Metrics) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(&cfg)
+	transport, err := newTransport(&cfg, base)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func New(cfg Config, m *metrics.Metrics) (*Upstream, error) {
 }
 
 // Close lets go of idle connections. Requests that still run end normally.
-func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+func (u *Upstream) Close() { u.transport.close() }
 
 // BlobMount is whether mounts are passed on.
 func (u *Upstream) BlobMount() BlobMount { return u.mount }
@@ -86,21 +86,46 @@ type Response struct {
 // Do asks for one thing. Redirects are not followed. Its error is an *Error, whose
 // reason is one of this package's, or context.Canceled where ctx ended first.
 func (u *Upstream) Do(ctx context.Context, r Request) (*Response, error) {
+	start := time.Now()
+	resp, err := u.ask(ctx, &r)
+	if r.Route.Kind != route.Base { // whether it is ready is asked every second, and is no traffic
+		code := 0
+		if err == nil {
+			code = resp.StatusCode
+		}
+		u.metrics.UpstreamRequest(code, time.Since(start))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := u.check(&r.Route, resp); err != nil {
+		resp.Body.Close()
+		return nil, &Error{Reason: ErrAnswer, Status: resp.StatusCode, Sent: true, Cause: err}
+	}
+	return &Response{Status: resp.StatusCode, Header: passed(resp.Header), Body: resp.Body}, nil
+}
+
+// ask sends the request and returns the answer as it came, with a body that does not
+// wait for ever. Its error is an *Error.
+func (u *Upstream) ask(ctx context.Context, r *Request) (*http.Response, error) {
+	if r.Body == nil && repeatable(r) {
+		resp, err := u.transport.client.do(ctx, u.request(r), u.limit(&r.Route))
+		if err != nil {
+			return nil, failed(ctx, nil, err)
+		}
+		return resp, nil
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	wait := startWait(u.limit(&r.Route), func() { cancel(errSilent) })
-	out, body := u.request(ctx, &r, wait)
-	resp, err := u.roundTrip(out, &r)
+	out, body := u.carry(u.request(r).WithContext(ctx), r, wait)
+	resp, err := u.roundTrip(out, r)
 	wait.stop()
 	if err != nil {
 		defer cancel(nil)
 		return nil, failed(ctx, body, err)
 	}
-	if err := u.check(&r.Route, resp); err != nil {
-		defer cancel(nil)
-		resp.Body.Close()
-		return nil, &Error{Reason: ErrAnswer, Status: resp.StatusCode, Sent: true, Cause: err}
-	}
-	return &Response{Status: resp.StatusCode, Header: passed(resp.Header), Body: &answerBody{ReadCloser: resp.Body, cancel: cancel}}, nil
+	resp.Body = &answerBody{ReadCloser: resp.Body, cancel: cancel}
+	return resp, nil
 }
 
 // limit is how long the response headers may take once the request is sent.
@@ -112,9 +137,8 @@ func (u *Upstream) limit(rt *route.Route) time.Duration {
 	return u.timeout
 }
 
-// request builds the outgoing request. The waiting for its answer begins when all
-// of it was sent.
-func (u *Upstream) request(ctx context.Context, r *Request, wait *wait) (*http.Request, *sentBody) {
+// request builds the outgoing request, without its body.
+func (u *Upstream) request(r *Request) *http.Request {
 	target := u.base
 	target.Path += r.Route.Path()
 	target.RawQuery = route.EncodeQuery(r.Route.Query)
@@ -122,17 +146,22 @@ func (u *Upstream) request(ctx context.Context, r *Request, wait *wait) (*http.R
 	if header == nil {
 		header = http.Header{}
 	}
-	out := (&http.Request{Method: r.Route.Method, URL: &target, Host: u.base.Host, ContentLength: r.Length,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header}).WithContext(ctx)
+	out := &http.Request{Method: r.Route.Method, URL: &target, Host: u.base.Host, ContentLength: r.Length,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header}
 	if u.username != "" {
 		out.SetBasicAuth(u.username, string(u.password))
 	}
-	if repeatable(r) && r.Route.Method != http.MethodGet && r.Route.Method != http.MethodHead {
-		header["Idempotency-Key"] = []string{} // net/http's sign, which is not sent; those two need none
-	}
+	return out
+}
+
+// carry adds the body. The waiting for the answer begins when all of it was sent.
+func (u *Upstream) carry(out *http.Request, r *Request, wait *wait) (*http.Request, *sentBody) {
 	if r.Body == nil {
 		wait.begin()
 		return out, nil
+	}
+	if repeatable(r) {
+		out.Header["Idempotency-Key"] = []string{} // net/http's sign, which is not sent
 	}
 	body := &sentBody{Reader: r.Body, atEnd: wait.begin}
 	if whole, ok := r.Body.(*bytes.Reader); ok {
@@ -160,27 +189,20 @@ func repeatable(r *Request) bool {
 	return whole && r.Route.Kind == route.Manifest
 }
 
-// roundTrip sends one request and counts it. net/http sends a repeatable one again
-// where reading its answer shows that the connection was closed; where writing a
-// body shows it, that is left to us.
+// roundTrip sends one request that has a body or may not be sent twice. net/http sends
+// a repeatable one again where reading its answer shows that the connection was closed;
+// where writing a body shows it, that is left to us.
 func (u *Upstream) roundTrip(out *http.Request, r *Request) (*http.Response, error) {
-	start, reused := time.Now(), false
+	reused := false
 	if out.GetBody != nil && repeatable(r) {
 		out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
 			GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}))
 	}
-	resp, err := u.transport.RoundTrip(out)
+	resp, err := u.transport.bodies.RoundTrip(out)
 	if err != nil && reused && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
 		if out.Body, err = out.GetBody(); err == nil {
-			resp, err = u.transport.RoundTrip(out)
+			resp, err = u.transport.bodies.RoundTrip(out)
 		}
-	}
-	code := 0
-	if err == nil {
-		code = resp.StatusCode
-	}
-	if r.Route.Kind != route.Base { // whether it is ready is asked every second, and is no traffic
-		u.metrics.UpstreamRequest(code, time.Since(start))
 	}
 	return resp, err
 }
