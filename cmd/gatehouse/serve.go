@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/cmd/gatehouse/memory"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
 )
@@ -36,6 +37,7 @@ func serveCommand() *cobra.Command {
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 		defer signal.Stop(signals)
 		signal.Ignore(syscall.SIGPIPE) // who reads our logs may go away; we stay
+		memory.Pace()
 		out, flush := queuedStreams(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		defer flush()
 		if err := serve(cmd.Context(), configPath(*path), out, signals); err != nil {

@@ -1,0 +1,51 @@
+package memory
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
+
+func TestPercentFor(t *testing.T) {
+	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 12 << 20: 400, 16 << 20: 300, 20 << 20: 200, 48 << 20: 100, 4 << 30: 100} {
+		if got := percentFor(live); got != want {
+			t.Errorf("%d bytes: %d, want %d", live, got, want)
+		}
+	}
+}
+
+// TestPaceFollows: a heap that has grown is collected as ever, and one that shrank is
+// left alone again.
+func TestPaceFollows(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv("GOGC", "")
+	Pace()
+	var ballast []byte
+	for _, c := range []struct{ size, most, least int }{{0, 400, 150}, {100 << 20, 100, 100}, {0, 400, 150}} {
+		ballast = make([]byte, c.size)
+		for end := time.Now().Add(10 * time.Second); !within(c.least, c.most); runtime.GC() { // finalizers run some time after a collection
+			if time.Now().After(end) {
+				t.Fatalf("%d bytes: not from %d to %d", c.size, c.least, c.most)
+			}
+		}
+		runtime.KeepAlive(ballast)
+	}
+}
+
+func within(least, most int) bool {
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	got := int(sample[0].Value.Uint64())
+	return got >= least && got <= most
+}
+
+// TestPaceOfTheOperator: GOGC counts.
+func TestPaceOfTheOperator(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(77))
+	t.Setenv("GOGC", "77")
+	if Pace(); !within(77, 77) {
+		t.Error("it was changed")
+	}
+}
