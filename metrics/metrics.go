@@ -12,7 +12,6 @@ package metrics
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -53,6 +52,8 @@ type Metrics struct {
 
 	configReloads *prometheus.CounterVec
 	certificates  *certificates
+
+	bound bound
 }
 
 // longBuckets reach from a cached manifest to a layer that takes an hour:
@@ -92,6 +93,7 @@ func New(build BuildInfo) *Metrics {
 	for _, result := range []string{"written", "left_out", "failed"} {
 		m.auditRecords.WithLabelValues(result)
 	}
+	m.bind()
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.certificates = &certificates{desc: prometheus.NewDesc("gatehouse_tls_certificate_not_after_seconds", "Ends of the certificates that are served, in seconds since 1970.", []string{"name"}, nil)}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
@@ -137,8 +139,8 @@ func (m *Metrics) RequestDone(route, method string, code int, took time.Duration
 		method = "other"
 	}
 	m.requestsInFlight.Dec()
-	m.requests.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
-	m.requestDuration.WithLabelValues(route).Observe(took.Seconds())
+	m.bound.requests.of(requestLabels{route, method, code}).Inc()
+	m.bound.durations.of(route).Observe(took.Seconds())
 }
 
 // TokenRequest counts a request to the realm. Grant is basic, password, refresh
@@ -153,7 +155,7 @@ func (m *Metrics) TokenRequest(grant, result string) {
 // revoked, invalid, gone (its person is no longer the same) or unavailable.
 func (m *Metrics) TokenValidation(result string) {
 	if m != nil {
-		m.tokenValidations.WithLabelValues(result).Inc()
+		m.bound.validations.of(result).Inc()
 	}
 }
 
@@ -161,7 +163,7 @@ func (m *Metrics) TokenValidation(result string) {
 // result is allowed, denied or insufficient_scope.
 func (m *Metrics) Decision(action, result string) {
 	if m != nil {
-		m.decisions.WithLabelValues(action, result).Inc()
+		m.bound.pairs.of(pairLabels{m.decisions, action, result}).Inc()
 	}
 }
 
@@ -179,7 +181,7 @@ func (m *Metrics) DirectoryRequest(directory, operation, result string, took tim
 // wrong_password or token; result is hit, stale or miss.
 func (m *Metrics) CacheRequest(cache, result string) {
 	if m != nil {
-		m.cacheRequests.WithLabelValues(cache, result).Inc()
+		m.bound.pairs.of(pairLabels{m.cacheRequests, cache, result}).Inc()
 	}
 }
 
@@ -189,7 +191,7 @@ func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	m.upstreamRequests.WithLabelValues(strconv.Itoa(code)).Inc()
+	m.bound.upstream.of(code).Inc()
 	m.upstreamDuration.Observe(took.Seconds())
 }
 
