@@ -22,6 +22,9 @@ func (c *caps) hold(x *exchange, h holder, n, most int) error {
 	if !c.load.acquire(taken, most) {
 		return &authn.ThrottledError{RetryAfter: time.Second, Limit: h.limit}
 	}
+	if x.held == nil {
+		x.held = x.room[:0]
+	}
 	x.held = append(x.held, taken)
 	return nil
 }

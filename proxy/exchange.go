@@ -27,7 +27,8 @@ type exchange struct {
 	guarded bool           // its tags are held until it is answered
 	open    []authz.Halves // the tags of which what they name decides
 
-	held []holding // see caps.hold
+	held []holding  // see caps.hold
+	room [3]holding // where most of held has its place
 }
 
 // underAPI reports whether the request's target is under /v2/, parsed or not.
@@ -102,17 +103,27 @@ func (x *exchange) holder(limit string) holder {
 // ownHeaders are on everything that we answer.
 func (x *exchange) ownHeaders() {
 	h := x.w.Header()
-	h.Set("X-Request-Id", x.event.requestID)
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["X-Request-Id"] = []string{x.event.requestID}
+	h["X-Content-Type-Options"] = noSniff
 	if x.underAPI() {
-		h.Set("Docker-Distribution-Api-Version", "registry/2.0")
-		h.Set("Vary", "Authorization") // for a cache that is not ours and does not heed private
+		h["Docker-Distribution-Api-Version"] = apiVersion
+		h["Vary"] = varies
 	}
 	if x.route.Kind.Content() {
-		h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-		h.Set("Cache-Control", "private")
+		h["Content-Security-Policy"] = sandbox
+		h["Cache-Control"] = private
 	}
 }
+
+// The values of fields that are the same on every answer. The server only reads them.
+var (
+	noSniff    = []string{"nosniff"}
+	apiVersion = []string{"registry/2.0"}
+	varies     = []string{"Authorization"} // for a cache that is not ours and does not heed private
+	sandbox    = []string{"default-src 'none'; sandbox"}
+	private    = []string{"private"}
+	noStore    = []string{"private, no-store"}
+)
 
 // writeJSON answers with a document of our own.
 func (x *exchange) writeJSON(body []byte) {

@@ -140,7 +140,7 @@ var passedUp = []string{"Accept", "Accept-Encoding", "Content-Range", "Content-T
 	"If-None-Match", "If-Range", "If-Unmodified-Since", "Range", "User-Agent"}
 
 func requestHeader(x *exchange) http.Header {
-	h := make(http.Header, 10)
+	h := make(http.Header, 8) // most have no more, and a larger map costs
 	for _, key := range passedUp {
 		if values := x.r.Header[key]; len(values) > 0 {
 			h[key] = values
@@ -155,24 +155,30 @@ func requestHeader(x *exchange) http.Header {
 		// A registry parses form bodies and believes the mount, from or tag that it
 		// finds there; nobody has judged those. Clients that name no type of their own
 		// (curl, urllib) send a form's.
-		h["Content-Type"] = []string{"application/octet-stream"}
+		h["Content-Type"] = octets
 	}
 	forwardedHeader(x, h)
 	return h
 }
 
+var octets = []string{"application/octet-stream"}
+
 // forwardedHeader adds who asks the upstream, and whose request it is.
 func forwardedHeader(x *exchange, h http.Header) {
 	if h["User-Agent"] == nil {
-		h["User-Agent"] = []string{""} // else the library would put in its own
+		h["User-Agent"] = noAgent
 	}
+	values := make([]string, 4)
 	if x.peer.Client.IsValid() {
-		h["X-Forwarded-For"] = []string{x.peer.Client.String()}
+		values[0] = x.peer.Client.String()
+		h["X-Forwarded-For"] = values[:1:1]
 	}
-	h["X-Forwarded-Proto"] = []string{x.origin.Scheme}
-	h["X-Forwarded-Host"] = []string{x.origin.Host}
-	h["X-Request-Id"] = []string{x.event.requestID}
+	values[1], values[2], values[3] = x.origin.Scheme, x.origin.Host, x.event.requestID
+	h["X-Forwarded-Proto"], h["X-Forwarded-Host"], h["X-Request-Id"] = values[1:2:2], values[2:3:3], values[3:4:4]
 }
+
+// noAgent is no User-Agent; without it the library would put in its own.
+var noAgent = []string{""}
 
 // isForm takes every spelling of a content type of which a registry might parse
 // parameters.
@@ -191,7 +197,7 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 	}
 	x.ownHeaders()
 	if !x.route.Kind.Content() {
-		h.Set("Cache-Control", "private, no-store")
+		h["Cache-Control"] = noStore
 	}
 	x.w.WriteHeader(resp.Status)
 	if x.r.Method == http.MethodHead {

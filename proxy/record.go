@@ -35,7 +35,7 @@ func (r *records) emit(x *exchange) {
 		status = statusClientGone
 	}
 	r.metrics.RequestDone(x.route.Kind.Label(), x.r.Method, status, took)
-	auditRequest(context.WithoutCancel(x.r.Context()), r.audit, x, status)
+	auditRequest(context.Background(), r.audit, x, status)
 	if r.access == nil {
 		return
 	}
@@ -65,7 +65,7 @@ func (r *records) emit(x *exchange) {
 
 // write is slog.Logger.LogAttrs without a look at the stack.
 func (r *records) write(x *exchange, level slog.Level, l line) {
-	ctx, handler := context.WithoutCancel(x.r.Context()), r.access.Handler()
+	ctx, handler := context.Background(), r.access.Handler()
 	if !handler.Enabled(ctx, level) {
 		return
 	}

@@ -13,6 +13,7 @@ type recorder struct {
 	status int
 	bytes  int64
 	wrote  bool
+	until  time.Time // the deadline that is set
 }
 
 // WriteHeader sends the status, once.
@@ -40,8 +41,15 @@ func (w *recorder) Write(p []byte) (int, error) {
 
 // deadline is for the writes that follow: a client that takes nothing must not
 // hold on to the request. Each answer sets it again, so it need not be cleared.
+// One that is set already and is nearly the same stays.
 func (w *recorder) deadline(d time.Duration) {
-	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(d)) // no connection, no deadline
+	const nearly = 2 * time.Second
+	until := time.Now().Add(d)
+	if until.Sub(w.until).Abs() < nearly {
+		return
+	}
+	w.until = until
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // no connection, no deadline
 }
 
 // Unwrap is for http.ResponseController.

@@ -107,21 +107,20 @@ func newBuffers() *buffers {
 // stream copies an answer. It takes a large buffer once the answer has begun and is no
 // small one: an upstream that is slow to begin holds none. A client that takes
 // nothing is cut by a write deadline.
-func (of *buffers) stream(w http.ResponseWriter, body io.Reader, needed int) error {
+func (of *buffers) stream(w *recorder, body io.Reader, needed int) error {
 	first := of.first.Get().(*[]byte)
 	defer of.first.Put(first)
 	buffer := *first
-	control := http.NewResponseController(w)
 	for {
 		n, rerr := body.Read(buffer)
 		if n > 0 {
-			control.SetWriteDeadline(time.Now().Add(writeAllowance(n, needed)))
+			w.deadline(writeAllowance(n, needed))
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return err
 			}
 		}
 		if rerr == io.EOF {
-			_ = control.SetWriteDeadline(time.Now().Add(progressWindow)) // for what is still in the server's buffer
+			w.deadline(progressWindow) // for what is still in the server's buffer
 			return nil
 		}
 		if rerr != nil {
