@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"gatehouse/proxy"
+	"gatehouse/proxy/audit"
 	"gatehouse/proxy/listener"
 )
 
@@ -40,10 +41,10 @@ func TestLogInjection(t *testing.T) {
 	evil := "a\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\x1b[31m\x00\u202e" + strings.Repeat("x", 1<<16)
 	for name, handler := range map[string]func(io.Writer) slog.Handler{
 		"json": func(w io.Writer) slog.Handler {
-			return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: clipAttr})
+			return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: audit.Clip})
 		},
 		"text": func(w io.Writer) slog.Handler {
-			return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: clipAttr})
+			return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: audit.Clip})
 		},
 	} {
 		var out bytes.Buffer

@@ -32,7 +32,7 @@ type server struct {
 
 func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
-	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: clipAttr})
+	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: audit.Clip})
 	s := &server{path: path, log: out.log, level: out.level, audit: a,
 		lasting: &lasting{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
 			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}

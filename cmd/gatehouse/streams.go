@@ -38,7 +38,7 @@ func queuedStreams(stdout, stderr io.Writer) (out streams, flush func()) {
 			out.log.Error("request records are lost: what reads stdout is slower than they come")
 		}
 	})
-	out.stdout, out.access = first, slog.New(audit.NewHandler(first, clipBytes, clipAttr))
+	out.stdout, out.access = first, slog.New(audit.NewHandler(first))
 	if isTerminal(stdout) {
 		out.access = newLogger(first, true, slog.LevelInfo)
 	}
@@ -56,36 +56,11 @@ func isTerminal(w io.Writer) bool {
 
 // newLogger writes text to a terminal and JSON to all else.
 func newLogger(w io.Writer, terminal bool, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: clipAttr}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: audit.Clip}
 	if terminal {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
-}
-
-// clipBytes is how long a value may be in the log.
-const clipBytes = 2048
-
-// clipAttr keeps any one value short, whoever's text it is: an error may quote
-// what a server or a client sent.
-func clipAttr(_ []string, a slog.Attr) slog.Attr {
-	most := clipBytes
-	if a.Key == "stack" { // of our own code
-		most = 16 << 10
-	}
-	text := ""
-	switch v := a.Value.Resolve(); v.Kind() {
-	case slog.KindString:
-		text = v.String()
-	case slog.KindAny:
-		if err, ok := v.Any().(error); ok {
-			text = err.Error()
-		}
-	}
-	if len(text) > most {
-		return slog.String(a.Key, strings.ToValidUTF8(text[:most], "")+"…")
-	}
-	return a
 }
 
 // errorLog takes what net/http has to say of broken connections: at most so many

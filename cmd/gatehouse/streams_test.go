@@ -9,13 +9,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/proxy/audit"
 )
 
 // TestPanicIsLoggedWhole: the stack of a fault of ours is in the log, also where
 // strangers have used up what may be said of broken connections.
 func TestPanicIsLoggedWhole(t *testing.T) {
 	var out bytes.Buffer
-	errorLog := errorLog(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: clipAttr})))
+	errorLog := errorLog(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: audit.Clip})))
 	for range 1000 {
 		errorLog.Print("TLS handshake error")
 	}

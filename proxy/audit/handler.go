@@ -5,26 +5,51 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 )
 
 // NewHandler is a slog.Handler of JSON for records that are many: what slog's own would
-// write, but made outside of any lock and written together with others (see
-// Lines.Gather); one of an error at once. Texts over long bytes, and values that are
-// neither texts, numbers nor truths, go through replace, a slog.HandlerOptions.ReplaceAttr.
-func NewHandler(lines *Lines, long int, replace func(groups []string, a slog.Attr) slog.Attr) slog.Handler {
-	return &gathering{Handler: slog.NewJSONHandler(lines, &slog.HandlerOptions{ReplaceAttr: replace}), lines: lines, long: long,
+// write with Clip, but made outside of any lock and written together with others (see
+// Lines.Gather); one of an error at once.
+func NewHandler(lines *Lines) slog.Handler {
+	return &gathering{Handler: slog.NewJSONHandler(lines, &slog.HandlerOptions{ReplaceAttr: Clip}), lines: lines,
 		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}}
 }
 
-// gathering leaves to slog's own handler what is not an everyday record.
+// gathering leaves to slog's own handler what is not an everyday record: long texts,
+// and values that are neither texts, numbers nor truths.
 type gathering struct {
 	slog.Handler
 	lines   *Lines
-	long    int       // texts over so many bytes are not everyday
 	buffers sync.Pool // of one line
+}
+
+// clipBytes is how long a value may be in a log.
+const clipBytes = 2048
+
+// Clip is a slog.HandlerOptions.ReplaceAttr that keeps any one value short, whoever's
+// text it is: an error may quote what a server or a client sent.
+func Clip(_ []string, a slog.Attr) slog.Attr {
+	most := clipBytes
+	if a.Key == "stack" { // of our own code
+		most = 16 << 10
+	}
+	text := ""
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		text = v.String()
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			text = err.Error()
+		}
+	}
+	if len(text) > most {
+		return slog.String(a.Key, strings.ToValidUTF8(text[:most], "")+"…")
+	}
+	return a
 }
 
 // Handle writes a line.
@@ -54,7 +79,7 @@ func (h *gathering) encode(line []byte, r *slog.Record) (_ []byte, known bool) {
 	line = append(line, r.Level.String()...)
 	line = append(line, `","msg":`...)
 	line = appendText(line, r.Message)
-	known = len(r.Message) <= h.long
+	known = len(r.Message) <= clipBytes
 	r.Attrs(func(a slog.Attr) bool {
 		if known = known && a.Key != ""; known {
 			line = appendText(append(line, ','), a.Key)
@@ -69,7 +94,7 @@ func (h *gathering) encode(line []byte, r *slog.Record) (_ []byte, known bool) {
 func (h *gathering) value(line []byte, v slog.Value) (_ []byte, known bool) {
 	switch v.Kind() {
 	case slog.KindString:
-		return appendText(line, v.String()), len(v.String()) <= h.long
+		return appendText(line, v.String()), len(v.String()) <= clipBytes
 	case slog.KindInt64:
 		return strconv.AppendInt(line, v.Int64(), 10), true
 	case slog.KindUint64:
