@@ -74,6 +74,12 @@ func Roots(file File, folder Folder) (*x509.CertPool, error) {
 	return pool, faults.Err()
 }
 
+// CertPool is the certificates of a PEM file and no others. Its error names the file.
+func CertPool(file File) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	return pool, addRoots(pool, file)
+}
+
 // addRoots adds every certificate of a PEM file.
 func addRoots(pool *x509.CertPool, file File) error {
 	found := 0

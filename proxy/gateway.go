@@ -28,6 +28,7 @@ type Gateway struct {
 	limits     Limits
 	load       *Load
 	edge       *listener.Edge
+	hsts       string // Strict-Transport-Security over TLS; empty: none
 	door       listener.Door
 	health     health
 	caps       caps
@@ -52,7 +53,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := errors.Join(under("listen", listenFaults), under("upstream", upstreamFaults)); err != nil {
 		return nil, err
 	}
-	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, upstream: u, metrics: cfg.Metrics, logger: cfg.Logger}
+	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, hsts: cfg.Listen.TLS.StrictTransport(), upstream: u, metrics: cfg.Metrics, logger: cfg.Logger}
 	if g.limits == (Limits{}) {
 		g.limits = DefaultLimits()
 	}
@@ -94,19 +95,28 @@ func (g *Gateway) Ready(ctx context.Context) error { return g.upstream.Ready(ctx
 func (g *Gateway) Accepted(raw net.Conn) net.Conn { return g.door.Take(raw) }
 
 // ServeHTTP answers one request and leaves one record of it.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handle(w, r, g.serve) }
+
+// ServePlain does so on the listener of plain HTTP (`listen.http_address`).
+func (g *Gateway) ServePlain(w http.ResponseWriter, r *http.Request) { g.handle(w, r, g.redirect) }
+
+func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exchange) error) {
 	if c := listener.Of(r); c != nil {
 		defer c.Enter()()
 	}
 	r, body := watch(r)
-	g.answer(&recorder{ResponseWriter: w, body: body}, r)
+	rec := &recorder{ResponseWriter: w, body: body}
+	if r.TLS != nil {
+		rec.hsts = g.hsts
+	}
+	g.answer(rec, r, serve)
 	if body.pending() {
 		body.linger(w)
 	}
 }
 
 // answer goes the way of a request, whatever its end.
-func (g *Gateway) answer(w *recorder, r *http.Request) {
+func (g *Gateway) answer(w *recorder, r *http.Request, serve func(*exchange) error) {
 	x := &exchange{w: w, r: r, route: route.Unknown(r.Method), event: event{start: time.Now()}}
 	g.metrics.RequestStarted()
 	defer g.records.emit(x)
@@ -114,7 +124,7 @@ func (g *Gateway) answer(w *recorder, r *http.Request) {
 	x.peer = g.edge.Peer(r)
 	g.tellUnreadable(x.peer)
 	x.event.requestID = requestID(x)
-	if err := g.serve(x); err != nil {
+	if err := serve(x); err != nil {
 		g.answers.refuse(x, err)
 	}
 	if r.ProtoMajor > 1 && x.caller.identity.Anonymous() {

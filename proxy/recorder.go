@@ -10,6 +10,7 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	body   *source
+	hsts   string // the value of Strict-Transport-Security; empty: none
 	status int
 	bytes  int64
 	wrote  bool
@@ -25,6 +26,9 @@ func (w *recorder) WriteHeader(status int) {
 	w.deadline(progressWindow)
 	if w.body.pending() {
 		w.Header().Set("Connection", "close") // else the server would read the body first, and wait for it without limit
+	}
+	if w.hsts != "" {
+		w.Header().Set("Strict-Transport-Security", w.hsts)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -175,3 +175,43 @@ func TestContainerdFixedAuthorization(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestProxyProtocol: HAProxy as the page has it, and by version 1, says who its client is;
+// TLS ends at the gateway. From its network nothing goes without the header.
+func TestProxyProtocol(t *testing.T) {
+	authntest.Need(t, "haproxy")
+	registry, ldap, pair := startRegistry(t), startDirectory(t), newKeyPair(t)
+	for _, version := range []string{"send-proxy", "send-proxy-v2"} {
+		t.Run(version, func(t *testing.T) {
+			address := authntest.FreeAddress(t)
+			inner := startGateway(t, setup{Upstream: registry.url(), LDAP: ldap, TLS: pair, ListenKeys: `proxy_protocol: ["127.0.0.1/32"]`})
+			config := filepath.Join(t.TempDir(), "haproxy.cfg")
+			write(t, config, block(t, "haproxy", 1, ":443", address, "127.0.0.1:5000", inner.address, "send-proxy-v2", version))
+			start(t, "haproxy", "-db", "-f", config)
+			through := func(address, from string) *gateway {
+				g := &gateway{address: address, scheme: "https", client: &http.Client{Transport: &http.Transport{
+					TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true, DialContext: dialFrom(from)}}}
+				t.Cleanup(g.client.CloseIdleConnections)
+				return g
+			}
+			outer := through(address, "127.0.0.77")
+			eventually(t, 20*time.Second, "the proxy passes connections on", func() bool {
+				response, err := outer.client.Get("https://" + address + "/v2/")
+				if err == nil {
+					response.Body.Close()
+				}
+				return err == nil && response.StatusCode == http.StatusUnauthorized
+			})
+			crane(t, outer)
+			if !strings.Contains(inner.Log(), `"client_ip":"127.0.0.77"`) {
+				t.Errorf("the gateway does not know its client:\n%s", inner.Tail(2000))
+			}
+			if _, err := through(inner.address, "127.0.0.1").client.Get("https://" + inner.address + "/v2/"); err == nil {
+				t.Error("a connection without the header was served")
+			}
+			if status := through(inner.address, "127.0.0.66").get("/v2/", "").status; status != http.StatusUnauthorized {
+				t.Errorf("a connection from elsewhere: %d", status)
+			}
+		})
+	}
+}

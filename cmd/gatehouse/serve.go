@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -15,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gatehouse/cmd/gatehouse/memory"
+	"gatehouse/cmd/gatehouse/sockets"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
 )
@@ -58,19 +57,14 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	}
 	defer func() { s.current.Load().release() }()
 	cfg := s.current.Load().cfg
-	public, err := listen("listen.address", cfg.Listen.Address)
+	set, err := sockets.Open(sockets.Addresses{Public: cfg.Listen.Address, HTTP: cfg.Listen.HTTPAddress, Admin: cfg.Admin.Address})
 	if err != nil {
 		return err
 	}
-	admin, err := listenAdmin(cfg.Admin.Address)
-	if err != nil {
-		public.Close()
-		return err
-	}
-	s.log.Info("serving", "address", public.Addr().String(), "admin", addressOf(admin), "tls", cfg.Listen.TLS != nil,
+	s.log.Info("serving", "address", sockets.Names(set.Public), "http", sockets.Names(set.HTTP), "admin", sockets.Names(set.Admin), "tls", cfg.Listen.TLS != nil,
 		"upstream", cfg.Upstream.URL, "version", buildInfo().Version)
 	s.checkDescriptors(&cfg.Limits.Limits)
-	return s.run(ctx, public, admin, signals)
+	return s.run(ctx, set, signals)
 }
 
 // checkDescriptors warns where the process may open fewer files than its limits let
@@ -84,45 +78,27 @@ func (s *server) checkDescriptors(limits *proxy.Limits) {
 	}
 }
 
-func listen(key, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s %s is in use by another process; end that or choose another port", key, address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", key, address, err)
-	}
-	return l, nil
-}
-
-func listenAdmin(address string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil
-	}
-	return listen("admin.address", address)
-}
-
-func addressOf(l net.Listener) string {
-	if l == nil {
-		return "off"
-	}
-	return l.Addr().String()
-}
-
-// run owns every goroutine: the two listeners, the look at the certificate, and
-// the signals, whose end ends the others.
-func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-chan os.Signal) error {
+// run owns every goroutine: the listeners, the look at the certificates, and the
+// signals, whose end ends the others.
+func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errorLog := errorLog(s.log)
 	adoptStandardLog(errorLog)
-	s.public = s.current.Load().cfg.Limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
+	limits := s.current.Load().cfg.Limits
+	s.public = limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
+	s.plain = limits.Server(http.HandlerFunc(s.servePlain), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return ended(s.public.Serve(&switchListener{public, s})) })
-	if admin != nil {
-		group.Go(func() error { return ended(adminServer.Serve(admin)) })
+	for _, l := range set.Public {
+		group.Go(func() error { return ended(s.public.Serve(&switchListener{l, s.accept})) })
+	}
+	for _, l := range set.HTTP {
+		group.Go(func() error { return ended(s.plain.Serve(&switchListener{l, s.acceptPlain})) })
+	}
+	for _, l := range set.Admin {
+		group.Go(func() error { return ended(adminServer.Serve(l)) })
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.audit.Run(ctx) })
@@ -130,6 +106,7 @@ func (s *server) run(ctx context.Context, public, admin net.Listener, signals <-
 		err := s.control(ctx, signals)
 		adminServer.Close() // it answers to the end
 		s.public.Close()
+		s.plain.Close()
 		s.audit.Record(audit.Stop)
 		cancel()
 		return err
@@ -186,8 +163,11 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, limits.Timeout, errCut)
 	defer stop()
-	if err := s.public.Shutdown(ctx); err != nil {
-		return errors.Join(context.Cause(ctx), s.public.Close())
+	var ends errgroup.Group
+	ends.Go(func() error { return s.public.Shutdown(ctx) })
+	ends.Go(func() error { return s.plain.Shutdown(ctx) })
+	if err := ends.Wait(); err != nil {
+		return errors.Join(context.Cause(ctx), s.public.Close(), s.plain.Close())
 	}
 	s.log.Info("drained")
 	return nil

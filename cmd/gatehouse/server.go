@@ -27,6 +27,7 @@ type server struct {
 	current  atomic.Pointer[snapshot]
 	draining atomic.Bool
 	public   *http.Server
+	plain    *http.Server // of listen.http_address
 	ready    readiness
 }
 
@@ -47,6 +48,13 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	sn.gateway.ServeHTTP(w, r)
 }
 
+// servePlain does so for a request to listen.http_address.
+func (s *server) servePlain(w http.ResponseWriter, r *http.Request) {
+	sn := s.acquire()
+	defer sn.release()
+	sn.gateway.ServePlain(w, r)
+}
+
 func (s *server) acquire() *snapshot {
 	for {
 		if sn := s.current.Load(); sn.acquire() {
@@ -55,11 +63,11 @@ func (s *server) acquire() *snapshot {
 	}
 }
 
-// switchListener ends TLS as the snapshot of the moment says, so that a reload may
-// bring another pair, or TLS at all.
+// switchListener takes connections as the snapshot of the moment says, so that a reload
+// may bring other pairs, or TLS at all.
 type switchListener struct {
 	net.Listener
-	server *server
+	accept func(net.Conn) net.Conn
 }
 
 func (l *switchListener) Accept() (net.Conn, error) {
@@ -68,7 +76,7 @@ func (l *switchListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if conn := l.server.accept(raw); conn != nil {
+		if conn := l.accept(raw); conn != nil {
 			return conn, nil
 		}
 	}
@@ -83,6 +91,13 @@ func (s *server) accept(raw net.Conn) net.Conn {
 		return conn
 	}
 	return tls.Server(conn, sn.tls) // the server knows TLS by this type
+}
+
+// acceptPlain takes one of listen.http_address.
+func (s *server) acceptPlain(raw net.Conn) net.Conn {
+	sn := s.acquire()
+	defer sn.release()
+	return sn.gateway.Accepted(raw)
 }
 
 // watchCertificate looks each minute whether the pairs' files have changed.

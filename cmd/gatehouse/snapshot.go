@@ -78,7 +78,7 @@ func (s *snapshot) listenerTLS(old *snapshot) *tls.Config {
 	switch {
 	case s.certificates == nil:
 		return nil
-	case old != nil && old.certificates == s.certificates && t.MinVersion == old.cfg.Listen.TLS.MinVersion:
+	case old != nil && old.certificates == s.certificates && t.SameHandshakes(old.cfg.Listen.TLS):
 		return old.tls
 	}
 	return t.Server(s.certificates, s.cfg.Limits.HTTP2Streams > 0)

@@ -28,6 +28,14 @@ type Config struct {
 	AllowPlaintext bool `yaml:"allow_plaintext"`
 	// Basic takes Basic credentials under /v2/ too. Default false: they count as no token.
 	Basic bool `yaml:"basic"`
+	// HTTPAddress is host:port or :port of a second listener, in plain HTTP, that leads GET
+	// and HEAD to the public URL of their host and refuses all else. It needs tls. Default
+	// empty: there is none.
+	HTTPAddress string `yaml:"http_address"`
+	// ProxyProtocol are CIDRs whose connections, to either address, must begin with a PROXY
+	// header, version 1 or 2; the address that it gives is the connection's from then on.
+	// Default empty: none.
+	ProxyProtocol []string `yaml:"proxy_protocol"`
 	// HealthPath is a path, such as /healthz, that answers as /readyz does, before plain
 	// HTTP and the Host are judged: for the checks of load balancers. Default empty: none.
 	HealthPath string `yaml:"health_path"`
@@ -54,18 +62,28 @@ func checkHealthPath(p string) error {
 	return nil
 }
 
-// Check refuses a health_path that cannot be one, and warns of a listener that serves less, shows more, or believes more than its
+// Check refuses a health_path that cannot be one and an http_address without TLS, and warns of a listener that serves less, shows more, or believes more than its
 // owner may think. Keys are relative to `listen`.
 func (c *Config) Check() error {
 	var faults authn.Faults
 	if err := checkHealthPath(c.HealthPath); err != nil {
 		faults.Add("health_path", err)
 	}
+	if c.HTTPAddress != "" && c.TLS == nil {
+		faults.Add("http_address", errors.New("needs listen.tls: it leads clients to HTTPS"))
+	}
 	everybody := false
 	for i, text := range c.TrustedProxies {
 		warned, all := checkTrusted(text)
 		everybody = everybody || all
 		faults.Warn(fmt.Sprintf("trusted_proxies[%d]", i), warned)
+	}
+	for i, text := range c.ProxyProtocol {
+		warned, _ := checkTrusted(text)
+		faults.Warn(fmt.Sprintf("proxy_protocol[%d]", i), warned)
+	}
+	if len(c.ProxyProtocol) > 0 && c.TLS == nil && !c.AllowPlaintext {
+		faults.Warn("proxy_protocol", errors.New("without tls, the clients that a PROXY header names get 403 unless they are on loopback or trusted proxies; give listen.tls, or allow_plaintext where the proxy ends TLS"))
 	}
 	switch {
 	case c.TLS != nil || loopback(c.Address):

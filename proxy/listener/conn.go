@@ -24,8 +24,8 @@ type Conn struct {
 	net.Conn
 	open    *Connections // not the Door: a connection may live longer than its config
 	metrics *metrics.Metrics
-	from    netip.Addr // an address, or an IPv6 /64
-	trusted bool       // from is a trusted proxy's
+	from    netip.Addr // an address, or an IPv6 /64; guarded by open.mu
+	trusted bool       // from is a trusted proxy's; guarded by open.mu
 	until   time.Time
 	most    int32        // streams
 	streams atomic.Int32 // requests that run on it
@@ -36,6 +36,9 @@ type Conn struct {
 
 	list  *list.List    // of idle connections that it is on, guarded by open.mu; nil: none
 	place *list.Element // its place there
+	gone  bool          // it is not counted any more, guarded by open.mu
+
+	intro *introduction // by a PROXY header; nil: its address is its own
 }
 
 // Door takes connections under the limits of one config.
@@ -54,20 +57,31 @@ func (d *Door) Take(raw net.Conn) net.Conn {
 	addr := addressOf(raw.RemoteAddr().String())
 	c := &Conn{Conn: raw, open: d.Open, metrics: d.Metrics, from: NetworkOf(addr), trusted: d.Edge.trusts(addr),
 		until: time.Now().Add(d.Limits.HeaderTimeout), most: int32(d.Limits.HTTP2Streams)}
-	for {
-		over, idle := d.Open.add(c, d.Limits, d.reserve())
-		if over == "" {
-			break
-		}
-		d.Metrics.LimitReached(over)
-		if idle == nil {
-			d.refuse(raw, over, addr)
-			return nil
-		}
-		idle.Close()
+	if within(d.Edge.proxied, addr) {
+		c.trusted, c.intro = true, &introduction{door: d} // until it is known who it is
+	}
+	if over := d.admit(func() (string, *Conn) { return d.Open.add(c, d.Limits, d.reserve()) }); over != "" {
+		d.refuse(raw, over, addr)
+		return nil
 	}
 	c.SetReadDeadline(c.until)
 	return c
+}
+
+// admit counts a connection by count, and closes idle ones as long as it says which;
+// over: the limit that is reached.
+func (d *Door) admit(count func() (over string, idle *Conn)) (over string) {
+	for {
+		over, idle := count()
+		if over == "" {
+			return ""
+		}
+		d.Metrics.LimitReached(over)
+		if idle == nil {
+			return over
+		}
+		idle.Close()
+	}
 }
 
 // reserve is how many places are kept for trusted proxies: each speaks for many.
@@ -85,8 +99,16 @@ func (d *Door) refuse(raw net.Conn, over string, addr netip.Addr) {
 	raw.Close()
 }
 
-// Read counts the connections that end because nothing came in time.
+// Read reads what follows the PROXY header, where there has to be one.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.intro == nil {
+		return c.read(p)
+	}
+	return c.readIntroduced(p)
+}
+
+// read counts the connections that end because nothing came in time.
+func (c *Conn) read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil && !c.begun.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.late.Do(func() { c.metrics.LimitReached("header_timeout") })

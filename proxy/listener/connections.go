@@ -44,19 +44,43 @@ func (c *Connections) Open() int {
 func (c *Connections) add(conn *Conn, limits *Limits, reserve int) (over string, victim *Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	most := limits.Connections
-	if !conn.trusted {
-		most -= reserve
-	}
-	switch {
-	case limits.Connections > 0 && c.all >= most:
-		return "connections", c.longestIdleLocked(func(*Conn) bool { return true })
-	case limits.ConnectionsPerAddress > 0 && !conn.trusted && c.addresses[conn.from] >= limits.ConnectionsPerAddress:
-		return "connections_per_address", c.longestIdleLocked(func(idle *Conn) bool { return idle.from == conn.from })
+	if over, victim = c.overLocked(conn.from, conn.trusted, c.all, limits, reserve); over != "" {
+		return over, victim
 	}
 	c.all++
 	if !conn.trusted {
 		c.addresses[conn.from]++
+	}
+	return "", nil
+}
+
+// rename counts a trusted proxy's connection as its client's from now on, in the same way.
+func (c *Connections) rename(conn *Conn, from netip.Addr, trusted bool, limits *Limits, reserve int) (over string, victim *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn.gone {
+		return "", nil
+	}
+	if over, victim = c.overLocked(from, trusted, c.all-1, limits, reserve); over != "" {
+		return over, victim
+	}
+	if conn.from, conn.trusted = from, trusted; !trusted {
+		c.addresses[from]++
+	}
+	return "", nil
+}
+
+// overLocked is the limit that one more connection beside all the others would be over.
+func (c *Connections) overLocked(from netip.Addr, trusted bool, all int, limits *Limits, reserve int) (over string, victim *Conn) {
+	most := limits.Connections
+	if !trusted {
+		most -= reserve
+	}
+	switch {
+	case limits.Connections > 0 && all >= most:
+		return "connections", c.longestIdleLocked(func(*Conn) bool { return true })
+	case limits.ConnectionsPerAddress > 0 && !trusted && c.addresses[from] >= limits.ConnectionsPerAddress:
+		return "connections_per_address", c.longestIdleLocked(func(idle *Conn) bool { return idle.from == from })
 	}
 	return "", nil
 }
@@ -80,6 +104,7 @@ func (c *Connections) remove(conn *Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busyLocked(conn)
+	conn.gone = true
 	c.all--
 	if conn.trusted {
 		return

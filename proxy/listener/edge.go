@@ -3,9 +3,11 @@ package listener
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,8 +35,10 @@ func (o Origin) String() string { return o.Scheme + "://" + o.Host }
 // Edge knows who may speak to us and under which names. It is immutable.
 type Edge struct {
 	allowPlaintext bool
+	port           string // of the address that ends TLS; empty: HTTPS' own
 	trusted        []netip.Prefix
-	public         []Origin // in the config's order; empty: any host
+	proxied        []netip.Prefix // whose connections begin with a PROXY header
+	public         []Origin       // in the config's order; empty: any host
 }
 
 // NewEdge takes the names and proxies of a config. Its error joins *authn.KeyError
@@ -42,13 +46,11 @@ type Edge struct {
 func NewEdge(cfg Config) (*Edge, error) {
 	var faults authn.Faults
 	e := &Edge{allowPlaintext: cfg.AllowPlaintext}
-	for i, s := range cfg.TrustedProxies {
-		p, err := parsePrefix(s)
-		if err != nil {
-			faults.Add(fmt.Sprintf("trusted_proxies[%d]", i), errors.New("is no CIDR such as 10.0.0.0/8"))
-		}
-		e.trusted = append(e.trusted, p)
+	if _, port, err := net.SplitHostPort(cfg.Address); err == nil && port != "443" {
+		e.port = port
 	}
+	e.trusted = prefixes("trusted_proxies", cfg.TrustedProxies, &faults)
+	e.proxied = prefixes("proxy_protocol", cfg.ProxyProtocol, &faults)
 	for i, s := range cfg.PublicURLs {
 		u, err := url.Parse(s)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" || !route.ValidHost(u.Host) {
@@ -58,6 +60,18 @@ func NewEdge(cfg Config) (*Edge, error) {
 		e.public = append(e.public, Origin{u.Scheme, strings.ToLower(u.Host)})
 	}
 	return e, faults.Err()
+}
+
+// prefixes reads a list of CIDRs.
+func prefixes(key string, texts []string, faults *authn.Faults) (list []netip.Prefix) {
+	for i, s := range texts {
+		p, err := parsePrefix(s)
+		if err != nil {
+			faults.Add(fmt.Sprintf("%s[%d]", key, i), errors.New("is no CIDR such as 10.0.0.0/8"))
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
@@ -129,13 +143,10 @@ func addressOf(hostPort string) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-func (e *Edge) trusts(a netip.Addr) bool {
-	for _, p := range e.trusted {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+func (e *Edge) trusts(a netip.Addr) bool { return within(e.trusted, a) }
+
+func within(list []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // Admit refuses plain HTTP from afar (ErrPlaintext) and a Host that is not ours
@@ -163,6 +174,43 @@ func (e *Edge) Admit(r *http.Request, p Peer) (Origin, error) {
 		return known, nil
 	}
 	return e.publicOrigin(bare) // the port may be one that only the proxy knows, behind another mapping
+}
+
+// Secure is the public URL of the host that a plain request names, at whatever port, one
+// of https first; without public URLs it is that host at the port that ends TLS. ErrHost:
+// the host is not ours, or its URL would lead to where the request came from.
+func (e *Edge) Secure(r *http.Request, p Peer) (Origin, error) {
+	asked := Origin{"http", r.Host}
+	if p.Trusted {
+		asked = forwarded(r.Header, asked)
+	}
+	if !route.ValidHost(asked.Host) {
+		return asked, ErrHost
+	}
+	host := hostname(asked.Host)
+	if len(e.public) == 0 {
+		to := Origin{"https", host}
+		return to.withPort(e.port), nil
+	}
+	found, err := asked, error(ErrHost)
+	for _, known := range e.public {
+		switch {
+		case !strings.EqualFold(hostname(known.Host), host):
+		case known.Scheme == "https":
+			return known, nil
+		case err != nil && route.CanonicalHost("http", known.Host) != route.CanonicalHost("http", asked.Host):
+			found, err = known, nil
+		}
+	}
+	return found, err
+}
+
+// hostname is a host without its port; an IPv6 address keeps its brackets.
+func hostname(host string) string {
+	if route.HasPort(host) {
+		host = host[:strings.LastIndexByte(host, ':')]
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 // publicOrigin is the public URL that the request's Host names. Where one host has

@@ -143,3 +143,13 @@ func TestForwardedFor(t *testing.T) {
 		t.Errorf("plain HTTP from afar: %v", err)
 	}
 }
+
+// TestPrefixes: what is no CIDR is told by its key and place.
+func TestPrefixes(t *testing.T) {
+	for key, cfg := range map[string]Config{"trusted_proxies[1]": {TrustedProxies: []string{"10.0.0.0/8", "x"}},
+		"proxy_protocol[0]": {ProxyProtocol: []string{"10.0.0.0/33"}}} {
+		if _, err := NewEdge(cfg); err == nil || err.Error() != key+": is no CIDR such as 10.0.0.0/8" {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}

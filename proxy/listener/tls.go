@@ -1,9 +1,11 @@
 package listener
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"gatehouse/authn"
 )
@@ -47,6 +49,15 @@ type TLS struct {
 	Certificates []Pair `yaml:"certificates"`
 	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
 	MinVersion TLSVersion `yaml:"min_version" values:"1.2 1.3"`
+	// ClientCAFile holds the CAs of clients' certificates in PEM: one is asked for, and
+	// one that does not verify ends the handshake. Default empty: none is asked for.
+	ClientCAFile authn.File `yaml:"client_ca_file"`
+	// ClientRequired ends the handshake of clients without a certificate, on the health
+	// path too. It needs client_ca_file. Default false.
+	ClientRequired bool `yaml:"client_required"`
+	// HSTS is how long browsers shall ask for HTTPS alone: Strict-Transport-Security on
+	// every answer over TLS, in whole seconds. Default 0s: not said.
+	HSTS time.Duration `yaml:"hsts"`
 }
 
 // Pair is one of `listen.tls.certificates`.
@@ -60,8 +71,8 @@ type Pair struct {
 // Defaults are what the config file may leave out.
 func (t *TLS) Defaults() { t.MinVersion = tls.VersionTLS12 }
 
-// Check refuses half a default pair, and none where nothing takes its place. Keys are
-// relative to `listen.tls`.
+// Check refuses half a default pair, none where nothing takes its place, CAs of clients
+// that cannot be read, and times that no header can say. Keys are relative to `listen.tls`.
 func (t *TLS) Check() error {
 	var faults authn.Faults
 	half := t.CertFile.Name != "" || t.KeyFile.Name != ""
@@ -71,7 +82,27 @@ func (t *TLS) Check() error {
 	if t.KeyFile.Name == "" && (half || len(t.Certificates) == 0) {
 		faults.Add("key_file", errors.New("is required"))
 	}
+	switch {
+	case t.ClientCAFile.Data != nil:
+		_, err := authn.CertPool(t.ClientCAFile)
+		faults.Add("client_ca_file", err)
+	case t.ClientRequired && t.ClientCAFile.Name == "":
+		faults.Add("client_required", errors.New("needs client_ca_file beside it: without it no certificate could be verified"))
+	}
+	if t.HSTS%time.Second != 0 || t.HSTS > maxHSTS {
+		faults.Add("hsts", fmt.Errorf("must be whole seconds, %s at most, such as 8760h, not %s", maxHSTS, t.HSTS))
+	}
 	return faults.Err()
+}
+
+const maxHSTS = 10 * 365 * 24 * time.Hour
+
+// StrictTransport is the value of Strict-Transport-Security (RFC 6797); empty: none.
+func (t *TLS) StrictTransport() string {
+	if t == nil || t.HSTS <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("max-age=%d", t.HSTS/time.Second)
 }
 
 // SamePairs reports whether two configs name the same files, in the same order.
@@ -91,12 +122,25 @@ func (p Pair) same(other Pair) bool {
 	return p.CertFile.Name == other.CertFile.Name && p.KeyFile.Name == other.KeyFile.Name
 }
 
-// Server is for the listener: HTTP/2 (unless it is off) and HTTP/1.1, no
-// renegotiation, and always the pairs that are current.
+// SameHandshakes reports whether two configs ask the same of clients.
+func (t *TLS) SameHandshakes(other *TLS) bool {
+	return t.MinVersion == other.MinVersion && t.ClientRequired == other.ClientRequired && bytes.Equal(t.ClientCAFile.Data, other.ClientCAFile.Data)
+}
+
+// Server is for the listener: HTTP/2 (unless it is off) and HTTP/1.1, no renegotiation,
+// always the pairs that are current, and clients' certificates. Where what is asked of
+// clients changes, another Server is needed: old sessions do not resume with it.
 func (t *TLS) Server(c *Certificates, http2 bool) *tls.Config {
 	cfg := &tls.Config{MinVersion: uint16(t.MinVersion), NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.choose}
 	if !http2 {
 		cfg.NextProtos = cfg.NextProtos[1:]
+	}
+	if t.ClientCAFile.Name != "" {
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+		cfg.ClientCAs, _ = authn.CertPool(t.ClientCAFile) // an error stood in the report; what was read is all that verifies
+	}
+	if t.ClientRequired {
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return cfg
 }

@@ -78,8 +78,10 @@ func (l *Loaded) checkSections() {
 	})
 	c := &l.Config
 	l.checkAddress("listen.address", c.Listen.Address)
-	if c.Admin.Address != "" {
-		l.checkAddress("admin.address", c.Admin.Address)
+	for key, address := range map[string]string{"listen.http_address": c.Listen.HTTPAddress, "admin.address": c.Admin.Address} {
+		if address != "" {
+			l.checkAddress(key, address)
+		}
 	}
 	l.checkRevoked()
 	l.checkStreams(c)

@@ -51,6 +51,10 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{`upstream: {url: "http://127.0.0.1:5000", username: u, password_file: secret}`, ""},
 		{`upstream: {url: "http://[::1]:5000", username: u, password_file: secret}`, ""},
 		{`upstream: {url: "http://registry:5000"}`, ""},
+		{`listen: {address: "127.0.0.1:1", http_address: ":80"}`, "!listen.http_address"},
+		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["10.0.0.0/8"]}`, ""},
+		{`listen: {address: "127.0.0.1:1", proxy_protocol: ["10.0.0.0/8"]}`, "listen.proxy_protocol"},
+		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["0.0.0.0/0"]}`, "listen.proxy_protocol[0]"},
 		{`admin: {address: "0.0.0.0:1"}`, "admin.address"}, {`admin: {address: ":1"}`, "admin.address"}, {`admin: {address: "[::]:1"}`, "admin.address"},
 		{`admin: {address: "10.0.0.1:1"}`, ""}, {`admin: {address: ""}`, ""},
 	} {
