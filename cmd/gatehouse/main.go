@@ -62,7 +62,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), hashCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), hashCommand(), healthCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -8,15 +8,11 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/question"
 )
 
 // onlineLimit is for each thing that --online asks.
 const onlineLimit = 30 * time.Second
-
-// noDirectory stands for the directory of somebody who was described by flags
-// alone. It is no legal name, so no rule can speak of it, and the person is not the
-// anonymous caller either.
-const noDirectory = "(none)"
 
 func printFindings(w io.Writer, list []config.Finding) {
 	for _, f := range list {
@@ -44,7 +40,7 @@ func printIdentity(w io.Writer, id authn.Identity) {
 		return
 	}
 	fmt.Fprintf(w, "user: %s\n", printable(id.Username))
-	if id.Directory == noDirectory {
+	if id.Directory == question.NoDirectory {
 		fmt.Fprintln(w, "directory: none")
 	} else {
 		fmt.Fprintf(w, "directory: %s\n", id.Directory)

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,6 +75,7 @@ func TestExamplesLoad(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
+	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "policy_test.yaml" })
 	for _, file := range append(files, "gatehouse.yaml", "gatehouse.example.custom") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			config := copyFile(t, file, filepath.Join(dir, filepath.Base(file)))
@@ -81,6 +83,19 @@ func TestExamplesLoad(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestPolicyExample: the policy means what the tests beside it say, and each of its
+// rules is reached by one of them.
+func TestPolicyExample(t *testing.T) {
+	binary, err := gatehouse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "test", "-c", "examples/policy.yaml", "examples/policy_test.yaml").CombinedOutput()
+	if err != nil || string(out) != "12 of 12 tests hold\n" {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

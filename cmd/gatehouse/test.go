@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/question"
+)
+
+func testCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test TESTS.yaml...",
+		Short: "Hold the policy against files of tests",
+		Long: "Asks the policy each question of the files, as explain would, and prints those whose answer differs, with\n" +
+			"the rule that decided, and the rules that no test reaches. No directory is asked. A file is a list of\n" +
+			"{user, directory, groups, ip, at, action, ref, want: allowed|denied, rule}; rule is a name or a position.\n" +
+			"Status 0: all hold, 1: not, 2: a file cannot be read.",
+		Example: "  gatehouse test -c gatehouse.yaml policy_test.yaml",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		l := config.Load(configPath(*path))
+		policy, faults := question.Policy(l)
+		if len(faults) > 0 {
+			printFindings(cmd.ErrOrStderr(), faults)
+			return exit(exitFault, "the config has %d fault(s), so nothing can be said", len(faults))
+		}
+		holds, err := question.Test(cmd.OutOrStdout(), l, policy, files)
+		if err == nil && !holds {
+			return &exitError{status: exitFault}
+		}
+		return err
+	}
+	return cmd
+}
