@@ -334,3 +334,13 @@ func TestUnit(t *testing.T) {
 		}
 	}
 }
+
+// TestChartFiles: the chart's alerts and dashboard are links to those here; Helm refuses
+// the whole chart where one leads nowhere.
+func TestChartFiles(t *testing.T) {
+	for _, name := range []string{"alerts.yml", "dashboard.json"} {
+		if info, err := os.Stat(filepath.Join("helm/gatehouse/files", name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
