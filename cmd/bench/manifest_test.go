@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/x509"
 	"errors"
@@ -26,20 +27,51 @@ var nullManifest = "HTTP/1.1 200 OK\r\nContent-Type: " + manifestType + "\r\nDoc
 	"\r\nDocker-Distribution-Api-Version: registry/2.0\r\nEtag: \"sha256:" + strings.Repeat("a", 64) +
 	"\"\r\nContent-Length: 1525\r\n\r\n" + strings.Repeat("m", 1525)
 
+const nullBlobSize = 16 << 20
+
+var nullBlob = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", nullBlobSize) + strings.Repeat("b", nullBlobSize)
+
+// BenchmarkBlob is the CPU time of a GiB of blobs in clear text, held against another
+// build as BenchmarkManifest is.
+func BenchmarkBlob(b *testing.B) {
+	perGiB := map[string][]float64{}
+	gateways := startAllMeasured(b)
+	for b.Loop() {
+		for _, g := range gateways {
+			const times = 16 << 20 / nullBlobSize * 16
+			request := strings.Replace(g.request, "/manifests/", "/blobs/", 1)
+			cpu, wall := cpuTime(b, g.pid), time.Now()
+			for range times {
+				if _, err := io.WriteString(g.conns[0], request); err != nil {
+					b.Fatal(err)
+				}
+				resp, err := http.ReadResponse(bufio.NewReaderSize(g.conns[0], 512<<10), nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != nullBlobSize {
+					b.Fatal(n, err)
+				}
+			}
+			g.rate = append(g.rate, float64(times*nullBlobSize)/1e6/time.Since(wall).Seconds())
+			perGiB[g.name] = append(perGiB[g.name], (cpuTime(b, g.pid)-cpu).Seconds()*1000*float64(1<<30)/float64(times*nullBlobSize))
+		}
+	}
+	for _, g := range gateways {
+		b.ReportMetric(median(g.rate), "MB/s-"+g.name)
+	}
+	for name, values := range perGiB {
+		b.ReportMetric(median(values), "cpu-ms/GiB-"+name)
+	}
+}
+
 // BenchmarkManifest is the CPU time and the allocations of a manifest GET by digest
 // in the real gateway, before an upstream that costs nothing: 16 connections, token,
 // policy, metrics and access log. GATEHOUSE_BASE names another gateway's binary to
 // hold it against; both are measured in turns within each iteration. Run it with
 // -benchtime 15x.
 func BenchmarkManifest(b *testing.B) {
-	here := filepath.Join(b.TempDir(), "gatehouse")
-	if _, err := authntest.Run(exec.CommandContext(b.Context(), "go", "build", "-o", here, "gatehouse/cmd/gatehouse")); err != nil {
-		b.Fatal(err)
-	}
-	gateways := []*measured{startMeasured(b, "new", here)}
-	if base := os.Getenv("GATEHOUSE_BASE"); base != "" {
-		gateways = append(gateways, startMeasured(b, "base", base))
-	}
+	gateways := startAllMeasured(b)
 	for b.Loop() {
 		for _, g := range gateways {
 			g.sample(b, 500*time.Millisecond)
@@ -58,6 +90,20 @@ func BenchmarkManifest(b *testing.B) {
 		}
 		b.ReportMetric(median(ratios), "cpu-new/base")
 	}
+}
+
+// startAllMeasured starts a gateway of this build, and that of GATEHOUSE_BASE.
+func startAllMeasured(b *testing.B) []*measured {
+	b.Helper()
+	here := filepath.Join(b.TempDir(), "gatehouse")
+	if _, err := authntest.Run(exec.CommandContext(b.Context(), "go", "build", "-o", here, "gatehouse/cmd/gatehouse")); err != nil {
+		b.Fatal(err)
+	}
+	gateways := []*measured{startMeasured(b, "new", here)}
+	if base := os.Getenv("GATEHOUSE_BASE"); base != "" {
+		gateways = append(gateways, startMeasured(b, "base", base))
+	}
+	return gateways
 }
 
 // measured is one running gateway, with what was found out about it.
@@ -137,8 +183,12 @@ func serveNull(conn net.Conn) {
 			return
 		}
 		if have += n; bytes.HasSuffix(buffer[:have], []byte("\r\n\r\n")) {
+			answer := nullManifest
+			if bytes.Contains(buffer[:have], []byte("/blobs/")) {
+				answer = nullBlob
+			}
 			have = 0
-			if _, err := io.WriteString(conn, nullManifest); err != nil {
+			if _, err := io.WriteString(conn, answer); err != nil {
 				return
 			}
 		}
