@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,15 +49,27 @@ func TestHandlerIsSlogs(t *testing.T) {
 }
 
 // written runs Lines in a bubble, with what was written at which time.
-func written(t *testing.T) (l *Lines, log *[]string, end func()) {
-	log = new([]string)
+func written(t *testing.T) (l *Lines, take func() []string, end func()) {
+	var mu sync.Mutex
+	var log []string
 	start := time.Now()
-	l = NewLines(func(b []byte) { *log = append(*log, fmt.Sprintf("%s %s", time.Since(start), shorten(b))) }, func() { t.Error("a line is lost") })
+	l = NewLines(func(b []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		log = append(log, fmt.Sprintf("%s %s", time.Since(start), shorten(b)))
+	}, func() { t.Error("a line is lost") })
+	take = func() (taken []string) {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		taken, log = log, nil
+		return taken
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); l.Run(ctx) }()
 	synctest.Wait()
-	return l, log, func() { stop(); <-ended }
+	return l, take, func() { stop(); <-ended }
 }
 
 func shorten(b []byte) string {
@@ -70,14 +83,12 @@ func shorten(b []byte) string {
 // error, and whatever waits at the end.
 func TestGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, log, end := written(t)
+		l, take, end := written(t)
 		step := func(want ...string) {
 			t.Helper()
-			synctest.Wait()
-			if got := strings.Join(*log, "|"); got != strings.Join(want, "|") {
+			if got := strings.Join(take(), "|"); got != strings.Join(want, "|") {
 				t.Errorf("got %q, want %q", got, want)
 			}
-			*log = nil
 		}
 		l.Gather([]byte("a"))
 		time.Sleep(20 * time.Millisecond)
@@ -102,14 +113,13 @@ func TestGather(t *testing.T) {
 // TestErrorGoesAtOnce: and so does what was gathered before it, in its place.
 func TestErrorGoesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, log, end := written(t)
+		l, take, end := written(t)
 		defer end()
 		to := slog.New(NewHandler(l))
 		to.Info("one")
 		to.Error("two")
-		synctest.Wait()
-		if len(*log) != 2 || !strings.HasPrefix((*log)[1], "0s ") {
-			t.Errorf("%q", *log)
+		if got := take(); len(got) != 2 || !strings.HasPrefix(got[1], "0s ") {
+			t.Errorf("%q", got)
 		}
 	})
 }

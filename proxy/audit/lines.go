@@ -26,7 +26,7 @@ type Lines struct {
 	mu    sync.Mutex
 	jobs  []job
 	size  int
-	spare []byte        // for lines to gather in
+	spare [][]byte      // to gather in, written before
 	soon  *time.Timer   // wakes for what was gathered
 	wake  chan struct{} // one token: there is something to do
 	turn  sync.Mutex    // of who works through the jobs; never held by who writes a line
@@ -41,7 +41,7 @@ type job struct {
 
 // NewLines returns a queue in front of write. lost must not block.
 func NewLines(write func(line []byte), lost func()) *Lines {
-	l := &Lines{write: write, lost: lost, wake: make(chan struct{}, 1)}
+	l := &Lines{write: write, lost: lost, wake: make(chan struct{}, 1), spare: make([][]byte, 0, 2)}
 	l.soon = time.AfterFunc(gatherTime, l.signal)
 	l.soon.Stop()
 	return l
@@ -107,10 +107,14 @@ func (l *Lines) join(line []byte) (room, full bool) {
 	return l.addLocked(job{line: append(l.spareLocked(), line...), gathered: true}), full
 }
 
-// spareLocked is a buffer that was written before.
+// spareLocked is an empty buffer.
 func (l *Lines) spareLocked() []byte {
-	spare := l.spare
-	l.spare = nil
+	last := len(l.spare) - 1
+	if last < 0 {
+		return make([]byte, 0, gatherBytes)
+	}
+	spare := l.spare[last]
+	l.spare = l.spare[:last]
 	return spare[:0]
 }
 
@@ -172,7 +176,9 @@ func (l *Lines) Flush() {
 func (l *Lines) keep(buffer []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.spare = buffer
+	if len(l.spare) < cap(l.spare) {
+		l.spare = append(l.spare, buffer)
+	}
 }
 
 // drain is all that waits. Its room is free again at once, so up to

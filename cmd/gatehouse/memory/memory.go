@@ -12,8 +12,8 @@ import (
 // a tenth of the processor goes there. So the heap may grow by gcRoom whatever lives, up
 // to gcMost percent, and doubles above that, as ever.
 const (
-	gcRoom = 48 << 20
-	gcMost = 400
+	gcRoom = 32 << 20
+	gcMost = 800
 	gcOwn  = 100 // Go's own
 )
 
