@@ -114,6 +114,9 @@ const hexDigits = "0123456789abcdef"
 // appendText appends a JSON string, escaped as slog does (encoding/json without HTML).
 func appendText(line []byte, s string) []byte {
 	line = append(line, '"')
+	if ordinary(s) {
+		return append(append(line, s...), '"')
+	}
 	start := 0
 	for i := 0; i < len(s); {
 		size, plain := character(s[i:])
@@ -124,6 +127,16 @@ func appendText(line []byte, s string) []byte {
 		i += size
 	}
 	return append(append(line, s[start:]...), '"')
+}
+
+// ordinary reports whether all of s may stand as it is, as nearly all texts may.
+func ordinary(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // character is the length of the first character, and whether it may stand in a JSON
