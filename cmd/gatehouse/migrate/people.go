@@ -47,7 +47,12 @@ func (r *result) sound(people []person) []person {
 }
 
 // refused is why a static directory would not take somebody, or could not let them in.
-func refused(p person) string { return judged(p, false) }
+func refused(p person) string {
+	if p.password == "" {
+		return "there is no password, and there any one would do"
+	}
+	return judged(p, false)
+}
 
 // weak tells of hashes that are taken with a warning.
 func (r *result) weak(people []person) {
