@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -100,6 +101,10 @@ type holding struct {
 func NewLoad() *Load {
 	return &Load{open: listener.NewConnections(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
 }
+
+// Settle waits until no client is connected any more, or ctx ends, but not for long; see
+// listener.Connections.
+func (l *Load) Settle(ctx context.Context) { l.open.Settle(ctx) }
 
 // acquire adds to what is held, or reports that it would be more than most.
 func (l *Load) acquire(h holding, most int) bool {

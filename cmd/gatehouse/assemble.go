@@ -54,6 +54,7 @@ func refuseMoves(l *config.Loaded, old *config.Config) {
 	}{
 		{"listen.address", old.Listen.Address, now.Listen.Address},
 		{"listen.http_address", old.Listen.HTTPAddress, now.Listen.HTTPAddress},
+		{"listen.reuse_port", old.Listen.ReusePort, now.Listen.ReusePort},
 		{"admin.address", old.Admin.Address, now.Admin.Address},
 		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},
 		{"limits.http2_streams", old.Limits.HTTP2Streams, now.Limits.HTTP2Streams},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -57,7 +58,8 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	}
 	defer func() { s.current.Load().release() }()
 	cfg := s.current.Load().cfg
-	set, err := sockets.Open(sockets.Addresses{Public: cfg.Listen.Address, HTTP: cfg.Listen.HTTPAddress, Admin: cfg.Admin.Address})
+	set, err := sockets.Open(sockets.Addresses{Public: cfg.Listen.Address, HTTP: cfg.Listen.HTTPAddress,
+		Admin: cfg.Admin.Address, Shared: cfg.Listen.ReusePort})
 	if err != nil {
 		return err
 	}
@@ -83,6 +85,7 @@ func (s *server) checkDescriptors(limits *proxy.Limits) {
 func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.sockets = set
 	errorLog := errorLog(s.log)
 	adoptStandardLog(errorLog)
 	limits := s.current.Load().cfg.Limits
@@ -92,16 +95,18 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range set.Public {
-		group.Go(func() error { return ended(s.public.Serve(&switchListener{l, s.accept})) })
+		s.front(group, s.public, &sockets.Taking{Listener: l, Take: s.accept})
 	}
 	for _, l := range set.HTTP {
-		group.Go(func() error { return ended(s.plain.Serve(&switchListener{l, s.acceptPlain})) })
+		s.front(group, s.plain, &sockets.Taking{Listener: l, Take: s.acceptPlain})
 	}
 	for _, l := range set.Admin {
 		group.Go(func() error { return ended(adminServer.Serve(l)) })
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.audit.Run(ctx) })
+	group.Go(func() error { return s.notify.Watchdog(ctx) })
+	s.notify.Ready()
 	group.Go(func() error {
 		err := s.control(ctx, signals)
 		adminServer.Close() // it answers to the end
@@ -114,8 +119,17 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	return group.Wait()
 }
 
+// front serves clients; drain waits until nothing is accepted any more.
+func (s *server) front(group *errgroup.Group, to *http.Server, l net.Listener) {
+	s.accepting.Add(1)
+	group.Go(func() error {
+		defer s.accepting.Done()
+		return ended(to.Serve(l))
+	})
+}
+
 func ended(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
@@ -130,7 +144,9 @@ func (s *server) control(ctx context.Context, signals <-chan os.Signal) error {
 		case sig := <-signals:
 			switch sig {
 			case syscall.SIGHUP:
+				s.notify.Reloading()
 				s.reload()
+				s.notify.Ready()
 			case syscall.SIGUSR1:
 				s.audit.Reopen()
 			default:
@@ -149,6 +165,7 @@ var (
 // the running requests have until the timeout.
 func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	s.draining.Store(true)
+	s.notify.Stopping()
 	limits := s.current.Load().cfg.Shutdown
 	s.log.Info("draining", "signal", sig.String(), "delay", limits.Delay.String(), "timeout", limits.Timeout.String())
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -163,6 +180,10 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, limits.Timeout, errCut)
 	defer stop()
+	s.leaving.Begin()
+	s.sockets.Stop()
+	s.accepting.Wait()
+	s.lasting.load.Settle(ctx)
 	var ends errgroup.Group
 	ends.Go(func() error { return s.public.Shutdown(ctx) })
 	ends.Go(func() error { return s.plain.Shutdown(ctx) })

@@ -6,29 +6,36 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/sockets"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/listener"
 )
 
 const certificatePeriod = time.Minute
 
 // server is the running gateway.
 type server struct {
-	path     string
-	lasting  *lasting
-	log      *slog.Logger
-	level    *slog.LevelVar
-	audit    *audit.Stream
-	current  atomic.Pointer[snapshot]
-	draining atomic.Bool
-	public   *http.Server
-	plain    *http.Server // of listen.http_address
-	ready    readiness
+	path      string
+	lasting   *lasting
+	log       *slog.Logger
+	level     *slog.LevelVar
+	audit     *audit.Stream
+	current   atomic.Pointer[snapshot]
+	draining  atomic.Bool
+	public    *http.Server
+	plain     *http.Server // of listen.http_address
+	sockets   *sockets.Set
+	accepting sync.WaitGroup // the loops that accept clients' connections
+	leaving   listener.Leaving
+	notify    sockets.Notify
+	ready     readiness
 }
 
 func newServer(path string, out streams) *server {
@@ -45,39 +52,20 @@ func newServer(path string, out streams) *server {
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
 	defer sn.release()
-	sn.gateway.ServeHTTP(w, r)
+	sn.gateway.ServeHTTP(s.leaving.Writer(w), r)
 }
 
 // servePlain does so for a request to listen.http_address.
 func (s *server) servePlain(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
 	defer sn.release()
-	sn.gateway.ServePlain(w, r)
+	sn.gateway.ServePlain(s.leaving.Writer(w), r)
 }
 
 func (s *server) acquire() *snapshot {
 	for {
 		if sn := s.current.Load(); sn.acquire() {
 			return sn
-		}
-	}
-}
-
-// switchListener takes connections as the snapshot of the moment says, so that a reload
-// may bring other pairs, or TLS at all.
-type switchListener struct {
-	net.Listener
-	accept func(net.Conn) net.Conn
-}
-
-func (l *switchListener) Accept() (net.Conn, error) {
-	for {
-		raw, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if conn := l.accept(raw); conn != nil {
-			return conn, nil
 		}
 	}
 }

@@ -32,6 +32,9 @@ type Config struct {
 	// and HEAD to the public URL of their host and refuses all else. It needs tls. Default
 	// empty: there is none.
 	HTTPAddress string `yaml:"http_address"`
+	// ReusePort lets a second gateway of the same user listen at all addresses while the
+	// first drains; new connections go to the second. Default false.
+	ReusePort bool `yaml:"reuse_port"`
 	// ProxyProtocol are CIDRs whose connections, to either address, must begin with a PROXY
 	// header, version 1 or 2; the address that it gives is the connection's from then on.
 	// Default empty: none.

@@ -1,0 +1,57 @@
+package listener
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestLeaving: an answer is the last of its connection from Begin on, also of a request
+// that came before.
+func TestLeaving(t *testing.T) {
+	var leaving Leaving
+	before, after := httptest.NewRecorder(), httptest.NewRecorder()
+	first, second := leaving.Writer(before), leaving.Writer(after)
+	first.WriteHeader(http.StatusOK)
+	leaving.Begin()
+	second.WriteHeader(http.StatusOK)
+	if before.Header().Get("Connection") != "" || after.Header().Get("Connection") != "close" {
+		t.Errorf("before: %v, after: %v", before.Header(), after.Header())
+	}
+}
+
+// TestSettle: it waits for the last connection to end, but not for long.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, _ := NewEdge(Config{})
+		limits := DefaultLimits()
+		door := &Door{Edge: edge, Limits: &limits, Open: NewConnections()}
+		took := func(ctx context.Context) time.Duration {
+			start := time.Now()
+			door.Open.Settle(ctx)
+			return time.Since(start)
+		}
+		if d := took(t.Context()); d != 0 {
+			t.Errorf("without a connection it takes %s", d)
+		}
+		here, there := net.Pipe()
+		defer there.Close()
+		c := door.Take(loopback4{here})
+		if d := took(t.Context()); d != time.Second {
+			t.Errorf("with an idle one it takes %s", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if d := took(ctx); d != 300*time.Millisecond {
+			t.Errorf("with less time it takes %s", d)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { c.Close() })
+		if d := took(t.Context()); d < 100*time.Millisecond || d > 110*time.Millisecond {
+			t.Errorf("with one that ends it takes %s", d)
+		}
+	})
+}
