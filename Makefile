@@ -23,7 +23,7 @@ FUZZTIME ?= 10s
 # is `## what it does`: it is then the target NAME, in `make help` and `make full`.
 SUITES := $(patsubst cmd/internal/suites/%.sh,%,$(wildcard cmd/internal/suites/*.sh))
 
-.PHONY: help build share deb chart demo test fuzz lint bench full $(SUITES)
+.PHONY: help build share deb chart sbom demo test fuzz lint bench full $(SUITES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ deb: ## bin/gatehouse_VERSION_ARCH.deb for amd64 and arm64
 
 chart: ## deploy/kubernetes from the Helm chart; of a tag, bin/gatehouse-VERSION.tgz
 	cmd/internal/scripts/chart.sh '$(VERSION)'
+
+sbom: build ## bin/gatehouse.spdx.json: every module of bin/gatehouse, as SPDX
+	go run ./cmd/internal/sbom bin/gatehouse '$(VERSION)' >bin/gatehouse.spdx.json
 
 demo: ## a directory, a registry and the gateway on this machine, to try it out (ONCE=1: check and stop)
 	@go run ./cmd/demo $(if $(filter 1,$(ONCE)),-once)
