@@ -24,10 +24,7 @@ type Config struct {
 // relative to `policy` (`[3].tags`, `[0].to[1]`, empty for the policy as a whole),
 // warnings among them; where all of them are warnings the *Policy is returned as well.
 func New(cfg Config) (*Policy, error) {
-	c := compiler{directories: make(map[string]string, len(cfg.Directories))}
-	for _, name := range cfg.Directories {
-		c.directories[authn.NormalizeName(name)] = name
-	}
+	c := newCompiler(cfg.Directories)
 	if len(cfg.Rules) == 0 {
 		c.warn("", errors.New("no rules: everything is refused; allow something under policy"))
 	}
@@ -66,6 +63,14 @@ type compiler struct {
 	directories map[string]string // lower case to the name
 	found       []error
 	failed      bool // there is more than warnings
+}
+
+func newCompiler(directories []string) *compiler {
+	c := &compiler{directories: make(map[string]string, len(directories))}
+	for _, name := range directories {
+		c.directories[authn.NormalizeName(name)] = name
+	}
+	return c
 }
 
 func (c *compiler) fail(key string, err error) {

@@ -17,11 +17,19 @@ import (
 // there.
 
 // auditRequest writes the request's audit record, if it is one of those.
-func auditRequest(ctx context.Context, to *slog.Logger, x *exchange, status int) {
+func auditRequest(ctx context.Context, to *slog.Logger, allOf *authz.Audience, x *exchange, status int) {
 	if to == nil || !to.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	event, result := x.auditEvent(status)
+	if x.route.Kind != route.Other && x.who() && allOf.Has(x.event.identity) {
+		if !x.event.identity.Anonymous() { // strangers are not to fill it
+			ctx = audit.Always(ctx)
+		}
+		if event == "" {
+			event, result = audit.Request, ended(status)
+		}
+	}
 	if event == "" {
 		return
 	}
@@ -37,6 +45,24 @@ func auditRequest(ctx context.Context, to *slog.Logger, x *exchange, status int)
 	}
 	l = append(l, slog.Int("status", status))
 	to.LogAttrs(ctx, slog.LevelInfo, string(event), l...)
+}
+
+// who reports whether it is known whose request it was: a name with a password that was
+// wrong is nobody's.
+func (x *exchange) who() bool {
+	e := &x.event
+	return e.err == nil || e.identity.Anonymous() || !x.caller.identity.Anonymous() || errors.Is(e.err, tokens.ErrExpired)
+}
+
+// ended is how a request ended of which nothing but that is told.
+func ended(status int) audit.Result {
+	switch {
+	case status >= 500:
+		return audit.Unavailable
+	case status >= 400:
+		return audit.Refused
+	}
+	return audit.OK
 }
 
 // auditEvent says what of a request belongs into the audit stream: nothing for

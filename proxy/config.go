@@ -37,10 +37,11 @@ type Config struct {
 	Chain   *authn.Chain    // the directories
 	Policy  *authz.Policy   // asked for each access
 
-	Metrics *metrics.Metrics // nil: none
-	Access  *slog.Logger     // one record a request; nil: none
-	Audit   *slog.Logger     // the Records of an audit.Stream; nil: none
-	Logger  *slog.Logger     // all else; nil discards
+	Metrics    *metrics.Metrics // nil: none
+	Access     *slog.Logger     // one record a request; nil: none
+	AuditAllOf *authz.Audience  // whose every request is recorded there; nil: nobody's
+	Audit      *slog.Logger     // the Records of an audit.Stream; nil: none
+	Logger     *slog.Logger     // all else; nil discards
 }
 
 // under gives the faults of a section, whose keys are relative to it, their whole keys.

@@ -80,7 +80,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.forwarder.guard = tagGuard{g.upstream, &g.decider, &g.load.tags, holdLimit}
 	g.catalog = catalog{g.upstream, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}
-	g.records = records{metrics: g.metrics, access: cfg.Access, audit: cfg.Audit}
+	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit}
 }
 
 // Close lets go of idle connections to the upstream. Requests that still run

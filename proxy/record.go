@@ -6,15 +6,17 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/metrics"
 )
 
 // records are where what became of requests is told.
 type records struct {
 	metrics *metrics.Metrics
-	access  *slog.Logger // one record a request; nil: none
-	audit   *slog.Logger // of what package audit knows; nil: none
-	lines   sync.Pool    // *line, of the access log
+	access  *slog.Logger    // one record a request; nil: none
+	allOf   *authz.Audience // whose every request is in it
+	audit   *slog.Logger    // of what package audit knows; nil: none
+	lines   sync.Pool       // *line, of the access log
 }
 
 // line is an empty one.
@@ -35,7 +37,7 @@ func (r *records) emit(x *exchange) {
 		status = statusClientGone
 	}
 	r.metrics.RequestDone(x.route.Kind.Label(), x.r.Method, status, took)
-	auditRequest(context.Background(), r.audit, x, status)
+	auditRequest(context.Background(), r.audit, r.allOf, x, status)
 	if r.access == nil {
 		return
 	}

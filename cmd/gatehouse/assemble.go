@@ -94,13 +94,19 @@ type builder struct {
 
 // policy compiles the rules; each knows the line it stands in.
 func (b *builder) policy() *authz.Policy {
-	cfg := authz.Config{Rules: b.cfg.Policy}
-	for _, d := range b.cfg.Directories {
-		cfg.Directories = append(cfg.Directories, d.Name)
-	}
-	p, err := authz.New(cfg)
+	p, err := authz.New(authz.Config{Rules: b.cfg.Policy, Directories: b.cfg.DirectoryNames()})
 	b.Errors("policy", err)
 	return p
+}
+
+// allOf are the people whose every request the audit stream has.
+func (b *builder) allOf() *authz.Audience {
+	a, err := authz.NewAudience(b.cfg.Audit.AllOf, b.cfg.DirectoryNames())
+	b.Errors("audit.all_of", err)
+	if len(b.cfg.Audit.AllOf) > 0 && b.cfg.Audit.File == "" {
+		b.Warn("audit.all_of", "audit.file is not given, so nothing is recorded")
+	}
+	return a
 }
 
 // openDirectories makes the directories, or takes over those of old.
@@ -205,7 +211,7 @@ func (b *builder) gateway(s *snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.lasting
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.keyring, Chain: s.chain, Policy: s.policy,
-		Load: p.load, Healthy: p.healthy, Metrics: p.metrics, Access: p.access, Audit: p.audit, Logger: p.logger}
+		Load: p.load, Healthy: p.healthy, Metrics: p.metrics, Access: p.access, Audit: p.audit, AuditAllOf: b.allOf(), Logger: p.logger}
 	if s.keyring != nil && s.policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.keyring, Chain: s.chain, Policy: s.policy})
 	}

@@ -19,6 +19,7 @@ const (
 	Reload   Event = "reload"   // a config was taken or refused
 	Start    Event = "start"    // of the gateway
 	Stop     Event = "stop"     // of the gateway
+	Request  Event = "request"  // one of somebody whose every request is recorded, of no other kind
 	LeftOut  Event = "left_out" // records of a kind were too many
 )
 
@@ -45,6 +46,9 @@ type Config struct {
 	// PerSecond is how many records a second there may be of each kind that strangers
 	// can cause; ten times that in a burst. Default 100.
 	PerSecond int `yaml:"per_second" min:"1" max:"1000000"`
+	// AllOf are people, in the words of a rule's `to`, whose every request is recorded,
+	// pulls too. Default nobody.
+	AllOf []string `yaml:"all_of"`
 }
 
 // Defaults are what the config file may leave out.

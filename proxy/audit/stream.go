@@ -71,6 +71,13 @@ func (s *Stream) Records() *slog.Logger { return s.records }
 // Record writes the record of an event that is nobody's request.
 func (s *Stream) Record(e Event, attrs ...any) { s.records.Info(string(e), attrs...) }
 
+type always struct{}
+
+// Always is a context of records that are never left out, whoever caused them.
+func Always(ctx context.Context) context.Context {
+	return context.WithValue(ctx, always{}, true)
+}
+
 // handler leaves out what is too much.
 type handler struct {
 	slog.Handler
@@ -82,7 +89,10 @@ func (h *handler) Enabled(context.Context, slog.Level) bool { return h.stream.na
 
 // Handle queues a record, or counts it as left out.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	leftOut, ok := h.stream.sampler.admit(r)
+	leftOut, ok := 0, ctx.Value(always{}) != nil
+	if !ok {
+		leftOut, ok = h.stream.sampler.admit(r)
+	}
 	if !ok {
 		h.stream.metrics.AuditRecord("left_out")
 		return nil

@@ -280,3 +280,24 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestAlways: what is marked so is never left out, and counts for nobody else's rate.
+func TestAlways(t *testing.T) {
+	var out sink
+	s := New(Options{Stdout: &out, Log: slog.New(slog.DiscardHandler)})
+	file, err := s.Open("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Use("-", file, 1)
+	for range 50 {
+		s.Records().InfoContext(Always(t.Context()), string(Denied), "result", string(Refused))
+	}
+	for range 50 {
+		s.Record(Denied, "result", string(Refused))
+	}
+	s.lines.Flush()
+	if n := len(records(t, out.String())); n != 60 {
+		t.Errorf("%d records, want 60", n)
+	}
+}

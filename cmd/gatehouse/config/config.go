@@ -91,6 +91,15 @@ type Directory struct {
 	LDAP *ldap.Config `yaml:"ldap"`
 }
 
+// DirectoryNames are those that rules may use, in order.
+func (c *Config) DirectoryNames() []string {
+	names := make([]string, len(c.Directories))
+	for i, d := range c.Directories {
+		names[i] = d.Name
+	}
+	return names
+}
+
 // Defaults are those of the sections that are this package's own.
 func (c *Config) Defaults() {
 	c.Admin.Address = "127.0.0.1:9180"

@@ -12,7 +12,7 @@ import (
 func Policy(l *config.Loaded) (p *authz.Policy, faults []config.Finding) {
 	if l.Decoded() {
 		var err error
-		p, err = authz.New(authz.Config{Rules: l.Config.Policy, Directories: directories(l)})
+		p, err = authz.New(authz.Config{Rules: l.Config.Policy, Directories: l.Config.DirectoryNames()})
 		l.Errors("policy", err)
 	}
 	for _, f := range l.Faults() {
@@ -23,20 +23,12 @@ func Policy(l *config.Loaded) (p *authz.Policy, faults []config.Finding) {
 	return p, faults
 }
 
-func directories(l *config.Loaded) []string {
-	var names []string
-	for _, d := range l.Config.Directories {
-		names = append(names, d.Name)
-	}
-	return names
-}
-
 // Test runs files of tests against the policy of a config, and reports whether all
 // hold. The error is of a file that cannot be read.
 func Test(out io.Writer, l *config.Loaded, p *authz.Policy, files []string) (holds bool, err error) {
 	s := &suite{}
 	for _, name := range files {
-		if err := s.read(name, directories(l)); err != nil {
+		if err := s.read(name, l.Config.DirectoryNames()); err != nil {
 			return false, err
 		}
 	}
