@@ -15,6 +15,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # What packages and images are made for.
 ARCHITECTURES ?= amd64 arm64
+CERTIFICATES  ?= /etc/ssl/certs/ca-certificates.crt
 
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 10s
@@ -23,7 +24,7 @@ FUZZTIME ?= 10s
 # is `## what it does`: it is then the target NAME, in `make help` and `make full`.
 SUITES := $(patsubst cmd/internal/suites/%.sh,%,$(wildcard cmd/internal/suites/*.sh))
 
-.PHONY: help build share deb chart sbom demo test fuzz lint bench full $(SUITES)
+.PHONY: help build share deb chart image sbom demo test fuzz lint bench full $(SUITES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,10 @@ deb: ## bin/gatehouse_VERSION_ARCH.deb for amd64 and arm64
 
 chart: ## deploy/kubernetes from the Helm chart; of a tag, bin/gatehouse-VERSION.tgz
 	cmd/internal/scripts/chart.sh '$(VERSION)'
+
+image: ## bin/image, an OCI layout for amd64 and arm64 (skopeo copy --all oci:bin/image docker://...)
+	for arch in $(ARCHITECTURES); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse-$$arch ./cmd/gatehouse; done
+	go run ./cmd/internal/image -o bin/image '$(VERSION)' $(CERTIFICATES) $(foreach arch,$(ARCHITECTURES),linux/$(arch)=bin/gatehouse-$(arch))
 
 sbom: build ## bin/gatehouse.spdx.json: every module of bin/gatehouse, as SPDX
 	go run ./cmd/internal/sbom bin/gatehouse '$(VERSION)' >bin/gatehouse.spdx.json
