@@ -74,8 +74,12 @@ func (m *migration) compare(g grid, list []rule) ([]difference, error) {
 		ask := policy.For(c.id)
 		for _, name := range g.repositories {
 			for _, ip := range g.addresses {
+				decides, line := m.model.first(request{account: c.account, labels: c.labels, name: name, service: m.service, ip: ip}), 0
+				if decides != nil {
+					line = decides.line
+				}
 				for _, action := range actions {
-					was, line := m.model.decide(request{c.account, c.labels, name, m.service, ip, action})
+					was := decides != nil && decides.grants(action)
 					is := ask.Decide(authz.Request{Repository: name, Action: authz.Action(action), Source: ip})
 					d := difference{line: line, rule: -1, action: action, wider: is.Allowed, later: c.later && m.byName[line]}
 					if was == is.Allowed || d.later && !d.wider {

@@ -27,15 +27,23 @@ type model struct {
 
 // decide answers as docker_auth does; line is that of the entry that decided, 0: none did.
 func (m *model) decide(r request) (allowed bool, line int) {
+	if e := m.first(r); e != nil {
+		return e.grants(r.action), e.line
+	}
+	return false, 0
+}
+
+// first is the entry that decides, whatever the action is; nil: none does.
+func (m *model) first(r request) *entry {
 	if r.account == "" && !m.anonymous {
-		return false, 0
+		return nil
 	}
 	for i := range m.acl {
 		if e := &m.acl[i]; m.matches(e, r) {
-			return e.grants(r.action), e.line
+			return e
 		}
 	}
-	return false, 0
+	return nil
 }
 
 // matches reports whether all that the entry names fits.
@@ -75,7 +83,10 @@ var labelPlaceholder = regexp.MustCompile(`\$\{labels:([^}]*)\}`)
 // choices are all ways to put label values in the place of a pattern's placeholders;
 // none where somebody lacks a label.
 func choices(p string, labels map[string][]string) []map[string]string {
-	list := []map[string]string{{}}
+	list := []map[string]string{nil}
+	if !strings.Contains(p, "${labels:") {
+		return list
+	}
 	for _, found := range labelPlaceholder.FindAllStringSubmatch(p, -1) {
 		var longer []map[string]string
 		for _, choice := range list {
@@ -99,6 +110,9 @@ func choices(p string, labels map[string][]string) []map[string]string {
 // fill puts values in the place of placeholders: an account as a literal, and a label's
 // value as a pattern.
 func (m *model) fill(p string, r request, choice map[string]string) string {
+	if !strings.Contains(p, "${") {
+		return p
+	}
 	vars := []string{"${account}", regexp.QuoteMeta(r.account), "${type}", "repository", "${name}", regexp.QuoteMeta(r.name), "${service}", regexp.QuoteMeta(r.service)}
 	for label, value := range choice {
 		vars = append(vars, "${labels:"+label+"}", value)
