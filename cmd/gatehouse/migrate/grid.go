@@ -58,7 +58,8 @@ type difference struct {
 
 // Sizes of a grid, so that a list of a thousand entries is compared in seconds.
 const (
-	mostCallers      = 120
+	mostCallers      = 200
+	mostWords        = 40
 	mostRepositories = 500
 	mostAddresses    = 12
 )
@@ -133,19 +134,29 @@ func (m *migration) people() []caller {
 		known[p.name] = true
 	}
 	groups := m.words(true)
-	for _, name := range m.words(false) {
-		if !known[name] {
-			list = append(list, m.caller(directory, name, nil))
+	for _, name := range slices.Concat([]string{"stranger"}, m.words(false)) {
+		if known[name] {
+			continue
 		}
+		list = append(list, m.caller(directory, name, nil))
+		for _, group := range groups {
+			list = append(list, m.caller(directory, name, m.labelled(group)))
+		}
+		list = append(list, m.caller(directory, name, m.labelled(groups...)))
 	}
-	for _, group := range groups {
-		list = append(list, m.caller(directory, "stranger", m.labelled(group)))
-	}
-	list = append(list, m.caller(directory, "stranger", m.labelled(groups...)))
 	for i := from; i < len(list); i++ {
 		list[i].later = m.source.ldap == nil
 	}
-	return list[:min(len(list), mostCallers)]
+	return spread(list, mostCallers)
+}
+
+// spread are at most so many of a list, from all over it.
+func spread[T any](list []T, most int) []T {
+	n := len(list)
+	for i := 0; n > most && i < most; i++ {
+		list[i] = list[i*n/most]
+	}
+	return list[:min(n, most)]
 }
 
 // labelled puts values under each label that the entries name.
@@ -221,7 +232,7 @@ func (m *migration) words(groups bool) []string {
 		list[i] = strings.ToLower(list[i])
 	}
 	list = slices.DeleteFunc(tidyNames(list), func(s string) bool { return !nameable(s) || strings.ContainsAny(s, "{ ") })
-	return list[:min(len(list), mostCallers/3)]
+	return list[:min(len(list), mostWords)]
 }
 
 // meetings are names of which entries speak together.
@@ -265,11 +276,6 @@ func (m *migration) questions() grid {
 		}
 	}
 	g.repositories = slices.Compact(slices.Sorted(slices.Values(g.repositories)))
-	if n := len(g.repositories); n > mostRepositories {
-		for i := range mostRepositories { // all over the list, not its beginning alone
-			g.repositories[i] = g.repositories[i*n/mostRepositories]
-		}
-		g.repositories = g.repositories[:mostRepositories]
-	}
+	g.repositories = spread(g.repositories, mostRepositories)
 	return g
 }
