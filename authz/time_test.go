@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -80,6 +81,12 @@ func TestExplainTime(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", at, got, want)
 		}
 	}
+	for from, want := range map[string]string{"2020-01-01": "+ 0", "2090-01-01": "- 1"} { // without a time it is asked as of now
+		e := policy(t, allow("push", "a", "authenticated", during(from, ""))).Explain(bach, Request{Repository: "a", Action: Push})
+		if got := fmt.Sprint(sign(e.Decision), " ", len(e.Conditions)); got != want {
+			t.Errorf("from %s: %s, want %s", from, got, want)
+		}
+	}
 	want := "allow [push] repositories [a] to [authenticated] from 2026-12-01T08:00:00+01:00 until 2026-12-24"
 	if got := p.Rules(bach)[0].String(); got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -145,6 +152,13 @@ func TestAdvice(t *testing.T) {
 		{"networks", []Rule{deny("pull", "**", "everyone", networks("10.0.0.0/8")), allow("pull", "a", "everyone", networks("10.1.0.0/16 10.2.0.1")), allow("pull", "a", "everyone", networks("10.0.0.0/7")), allow("pull", "a", "everyone")}, "[1]"},
 		{"times", []Rule{deny("pull", "**", "everyone", during("2090-01-02", "2090-02-01")), allow("pull", "a", "everyone", during("2090-01-03", "2090-01-05")), allow("pull", "a", "everyone", during("2090-01-01", "2090-01-05")),
 			allow("pull", "a", "everyone", during("2090-01-03", "")), allow("pull", "a", "everyone")}, "[1]"},
+		{"a later deny", []Rule{allow("pull", "a", "everyone"), deny("pull", "**", "everyone")}, "[0]"},
+		{"a deny by its end", []Rule{deny("pull", "**/secret", "everyone"), allow("pull", "*/secret", "everyone"), allow("pull", "*/secrets", "everyone")}, "[1]"},
+		{"names of other kinds", []Rule{deny("pull", "**", "user:local/x group:local/y"), allow("pull", "a", "group:local/x"), allow("pull", "a", "user:local/y"), allow("pull", "a", "user:local/x")}, "[3]"},
+		{"other networks", []Rule{deny("pull", "**", "everyone", networks("10.0.0.0/8")), allow("pull", "a", "everyone", networks("11.1.0.0/16")), allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "[2]"},
+		{"a deny that ends before", []Rule{deny("pull", "**", "everyone", during("", "2090-01-02")), allow("pull", "a", "everyone", during("", "2090-01-03")), allow("pull", "a", "everyone", during("", "2090-01-02"))}, "[2]"},
+		{"deny of create alone is no guard", []Rule{deny("create", "a", "authenticated")}, ""},
+		{"create, and nobody deletes", []Rule{allow("create", "a", "authenticated")}, ""},
 		{"over, and told once", []Rule{deny("*", "**", "everyone"), allow("pull", "a", "everyone", during("", "2020-01-01"))}, "[1].until"},
 		{"guarded by half", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*"))}, "[1].deny"},
 		{"guarded by another rule", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*")), deny("delete", "**", "everyone", tags("v*"))}, ""},
@@ -176,7 +190,7 @@ func TestCovers(t *testing.T) {
 	for text, want := range map[string]bool{
 		"** a/**/b": true, "a/** a": true, "a/** a/*": true, "a/** a/**/b/**": true, "a/* a/b": true, "a/* a/b*": true, "a/* a/**": false, "a a": true, "a a*": false, "a* ab": true, "a* b": false,
 		"**/x a/x": true, "**/x **": false, "*/** **": false, "*/** a/**": true, "{user} {user}": true, "{user} a": false, "* {user}": true, "home/{user}/** home/{user}": true, "a/**/b a/b": true, "a/**/b a/**/c/b": true, "a/**/b a/**": false,
-		"**/a/**/a a/a": true, "**/a/**/a a": false, "a/b a": false, "a a/b": false,
+		"**/a/**/a a/a": true, "**/a/**/a a": false, "a/b a": false, "a a/b": false, "*b a": false, "*b ab": true, "*b *": false,
 	} {
 		first, second, _ := strings.Cut(text, " ")
 		p, err := compilePattern(first)
