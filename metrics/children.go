@@ -42,12 +42,19 @@ type bound struct {
 	durations   *children[string, prometheus.Observer] // by route
 	validations *children[string, prometheus.Counter]  // by result
 	pairs       *children[pairLabels, prometheus.Counter]
-	upstream    *children[int, prometheus.Counter] // by code
+	upstream    *children[upstreamLabels, prometheus.Counter]
+
+	upstreamDurations *children[string, prometheus.Observer] // by upstream
 }
 
 type requestLabels struct {
 	route, method string
 	code          int
+}
+
+type upstreamLabels struct {
+	upstream string
+	code     int
 }
 
 // pairLabels are those of a family with two.
@@ -64,6 +71,9 @@ func (m *Metrics) bind() {
 		durations:   newChildren(func(route string) prometheus.Observer { return m.requestDuration.WithLabelValues(route) }),
 		validations: newChildren(func(result string) prometheus.Counter { return m.tokenValidations.WithLabelValues(result) }),
 		pairs:       newChildren(func(l pairLabels) prometheus.Counter { return l.family.WithLabelValues(l.first, l.second) }),
-		upstream:    newChildren(func(code int) prometheus.Counter { return m.upstreamRequests.WithLabelValues(strconv.Itoa(code)) }),
+		upstream: newChildren(func(l upstreamLabels) prometheus.Counter {
+			return m.upstreamRequests.WithLabelValues(l.upstream, strconv.Itoa(l.code))
+		}),
+		upstreamDurations: newChildren(func(upstream string) prometheus.Observer { return m.upstreamDuration.WithLabelValues(upstream) }),
 	}
 }

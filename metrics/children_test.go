@@ -20,7 +20,7 @@ func TestChildren(t *testing.T) {
 				m.TokenValidation("valid")
 				m.Decision("pull", "allowed")
 				m.CacheRequest("token", "hit")
-				m.UpstreamRequest(200+i%2, time.Millisecond)
+				m.UpstreamRequest("a", 200+i%2, time.Millisecond)
 			}
 		})
 	}
@@ -31,14 +31,14 @@ func TestChildren(t *testing.T) {
 		`gatehouse_http_requests_total{code="200",method="GET",route="blob"} 80`, `gatehouse_http_requests_total{code="204",method="other",route="manifest"} 80`,
 		`gatehouse_http_request_duration_seconds_count{route="manifest"} 1200`, `gatehouse_http_requests_in_flight 0`,
 		`gatehouse_token_validations_total{result="valid"} 2400`, `gatehouse_decisions_total{action="pull",result="allowed"} 2400`,
-		`gatehouse_cache_requests_total{cache="token",result="hit"} 2400`, `gatehouse_upstream_requests_total{code="201"} 1200`,
+		`gatehouse_cache_requests_total{cache="token",result="hit"} 2400`, `gatehouse_upstream_requests_total{code="201",upstream="a"} 1200`,
 	} {
 		if !strings.Contains(w.Body.String(), want+"\n") {
 			t.Errorf("no line %s", want)
 		}
 	}
 	for name, count := range map[string]func(){"RequestDone": func() { m.RequestDone("blob", "GET", 200, time.Millisecond) }, "Decision": func() { m.Decision("pull", "allowed") },
-		"UpstreamRequest": func() { m.UpstreamRequest(200, time.Millisecond) }} {
+		"UpstreamRequest": func() { m.UpstreamRequest("a", 200, time.Millisecond) }} {
 		if n := testing.AllocsPerRun(100, count); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}

@@ -6,7 +6,7 @@
 // on a nil *Metrics and then does nothing, so a package that counts needs no
 // metrics in its tests.
 //
-// No label ever takes a repository, a tag, a user or an address: each label's
+// No label ever takes a repository, a tag, a user or a client's address: each label's
 // values are a small closed set, whatever a client sends.
 package metrics
 
@@ -45,7 +45,8 @@ type Metrics struct {
 	ldap *ldapMetrics
 
 	upstreamRequests *prometheus.CounterVec
-	upstreamDuration prometheus.Histogram
+	upstreamDuration *prometheus.HistogramVec
+	upstreamHealthy  *upstreamHealthy
 
 	limitsReached *prometheus.CounterVec
 	auditRecords  *prometheus.CounterVec
@@ -83,8 +84,9 @@ func New(build BuildInfo) *Metrics {
 	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
 	m.ldap = newLDAPMetrics()
 	m.registry.MustRegister(m.ldap.collectors()...)
-	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to the upstream; code 0 is no answer.", "code")
-	m.upstreamDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gatehouse_upstream_request_duration_seconds", Help: "Time until the upstream sent its response headers.", Buckets: longBuckets})
+	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to an upstream; code 0 is no answer.", "upstream", "code")
+	m.upstreamDuration = histogram("upstream_request_duration_seconds", "Time until the upstream sent its response headers.", longBuckets, "upstream")
+	m.upstreamHealthy = newUpstreamHealthy()
 	m.limitsReached = counter("limit_reached_total", "Requests and connections that were refused, cut or held up by a limit.", "limit")
 	for _, limit := range Limits {
 		m.limitsReached.WithLabelValues(limit)
@@ -102,7 +104,7 @@ func New(build BuildInfo) *Metrics {
 		m.configReloads.WithLabelValues(result)
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
-		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration,
+		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
 		m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -185,14 +187,14 @@ func (m *Metrics) CacheRequest(cache, result string) {
 	}
 }
 
-// UpstreamRequest counts a request that was sent to the upstream and the
+// UpstreamRequest counts a request that was sent to an upstream of the config and the
 // time until its response headers; code 0 stands for no answer at all.
-func (m *Metrics) UpstreamRequest(code int, took time.Duration) {
+func (m *Metrics) UpstreamRequest(upstream string, code int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	m.bound.upstream.of(code).Inc()
-	m.upstreamDuration.Observe(took.Seconds())
+	m.bound.upstream.of(upstreamLabels{upstream, code}).Inc()
+	m.bound.upstreamDurations.of(upstream).Observe(took.Seconds())
 }
 
 // Limits are the values of the label limit: the config's keys under `limits` and

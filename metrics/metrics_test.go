@@ -20,7 +20,11 @@ func TestExposition(t *testing.T) {
 	m.Decision("pull", "allowed")
 	m.DirectoryRequest("example", "lookup", "ok", time.Millisecond)
 	m.CacheRequest("identity", "hit")
-	m.UpstreamRequest(200, time.Millisecond)
+	m.UpstreamRequest("team-a", 200, time.Millisecond)
+	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
+		show("team-a", "http://10.0.0.5:5000", true)
+		show("team-a", "http://10.0.0.6:5000", false)
+	})
 	m.ConfigReload("ok")
 	m.WatchCertificates(func() map[string]time.Time { return map[string]time.Time{"a.example": time.Unix(1700000000, 0)} })
 	rec := httptest.NewRecorder()
@@ -36,8 +40,10 @@ func TestExposition(t *testing.T) {
 		`gatehouse_directory_requests_total{directory="example",operation="lookup",result="ok"} 1`,
 		`gatehouse_directory_request_duration_seconds_count{directory="example",operation="lookup"} 1`,
 		`gatehouse_cache_requests_total{cache="identity",result="hit"} 1`,
-		`gatehouse_upstream_requests_total{code="200"} 1`,
-		`gatehouse_upstream_request_duration_seconds_count 1`,
+		`gatehouse_upstream_healthy{address="http://10.0.0.5:5000",upstream="team-a"} 1`,
+		`gatehouse_upstream_healthy{address="http://10.0.0.6:5000",upstream="team-a"} 0`,
+		`gatehouse_upstream_requests_total{code="200",upstream="team-a"} 1`,
+		`gatehouse_upstream_request_duration_seconds_count{upstream="team-a"} 1`,
 		`gatehouse_config_reloads_total{result="ok"} 1`,
 		`gatehouse_tls_certificate_not_after_seconds{name="a.example"} 1.7e+09`,
 		`gatehouse_build_info{commit="abc",goversion="go1",version="1"} 1`,
@@ -59,7 +65,8 @@ func TestNil(t *testing.T) {
 	m.Decision("pull", "allowed")
 	m.DirectoryRequest("d", "lookup", "ok", 0)
 	m.CacheRequest("identity", "hit")
-	m.UpstreamRequest(200, 0)
+	m.UpstreamRequest("team-a", 200, 0)
+	m.UpstreamsHealthy(nil)
 	m.ConfigReload("ok")
 	m.WatchCertificates(nil)
 	if m != nil {

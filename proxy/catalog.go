@@ -17,11 +17,11 @@ const catalogLimit = 60 * time.Second
 
 // catalog is the list of what its caller may pull.
 type catalog struct {
-	upstream *upstream.Upstream
-	policy   *authz.Policy
-	turns    *turns
-	forward  *forwarder    // of the upstream's refusal
-	limit    time.Duration // of a listing
+	upstreams destinations
+	policy    *authz.Policy
+	turns     *turns
+	forward   *forwarder    // of the upstream's refusal
+	limit     time.Duration // of a listing
 }
 
 // serve answers /v2/_catalog: the upstream's pages, as many as are needed for
@@ -82,21 +82,40 @@ func (p *catalogPage) add(names []string, visible func(string) bool, rest bool) 
 	return p.more
 }
 
-// fillCatalog reads until the caller's page is full. Where the upstream refuses to
-// list anything, that refusal is the answer.
+// question is what a listing is about.
+type question struct {
+	at      destinations // of the request's host
+	header  http.Header
+	within  []string                                                 // see Registry.Catalog
+	visible func(of *upstream.Registry) func(repository string) bool // to the caller, of what is there
+}
+
+// fill reads until the caller's page is full. Where the one upstream refuses to list
+// anything, that refusal is the answer.
 func (c *catalog) fill(ctx context.Context, x *exchange, page *catalogPage) (refusal *upstream.Response, err error) {
 	caller, source := c.policy.For(x.caller.identity), x.peer.Client
-	visible := func(name string) bool {
-		return caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
+	q := question{at: c.upstreams.at(x.origin), header: http.Header{}, within: caller.Prefixes(source)}
+	q.visible = func(of *upstream.Registry) func(string) bool {
+		return func(name string) bool {
+			return q.at.of(x.origin, name) == of && caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
+		}
 	}
 	done, err := c.turns.acquire(ctx, x.holder("catalog"))
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	header := http.Header{}
-	forwardedHeader(x, header)
-	listing := c.upstream.Catalog(header, x.route.Last, caller.Prefixes(source))
+	forwardedHeader(x, q.header)
+	if len(q.at) == 1 {
+		return c.one(ctx, x, q, page)
+	}
+	return nil, c.merge(ctx, x, q, page)
+}
+
+// one fills a page from the catalog of one upstream, in its order.
+func (c *catalog) one(ctx context.Context, x *exchange, q question, page *catalogPage) (refusal *upstream.Response, err error) {
+	x.upstream = q.at[0].Registry
+	listing, visible := x.upstream.Catalog(q.header, x.route.Last, q.within), q.visible(x.upstream)
 	for {
 		theirs, err := listing.Next(ctx)
 		if err != nil {

@@ -18,8 +18,10 @@ import (
 type Config struct {
 	// Listen is the section `listen`.
 	Listen listener.Config
-	// Upstream is the section `upstream`.
+	// Upstream is the section `upstream`; it counts where there are no Upstreams.
 	Upstream upstream.Config
+	// Upstreams is the section `upstreams`.
+	Upstreams []upstream.Entry
 
 	// Healthy reports whether requests can be served, for the listener's health path; nil: always.
 	Healthy func(context.Context) bool

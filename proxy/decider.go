@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/route"
 )
 
 // decider holds a request against the policy and its token.
@@ -21,7 +22,7 @@ func (d *decider) decide(x *exchange) error {
 	x.event.rule = found.Rule
 	switch {
 	case !found.Allowed:
-		return d.decided(x, "denied", denied(x, found))
+		return d.decided(x, "denied", denied(x, need, found))
 	case !x.caller.carries(need):
 		return d.decided(x, "insufficient_scope", errNarrow)
 	case len(x.open) > 0: // for tagGuard
@@ -55,8 +56,7 @@ func (d *decider) decided(x *exchange, result string, err error) error {
 }
 
 // denied is what a caller gets that the policy refuses.
-func denied(x *exchange, d authz.Decision) *apiError {
-	need := x.route.Need
+func denied(x *exchange, need route.Access, d authz.Decision) *apiError {
 	if need.Action == authz.Catalog {
 		return refusal(x, d, "listing the catalog")
 	}

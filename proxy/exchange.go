@@ -11,6 +11,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
 )
 
 // exchange is one request on its way, with all that was found out about it.
@@ -22,6 +23,8 @@ type exchange struct {
 	route  route.Route
 	caller caller
 	event  event
+
+	upstream *upstream.Registry // where the repository is; nil: not known yet, or there is none
 
 	// Of a manifest under tags, where the policy tells the halves of a push apart.
 	guarded bool           // its tags are held until it is answered

@@ -15,15 +15,14 @@ import (
 
 // forwarder sends requests on, and answers back.
 type forwarder struct {
-	upstream *upstream.Upstream
-	buffers  *buffers
-	caps     *caps
-	guard    tagGuard
-	metrics  *metrics.Metrics
+	buffers *buffers
+	caps    *caps
+	guard   tagGuard
+	metrics *metrics.Metrics
 }
 
-func newForwarder(u *upstream.Upstream, c *caps, m *metrics.Metrics) *forwarder {
-	return &forwarder{upstream: u, caps: c, metrics: m, buffers: newBuffers()}
+func newForwarder(c *caps, m *metrics.Metrics) *forwarder {
+	return &forwarder{caps: c, metrics: m, buffers: newBuffers()}
 }
 
 // forward sends the request on and streams the answer back.
@@ -54,7 +53,7 @@ func (f *forwarder) forward(x *exchange) error {
 // send asks the upstream for the one thing that the request wants; what becomes of it
 // goes into the record.
 func (f *forwarder) send(ctx context.Context, x *exchange, r upstream.Request) (*upstream.Response, error) {
-	resp, err := f.upstream.Do(ctx, r)
+	resp, err := x.upstream.Do(ctx, r)
 	if err != nil {
 		return nil, x.unanswered(err)
 	}

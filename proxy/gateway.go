@@ -9,7 +9,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -19,7 +18,6 @@ import (
 	"gatehouse/metrics"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
-	"gatehouse/proxy/upstream"
 )
 
 // Gateway is the http.Handler of the public listener: one immutable snapshot of
@@ -38,7 +36,8 @@ type Gateway struct {
 	mounter    mounter
 	catalog    catalog
 	forwarder  *forwarder
-	upstream   *upstream.Upstream
+	upstreams  destinations
+	ready      readiness
 	answers    answers
 	records    records
 	metrics    *metrics.Metrics
@@ -48,17 +47,17 @@ type Gateway struct {
 // New checks the config. Its error joins *authn.KeyError values whose keys are
 // the config file's (`listen.public_urls[0]`, `upstream.url`). It dials nothing.
 func New(cfg Config) (*Gateway, error) {
+	if cfg.Load == nil {
+		cfg.Load = NewLoad()
+	}
 	e, listenFaults := listener.NewEdge(cfg.Listen)
-	u, upstreamFaults := upstream.New(cfg.Upstream, cfg.Metrics)
-	if err := errors.Join(under("listen", listenFaults), under("upstream", upstreamFaults)); err != nil {
+	to, upstreamFaults := newDestinations(&cfg)
+	if err := errors.Join(under("listen", listenFaults), upstreamFaults); err != nil {
 		return nil, err
 	}
-	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, hsts: cfg.Listen.TLS.StrictTransport(), upstream: u, metrics: cfg.Metrics, logger: cfg.Logger}
+	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, hsts: cfg.Listen.TLS.StrictTransport(), upstreams: to, metrics: cfg.Metrics, logger: cfg.Logger}
 	if g.limits == (Limits{}) {
 		g.limits = DefaultLimits()
-	}
-	if g.load == nil {
-		g.load = NewLoad()
 	}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
@@ -75,20 +74,21 @@ func (g *Gateway) assemble(cfg Config) {
 	g.realm = realm{cfg.Granter, &g.caps, g.metrics}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
 	g.decider = decider{cfg.Policy, g.metrics}
-	g.mounter = mounter{g.upstream, cfg.Policy}
-	g.forwarder = newForwarder(g.upstream, &g.caps, g.metrics)
-	g.forwarder.guard = tagGuard{g.upstream, &g.decider, &g.load.tags, holdLimit}
-	g.catalog = catalog{g.upstream, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
+	g.mounter = mounter{g.upstreams, cfg.Policy}
+	g.forwarder = newForwarder(&g.caps, g.metrics)
+	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
+	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}
 	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit}
 }
 
-// Close lets go of idle connections to the upstream. Requests that still run
+// Close lets go of idle connections to the upstreams. Requests that still run
 // end normally.
-func (g *Gateway) Close() { g.upstream.Close() }
-
-// Ready asks whether the upstream answers as a registry does.
-func (g *Gateway) Ready(ctx context.Context) error { return g.upstream.Ready(ctx) }
+func (g *Gateway) Close() {
+	for _, d := range g.upstreams {
+		d.Close()
+	}
+}
 
 // Accepted takes a connection of the public listener under the limits, or closes it
 // and returns nil; see listener.Door.
@@ -183,6 +183,9 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	}
 	if x.route.Kind == route.Catalog {
 		return g.catalog.serve(x)
+	}
+	if err = g.decider.direct(x, g.upstreams); err != nil {
+		return err
 	}
 	g.mounter.settle(x)
 	return g.forwarder.forward(x)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/listener"
+	"gatehouse/proxy/upstream"
 )
 
 // Limits bound what clients can take from everybody else. DefaultLimits is safe
@@ -74,9 +75,10 @@ const maxManifest = 4 << 20
 // Load is what is in flight at this moment. It outlives reloads; the caps that it
 // is held against are those of the Gateway that asks.
 type Load struct {
-	open  *listener.Connections
-	turns *turns
-	tags  localHolds
+	open      *listener.Connections
+	addresses *upstream.States
+	turns     *turns
+	tags      localHolds
 
 	mu    sync.Mutex
 	held  map[holder]int
@@ -99,7 +101,7 @@ type holding struct {
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{open: listener.NewConnections(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
+	return &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
 }
 
 // Settle waits until no client is connected any more, or ctx ends, but not for long; see

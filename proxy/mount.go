@@ -12,8 +12,8 @@ import (
 
 // mounter decides which mounts the upstream gets to see.
 type mounter struct {
-	upstream *upstream.Upstream
-	policy   *authz.Policy
+	upstreams destinations
+	policy    *authz.Policy
 }
 
 // settle passes a mount on, or makes it a plain upload start, which every client
@@ -36,13 +36,15 @@ func (m *mounter) refuseMount(x *exchange) (why string) {
 	switch {
 	case source.Repository == "":
 		return "it names no source (from)"
-	case m.upstream.BlobMount() == upstream.MountNever:
+	case x.upstream.BlobMount() == upstream.MountNever:
 		return "upstream.blob_mount is false"
 	case !x.caller.carries(source):
 		return "the token does not carry pull of " + source.Repository
 	case !m.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}).Allowed:
 		return "the policy does not allow pull of " + source.Repository
-	case m.upstream.BlobMount() == upstream.MountAlways:
+	case m.upstreams.of(x.origin, source.Repository) != x.upstream:
+		return "the source is not at the same upstream"
+	case x.upstream.BlobMount() == upstream.MountAlways:
 		return ""
 	}
 	return m.missing(x)
@@ -53,7 +55,7 @@ func (m *mounter) refuseMount(x *exchange) (why string) {
 func (m *mounter) missing(x *exchange) (why string) {
 	header := http.Header{}
 	forwardedHeader(x, header)
-	resp, err := m.upstream.Do(x.r.Context(), upstream.Request{Header: header,
+	resp, err := x.upstream.Do(x.r.Context(), upstream.Request{Header: header,
 		Route: route.Route{Kind: route.Blob, Method: http.MethodHead, Repository: x.route.Source, Reference: x.route.Mount}})
 	if failed := new(upstream.Error); errors.As(err, &failed) && failed.Status == 0 {
 		return failed.Reason.Error()

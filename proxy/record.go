@@ -55,6 +55,9 @@ func (r *records) emit(x *exchange) {
 	l.text("decision", e.decision)
 	*l = append(*l, slog.Int("status", status), slog.Int64("bytes_in", e.bytesIn), slog.Int64("bytes_out", x.w.bytes),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if x.upstream != nil {
+		l.text("upstream", x.upstream.Name())
+	}
 	if e.upstreamStatus != 0 {
 		*l = append(*l, slog.Int("upstream_status", e.upstreamStatus))
 	}

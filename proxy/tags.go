@@ -35,10 +35,9 @@ type tagHolds interface {
 
 // tagGuard finds out which half of a push a manifest is, where the policy wants to know.
 type tagGuard struct {
-	upstream *upstream.Upstream
-	decider  *decider
-	holds    tagHolds
-	limit    time.Duration // see holdLimit
+	decider *decider
+	holds   tagHolds
+	limit   time.Duration // see holdLimit
 }
 
 // lasting is the context of a request to the upstream. While it holds a tag that is
@@ -110,7 +109,7 @@ var manifestTypes = []string{"application/vnd.oci.image.index.v1+json, applicati
 func (g *tagGuard) named(x *exchange, tag string) (string, error) {
 	header := http.Header{"Accept": manifestTypes}
 	forwardedHeader(x, header)
-	resp, err := g.upstream.Do(x.r.Context(), upstream.Request{Header: header,
+	resp, err := x.upstream.Do(x.r.Context(), upstream.Request{Header: header,
 		Route: route.Route{Kind: route.Manifest, Method: http.MethodHead, Repository: x.route.Repository, Reference: tag, Tag: true}})
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -84,9 +84,9 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 	fmt.Fprintf(c.out, "%s  %s: %s\n", mark, subject, printable(fmt.Sprintf(format, args...)))
 }
 
-// online dials the upstream and every directory.
+// online dials the upstreams and every directory.
 func (c *checker) online(ctx context.Context) {
-	c.upstream(ctx)
+	c.upstreams(ctx)
 	for _, d := range c.snapshot.directories {
 		if d.ldap == nil {
 			c.say(true, "directory "+d.name, "static")

@@ -27,7 +27,7 @@ func TestHealthPathIsReadyz(t *testing.T) {
 	ask(503, "unavailable\n")
 	s.draining.Store(false)
 	registry.Close()
-	s.ready.forget()
+	s.reload() // which forgets the last look
 	ask(503, "unavailable\n")
 	write(strings.Replace(with, "health_path: /healthz, ", "", 1))
 	s.reload()

@@ -5,56 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"gatehouse/cmd/gatehouse/probe"
-	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 )
 
-// registry is the upstream as the gateway speaks with it; the config had no fault.
-func (c *checker) registry(subject string) *upstream.Upstream {
-	u, err := upstream.New(c.loaded.Config.Upstream, nil)
-	if err != nil {
-		c.say(false, subject, "%v", err)
-	}
-	return u
-}
-
-// upstream asks for the API's base.
-func (c *checker) upstream(ctx context.Context) {
-	const subject = "upstream"
-	cfg, u := &c.loaded.Config.Upstream, c.registry(subject)
-	if u == nil {
-		return
-	}
-	defer u.Close()
-	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
-	defer cancel()
-	resp, err := u.Do(ctx, upstream.Request{Route: route.Route{Kind: route.Base, Method: http.MethodGet}})
-	if err == nil {
-		resp.Body.Close()
-	}
-	switch status := probe.StatusOf(resp, err); {
-	case status == 0:
-		c.say(false, subject, "%v; is it running, and is upstream.url right?", err)
-	case status == http.StatusOK:
-		c.say(true, subject, "%s answers /v2/", cfg.URL)
-	case status == http.StatusUnauthorized && cfg.Username == "":
-		c.say(false, subject, "%s wants a login; give upstream.username and upstream.password_file", cfg.URL)
-	case status == http.StatusUnauthorized:
-		c.say(false, subject, "%s refuses upstream.username %q with its password", cfg.URL, cfg.Username)
-	case err != nil:
-		c.say(false, subject, "%s: %v", cfg.URL, err)
-	default:
-		c.say(false, subject, "%s answers /v2/ with status %d; is it a registry, and is the path right?", cfg.URL, status)
+// upstreams asks each address of each upstream for the API's base.
+func (c *checker) upstreams(ctx context.Context) {
+	for _, e := range c.loaded.Config.Entries() {
+		subject := upstreamSubject(e.Name)
+		for _, a := range e.Addresses() {
+			limited, cancel := context.WithTimeout(ctx, onlineLimit)
+			ok, meaning := probe.Base(limited, &a)
+			cancel()
+			c.say(ok, subject, "%s", meaning)
+		}
 	}
 }
 
-// probeWrites runs the probe and says what it means for a policy.
+// probeWrites runs the probe at one address of each upstream.
 func (c *checker) probeWrites(ctx context.Context) {
-	u := c.registry("probe")
-	if u == nil {
+	for _, e := range c.loaded.Config.Entries() {
+		if len(c.loaded.Config.Upstreams) > 0 {
+			fmt.Fprintf(c.out, "upstream %s:\n", e.Name)
+		}
+		c.probe(ctx, &e.Addresses()[0])
+	}
+}
+
+// probe says what the probe of an upstream means for a policy.
+func (c *checker) probe(ctx context.Context, cfg *upstream.Config) {
+	u, err := upstream.New(*cfg, nil)
+	if err != nil {
+		c.say(false, "probe", "%v", err)
 		return
 	}
 	defer u.Close()
@@ -69,7 +52,8 @@ func (c *checker) probeWrites(ctx context.Context) {
 		return
 	}
 	faults := c.faults
-	c.own(p.Own(ctx))
+	ok, meaning := probe.Reading(p.Own(ctx))
+	c.say(ok, "probe", "%s", meaning)
 	shared := c.judge("blob by GET", p.Read(ctx, http.MethodGet, ""))
 	shared = c.judge("blob by GET of a part", p.Read(ctx, http.MethodGet, "bytes=0-3")) || shared
 	shared = c.judge("blob by HEAD", p.Read(ctx, http.MethodHead, "")) || shared
@@ -140,29 +124,4 @@ func (c *checker) verdict(shared bool) {
 		"  manifests and tags of each repository. What it cannot protect: a blob whose digest somebody knows, who may pull from or push\n"+
 		"  to any repository at all; digests stand in every manifest and are no secrets. Keep what must stay apart in another\n"+
 		"  registry, or switch off the sharing of blobs there (zot: dedupe)\n")
-}
-
-// own judges the reading of the blob where it was pushed: what comes here is what each
-// pull gets.
-func (c *checker) own(resp *upstream.Response, err error) {
-	const subject = "probe"
-	switch status := probe.StatusOf(resp, err); {
-	case err != nil && status >= 300 && status < 400:
-		c.say(false, subject, "reading a blob: %v; until that is settled every pull is 502. Either let the registry stream its blobs itself (distribution: storage.redirect.disable: true), or list the store in upstream.redirect_hosts", err)
-	case err != nil:
-		c.say(false, subject, "reading a blob: %v", err)
-	case status >= 300 && status < 400:
-		c.say(true, subject, "reading a blob: redirected to %s, which clients have to reach; what they read there does not pass the gateway", hostOf(resp.Header.Get("Location")))
-	case status != http.StatusOK:
-		c.say(false, subject, "what was pushed is not there: status %d", status)
-	default:
-		c.say(true, subject, "reading a blob: the upstream sends it itself")
-	}
-}
-
-func hostOf(location string) string {
-	if u, err := url.Parse(location); err == nil && u.Host != "" {
-		return u.Host
-	}
-	return "another path of its own"
 }

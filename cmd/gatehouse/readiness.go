@@ -2,40 +2,62 @@ package main
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"gatehouse/proxy"
+	"gatehouse/proxy/upstream"
 )
 
-const (
-	readyLimit = 3 * time.Second // for the upstream to answer a probe
-	readyFor   = time.Second     // a probe's answer serves all who ask
-)
+// lookPeriod is how often it is seen whether addresses that were put aside answer again.
+const lookPeriod = 250 * time.Millisecond
 
-// readiness remembers a probe of the upstream, so that asking often does not
-// become load there.
-type readiness struct {
-	mu  sync.Mutex
-	at  time.Time
-	err error
-}
-
-func (r *readiness) ask(ctx context.Context, sn *snapshot) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.at) < readyFor {
-		return r.err
+// checkUpstreams are the checks of all upstreams, and for information of their addresses.
+func checkUpstreams(list []proxy.UpstreamHealth) (checks []health) {
+	for _, u := range list {
+		name := upstreamSubject(u.Name)
+		checks = append(checks, health{name: name, problem: textOf(u.Err())})
+		for _, a := range u.Addresses {
+			checks = append(checks, health{name: name + " " + a.Address, problem: textOf(a.Err), information: true})
+		}
 	}
-	// The answer is for others too, so it does not depend on who asked first.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyLimit)
-	defer cancel()
-	r.err = sn.gateway.Ready(ctx)
-	r.at = time.Now()
-	return r.err
+	return checks
 }
 
-// forget makes the next question a probe: the upstream may be another one now.
-func (r *readiness) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = time.Time{}
+// upstreamSubject is an upstream in a line of output; the only one needs no name.
+func upstreamSubject(name string) string {
+	if name == upstream.DefaultName {
+		return "upstream"
+	}
+	return "upstream " + name
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// watchUpstreams brings back the addresses that answer again.
+func (s *server) watchUpstreams(ctx context.Context) error {
+	ticker := time.NewTicker(lookPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.withGateway(func(g *proxy.Gateway) { g.BringBack(ctx) })
+		}
+	}
+}
+
+// withGateway calls f with that of the moment; before there is one, not at all.
+func (s *server) withGateway(f func(*proxy.Gateway)) {
+	if s.current.Load() == nil {
+		return
+	}
+	sn := s.acquire()
+	defer sn.release()
+	f(sn.gateway)
 }

@@ -31,7 +31,6 @@ func (s *server) reload() {
 		return
 	}
 	s.lookAtCertificate()
-	s.ready.forget()
 	s.lasting.metrics.ConfigReload("ok")
 	s.audit.Record(audit.Reload, "result", string(audit.OK), "file", l.File)
 	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)

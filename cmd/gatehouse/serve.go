@@ -64,7 +64,7 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 		return err
 	}
 	s.log.Info("serving", "address", sockets.Names(set.Public), "http", sockets.Names(set.HTTP), "admin", sockets.Names(set.Admin), "tls", cfg.Listen.TLS != nil,
-		"upstream", cfg.Upstream.URL, "version", buildInfo().Version)
+		"upstream", cfg.UpstreamURLs(), "version", buildInfo().Version)
 	s.checkDescriptors(&cfg.Limits.Limits)
 	return s.run(ctx, set, signals)
 }
@@ -104,6 +104,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 		group.Go(func() error { return ended(adminServer.Serve(l)) })
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
+	group.Go(func() error { return s.watchUpstreams(ctx) })
 	group.Go(func() error { return s.audit.Run(ctx) })
 	group.Go(func() error { return s.notify.Watchdog(ctx) })
 	s.notify.Ready()

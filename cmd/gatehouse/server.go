@@ -35,7 +35,6 @@ type server struct {
 	accepting sync.WaitGroup // the loops that accept clients' connections
 	leaving   listener.Leaving
 	notify    sockets.Notify
-	ready     readiness
 }
 
 func newServer(path string, out streams) *server {
@@ -45,6 +44,9 @@ func newServer(path string, out streams) *server {
 		lasting: &lasting{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
 			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
 	s.lasting.healthy = s.healthy
+	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
+		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
+	})
 	return s
 }
 
@@ -142,11 +144,11 @@ func failures(checks []health) (names []string) {
 func (s *server) checks(ctx context.Context) []health {
 	sn := s.acquire()
 	defer sn.release()
-	list := []health{{name: "config"}, {name: "keys"}, {name: "upstream"}, {name: "draining"}}
+	list := []health{{name: "config"}, {name: "keys"}, {name: "draining"}}
 	if s.draining.Load() {
-		list[3].problem = "the gateway is being shut down"
-	} else if err := s.ready.ask(ctx, sn); err != nil {
-		list[2].problem = err.Error()
+		list[2].problem = "the gateway is being shut down"
+	} else {
+		list = append(list, checkUpstreams(sn.gateway.Ready(ctx))...)
 	}
 	for _, d := range sn.directories {
 		h := health{name: "directory " + d.name, information: true}

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	// URL is where the registry answers: http or https, with a path prefix or without,
 	// never ending in /v2, which the gateway adds. Required.
-	URL string `yaml:"url,required"`
+	URL string `yaml:"url,needed"`
 	// CAFile is a PEM file of further trusted authorities, only with https. Default: none.
 	CAFile authn.File `yaml:"ca_file"`
 	// CertFile is the PEM certificate that the registry gets to see. Only with https.
@@ -43,6 +43,8 @@ type Config struct {
 	RedirectHosts []string `yaml:"redirect_hosts"`
 	// Dial makes the connections; nil: by TCP, within 3s.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) `yaml:"-" json:"-"`
+
+	listed string // the key of URL where it is one of a list, see Entry; empty: url
 }
 
 // Defaults fills in what the file may leave out.
@@ -58,7 +60,7 @@ func (c *Config) Check() error {
 	switch {
 	case err != nil || u.Scheme != "http":
 	case c.CAFile.Name+c.CertFile.Name != "":
-		faults.Add("url", errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them"))
+		faults.Add(c.urlKey(), errors.New("is http, where ca_file and cert_file mean nothing; write https or remove them"))
 	case c.Username != "" && !loopback(u.Hostname()):
 		faults.Warn("username", errors.New("its password crosses the network in the clear, as upstream.url is http; use https"))
 	}
@@ -95,18 +97,25 @@ func (b *BlobMount) UnmarshalText(text []byte) error {
 	return errors.New("must be auto, true or false")
 }
 
+func (c *Config) urlKey() string {
+	if c.listed != "" {
+		return c.listed
+	}
+	return "url"
+}
+
 // parse reads what has a grammar. Keys are relative to `upstream`.
 func (c *Config) parse() (*url.URL, error) {
 	var faults authn.Faults
 	base, err := url.Parse(c.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
-		faults.Add("url", errors.New("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)"))
+		faults.Add(c.urlKey(), errors.New("is no URL such as http://127.0.0.1:5001 (credentials go into upstream.username and password_file)"))
 		return nil, faults.Err()
 	}
 	base = &url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimRight(base.Path, "/")}
 	if prefix, ok := strings.CutSuffix(base.Path, "/v2"); ok {
 		better := url.URL{Scheme: base.Scheme, Host: base.Host, Path: prefix}
-		faults.Add("url", fmt.Errorf("must not end in /v2, which the gateway adds itself: write %s", better.String()))
+		faults.Add(c.urlKey(), fmt.Errorf("must not end in /v2, which the gateway adds itself: write %s", better.String()))
 	}
 	for i, host := range c.RedirectHosts {
 		if !route.ValidHost(strings.TrimPrefix(host, "*.")) {

@@ -21,9 +21,9 @@ const (
 // Listing reads the upstream's catalog page by page, in the upstream's own order.
 // Where that order is known it leaves out what its reader cannot see.
 type Listing struct {
-	u      *Upstream
+	u      *Registry
 	header http.Header
-	within []string        // see Upstream.Catalog
+	within []string        // see Registry.Catalog
 	size   int             // of a page; 0: as the upstream likes
 	last   string          // the cursor: names after this one
 	seen   map[string]bool // cursors
@@ -44,7 +44,7 @@ type Page struct {
 // Catalog lists the repositories after a name (empty: from the first). Only those are
 // of interest that begin like one of within: `team/` is team and all below it, `team-`
 // what begins so, and "" any. Others may be among them, or left out.
-func (u *Upstream) Catalog(header http.Header, after string, within []string) *Listing {
+func (u *Registry) Catalog(header http.Header, after string, within []string) *Listing {
 	return &Listing{u: u, header: header, within: within, size: route.MaxPage, last: after, seen: map[string]bool{}}
 }
 
@@ -137,7 +137,7 @@ func (l *Listing) ordered(names []string) error {
 }
 
 // catalog asks for one page of size names (0: any) after last.
-func (u *Upstream) catalog(ctx context.Context, header http.Header, size int, last string) (*Response, error) {
+func (u *Registry) catalog(ctx context.Context, header http.Header, size int, last string) (*Response, error) {
 	rt := route.Route{Kind: route.Catalog, Method: http.MethodGet}
 	if size > 0 {
 		rt.Query = append(rt.Query, route.Pair{Key: "n", Value: strconv.Itoa(size)})

@@ -43,12 +43,12 @@ func (c *catalog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string][]string{"repositories": page})
 }
 
-// of is an Upstream that asks a registry of the test's.
-func of(t *testing.T, h http.Handler) *Upstream {
+// of is a Registry that asks a registry of the test's.
+func of(t *testing.T, h http.Handler) *Registry {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	u, err := New(Config{URL: server.URL}, nil)
+	u, err := NewRegistry(Default(Config{URL: server.URL}), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ var greatest = strings.Repeat("z", 255)
 
 // sorted finds out once, by two names that are hardly there: after one just before the
 // first of all has to come the first, and after the greatest there can be nothing.
-func (u *Upstream) sorted(ctx context.Context, header http.Header) (bool, error) {
+func (u *Registry) sorted(ctx context.Context, header http.Header) (bool, error) {
 	if s := u.order.state.Load(); s != unknown {
 		return s == isSorted, nil
 	}
@@ -64,7 +64,7 @@ func before(name string) string {
 }
 
 // after is the first name after another, "" where there is none or no answer.
-func (u *Upstream) after(ctx context.Context, header http.Header, last string) (string, error) {
+func (u *Registry) after(ctx context.Context, header http.Header, last string) (string, error) {
 	resp, err := u.catalog(ctx, header, 1, last)
 	if err != nil {
 		return "", err

@@ -27,7 +27,7 @@ import (
 // layer to its place.
 const commitLimit = 15 * time.Minute
 
-// Upstream is one registry. It is safe for concurrent use.
+// Upstream is one address of a registry. It is safe for concurrent use.
 type Upstream struct {
 	base      url.URL // scheme, host and path prefix without a trailing slash
 	username  string
@@ -37,7 +37,7 @@ type Upstream struct {
 	redirects []string
 	transport *transport
 	metrics   *metrics.Metrics
-	order     ordering
+	name      string // of its registry, for the metrics
 }
 
 // New checks the config. Its error joins *authn.KeyError values whose keys are
@@ -93,7 +93,7 @@ func (u *Upstream) Do(ctx context.Context, r Request) (*Response, error) {
 		if err == nil {
 			code = resp.StatusCode
 		}
-		u.metrics.UpstreamRequest(code, time.Since(start))
+		u.metrics.UpstreamRequest(u.name, code, time.Since(start))
 	}
 	if err != nil {
 		return nil, err

@@ -83,6 +83,7 @@ func (l *Loaded) checkSections() {
 			l.checkAddress(key, address)
 		}
 	}
+	l.checkUpstreams()
 	l.checkRevoked()
 	l.checkStreams(c)
 	l.checkAudit()
@@ -95,6 +96,21 @@ func (l *Loaded) checkAddress(key, address string) {
 		l.Fault(key, "%q is no address; write host:port or :port, such as 127.0.0.1:5000", Clip(address))
 	} else if strings.ContainsAny(host, " /@") {
 		l.Fault(key, "%q is no host name or address", Clip(host))
+	}
+}
+
+// checkUpstreams wants one way of naming registries. What leads to which, package proxy
+// judges.
+func (l *Loaded) checkUpstreams() {
+	_, one := l.places["upstream"]
+	_, several := l.places["upstreams"]
+	switch {
+	case one && several:
+		l.Fault("upstreams", "stands beside upstream; move that into this list as one more, or take one of the two out")
+	case several && len(l.Config.Upstreams) == 0 && !l.Faulty("upstreams"):
+		l.Fault("upstreams", "has no registry; write at least one, or use upstream")
+	case !several && strings.TrimSpace(l.Config.Upstream.URL) == "" && !l.Faulty("upstream.url"):
+		l.Fault("upstream.url", "is required")
 	}
 }
 

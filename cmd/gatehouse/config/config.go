@@ -9,6 +9,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"gatehouse/authn"
@@ -28,7 +29,10 @@ type Config struct {
 	// Admin is the listener of health and metrics.
 	Admin Admin `yaml:"admin"`
 	// Upstream is the registry that the gateway stands in front of.
-	Upstream upstream.Config `yaml:"upstream,needed"`
+	Upstream upstream.Config `yaml:"upstream" either:"upstreams"`
+	// Upstreams are several registries instead of the one of upstream; the first that
+	// matches serves a request.
+	Upstreams []upstream.Entry `yaml:"upstreams"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.
@@ -98,6 +102,25 @@ func (c *Config) DirectoryNames() []string {
 		names[i] = d.Name
 	}
 	return names
+}
+
+// Entries are the upstreams, also where it is one.
+func (c *Config) Entries() []upstream.Entry {
+	if len(c.Upstreams) == 0 {
+		return []upstream.Entry{upstream.Default(c.Upstream)}
+	}
+	return c.Upstreams
+}
+
+// UpstreamURLs are the addresses of all upstreams, for the log.
+func (c *Config) UpstreamURLs() string {
+	var list []string
+	for _, e := range c.Entries() {
+		for _, a := range e.Addresses() {
+			list = append(list, a.URL)
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 // Defaults are those of the sections that are this package's own.

@@ -29,7 +29,8 @@ import (
 //	default:"uid"          what counts where the text is empty
 //	since:"1.2"            the release that brought the key; without it the first one
 //
-// Keys of an embedded struct count as the section's own. Defaults come from a method
+// Keys of an embedded struct count as the section's own, unless it has one of that name.
+// Defaults come from a method
 // Defaults, what else is to be checked from a method Check.
 
 // defaulter is a section that has defaults. They are asked for before the section is
@@ -56,7 +57,7 @@ func fields(section reflect.Value) iter.Seq[field] {
 			f := section.Type().Field(i)
 			if f.Anonymous {
 				for inner := range fields(section.Field(i)) {
-					if !yield(inner) {
+					if !hides(section.Type(), inner.key) && !yield(inner) {
 						return
 					}
 				}
@@ -68,6 +69,18 @@ func fields(section reflect.Value) iter.Seq[field] {
 			}
 		}
 	}
+}
+
+// hides reports whether a section has a key itself, so that one of the same name in an
+// embedded struct is none.
+func hides(section reflect.Type, key string) bool {
+	for i := range section.NumField() {
+		f := section.Field(i)
+		if own, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); !f.Anonymous && own == key {
+			return true
+		}
+	}
+	return false
 }
 
 // fieldOf is the field of a key.

@@ -64,7 +64,7 @@ func property(k config.Key, texts map[string]string) object {
 	out := value(k, texts)
 	if k.List {
 		out = list(k, out)
-	} else if k.Nullable && !k.Required {
+	} else if k.Nullable && !k.Required && k.Either == "" {
 		out["type"] = []string{"object", "null"}
 	}
 	out["description"] = texts[k.Field]

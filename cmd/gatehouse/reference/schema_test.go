@@ -78,7 +78,7 @@ func TestExamples(t *testing.T) {
 // value does not show.
 var beyond = []string{"anchor", "audit-folder", "control", "directory-name", "directory-twice", "doubled-key", "doubled-section", "key-file",
 	"ldap-canary", "ldap-filter-login", "ldap-no-filter", "ldap-plaintext", "lifetime", "listen-address", "password-file", "public-url",
-	"rule-directory", "rule-pull-tags", "static-hash", "tab", "tag", "tls-missing-file", "tls-one-file", "trusted-proxies", "two-documents", "upstream-idle", "upstream-url", "username-alone"}
+	"rule-directory", "rule-pull-tags", "static-hash", "tab", "tag", "tls-missing-file", "tls-one-file", "trusted-proxies", "two-documents", "upstream-idle", "upstream-url", "upstreams-empty", "upstreams-unreachable", "username-alone"}
 
 // TestBroken: of the configs that check refuses, the schema refuses those that it can.
 func TestBroken(t *testing.T) {

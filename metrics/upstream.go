@@ -1,0 +1,44 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// upstreamHealthy shows how the addresses of all upstreams are. It asks for them at each
+// scrape, so that what a reload took away is gone.
+type upstreamHealthy struct {
+	description *prometheus.Desc
+	each        atomic.Pointer[func(show func(upstream, address string, healthy bool))]
+}
+
+func newUpstreamHealthy() *upstreamHealthy {
+	return &upstreamHealthy{description: prometheus.NewDesc("gatehouse_upstream_healthy",
+		"Whether an address of the config is healthy (1) or put aside (0).", []string{"upstream", "address"}, nil)}
+}
+
+// Describe is prometheus.Collector's.
+func (u *upstreamHealthy) Describe(to chan<- *prometheus.Desc) { to <- u.description }
+
+// Collect is prometheus.Collector's.
+func (u *upstreamHealthy) Collect(to chan<- prometheus.Metric) {
+	each := u.each.Load()
+	if each == nil {
+		return
+	}
+	(*each)(func(upstream, address string, healthy bool) {
+		value := 0.0
+		if healthy {
+			value = 1
+		}
+		to <- prometheus.MustNewConstMetric(u.description, prometheus.GaugeValue, value, upstream, address)
+	})
+}
+
+// UpstreamsHealthy makes every scrape ask each for all addresses, none of them twice.
+func (m *Metrics) UpstreamsHealthy(each func(show func(upstream, address string, healthy bool))) {
+	if m != nil {
+		m.upstreamHealthy.each.Store(&each)
+	}
+}
