@@ -43,7 +43,7 @@ func basic(user, password string) string {
 
 // setup is what a test wants of its gateway besides the defaults.
 type setup struct {
-	Upstream     string           // required, see startRegistry
+	Upstream     string           // required without Upstreams, see startRegistry
 	LDAP         *authntest.Slapd // nil: only the static users
 	FreshFor     string           // and the other times of the cache; empty: the default
 	StaleFor     string
@@ -51,6 +51,7 @@ type setup struct {
 	Keys         string // further keys of the directory, in YAML
 	Cache        string // and of its cache, as `, key: value`
 	Policy       string // further rules, in YAML
+	Upstreams    string // the value of upstreams, in YAML, in the place of Upstream
 	UpstreamKeys string // further keys of upstream, in YAML's flow style
 	Tokens       string // further keys of tokens, in YAML
 	ListenKeys   string // further keys of listen, in YAML
@@ -80,7 +81,12 @@ listen:
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
 admin: {address: {{.Admin}}, pprof: {{.Pprof}}}
+{{- with .Upstreams}}
+upstreams:
+{{.}}
+{{- else}}
 upstream: {url: "{{.Upstream}}", blob_mount: {{or .BlobMount "false"}}{{with .UpstreamKeys}}, {{.}}{{end}}}
+{{- end}}
 {{- with .Tokens}}
 tokens: { {{- .}}}
 {{- end}}

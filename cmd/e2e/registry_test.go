@@ -29,6 +29,7 @@ type registrySetup struct {
 	Mutual  bool     // with TLS: only clients with a certificate of the same authority
 	HTTP    string   // further keys of `http`, in YAML's flow style: `host: "https://x"`
 	Auth    string   // the value of `auth`, in YAML's flow style
+	Storage string   // the folder of what it keeps; empty: its own
 	Catalog int      // the largest page of the catalog; 0: the registry's own
 }
 
@@ -64,6 +65,9 @@ func startRegistryLike(t *testing.T, s registrySetup) *registry {
 	if s.Catalog > 0 {
 		s.Auth += fmt.Sprintf("\ncatalog: {maxentries: %d}", s.Catalog)
 	}
+	if s.Storage == "" {
+		s.Storage = filepath.Join(dir, "storage")
+	}
 	write(t, r.config, fmt.Sprintf(`version: 0.1
 log: {level: warn, accesslog: {disabled: true}}
 storage:
@@ -71,7 +75,7 @@ storage:
   delete: {enabled: true}
 http: {%s}
 %s
-`, filepath.Join(dir, "storage"), text, s.Auth))
+`, s.Storage, text, s.Auth))
 	r.resume(t)
 	return r
 }
