@@ -20,6 +20,7 @@ package authn
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,7 +43,7 @@ func (e *ThrottledError) Error() string {
 // Message is what the caller may be told.
 func (e *ThrottledError) Message() string {
 	switch e.Limit {
-	case "failures", "users_per_source":
+	case "failures", "users_per_source", "tokens_per_source":
 		return "too many failed logins"
 	}
 	return "too many requests at once"
@@ -70,8 +71,8 @@ type Group struct {
 	DN string
 }
 
-// Identity is one person as a directory shows them at one moment. The zero
-// Identity is the anonymous caller. It is immutable: caches share it.
+// Identity is one person, or one machine, as a directory shows them at one moment. The
+// zero Identity is the anonymous caller. It is immutable: caches share it.
 type Identity struct {
 	// Directory is the name of the directory that knows the person; empty: anonymous.
 	Directory string
@@ -92,8 +93,11 @@ type Identity struct {
 	NoLogin string
 	// Note is what an operator should know of the entry; it decides nothing.
 	Note string
-	// ValidUntil is when the account ends by itself; zero: it does not.
+	// ValidUntil is when the account ends by itself, of a machine the token that it
+	// showed; zero: it does not.
 	ValidUntil time.Time
+	// Machine: it is a machine, whose name may have slashes, and no person.
+	Machine bool
 }
 
 // Anonymous reports whether this is the caller who gave no credentials.
@@ -110,6 +114,11 @@ type Ref struct {
 	// Strict refuses a stale answer: at the realm a directory at fault is
 	// ErrUnavailable even where a cache remembers the person.
 	Strict bool
+	// Stamp is the PasswordStamp of the token: a machine has one for each token of its
+	// own. Empty: no token is behind the question.
+	Stamp string
+	// Source is the client's address where Strict is set.
+	Source netip.Addr
 }
 
 // Directory is one source of people. Implementations are safe for concurrent
@@ -129,6 +138,16 @@ type Directory interface {
 	// Lookup asks whether the person of a token is still there, and for their
 	// groups as they are now. ErrUnknownUser: gone, disabled or re-created.
 	Lookup(ctx context.Context, ref Ref) (Identity, error)
+}
+
+// Machines is a Directory of callers who show a token of their own and no name. Nobody
+// is found in it by a name that was typed at a login, so it takes no name from the
+// directories of people.
+type Machines interface {
+	Directory
+	// Owner returns the machine that the token with this SHA-256 is of, for a login
+	// from source. The error wraps ErrBadToken.
+	Owner(hash [sha256.Size]byte, source netip.Addr) (Identity, error)
 }
 
 // Source is what a Cache stands before: a Directory that answers from afar.

@@ -12,7 +12,8 @@ import (
 
 // ChainConfig says what a Chain is made of.
 type ChainConfig struct {
-	// Directories are asked in this order. Their names are unique.
+	// Directories are asked in this order. Their names are unique. Those that are
+	// Machines are asked of tokens alone, never of a name.
 	Directories []Directory
 	// Throttle limits failed logins; nil: no limit.
 	Throttle *Throttle
@@ -33,7 +34,8 @@ const (
 // the name decides alone, and its fault never hands the name on; a token's
 // person is asked of their own directory only.
 type Chain struct {
-	directories []Directory
+	directories []Directory // of people
+	machines    []Machines
 	byName      map[string]Directory
 	statics     []*Static
 	throttle    *Throttle
@@ -43,8 +45,7 @@ type Chain struct {
 
 // NewChain returns the chain.
 func NewChain(cfg ChainConfig) *Chain {
-	c := &Chain{directories: cfg.Directories, byName: map[string]Directory{}, throttle: cfg.Throttle,
-		refusals: cfg.Refusals, log: cfg.Logger}
+	c := &Chain{byName: map[string]Directory{}, throttle: cfg.Throttle, refusals: cfg.Refusals, log: cfg.Logger}
 	if c.refusals == nil {
 		c.refusals = NewRefusalTime()
 	}
@@ -53,6 +54,11 @@ func NewChain(cfg ChainConfig) *Chain {
 	}
 	for _, d := range cfg.Directories {
 		c.byName[d.Name()] = d
+		if m, ok := d.(Machines); ok {
+			c.machines = append(c.machines, m)
+			continue
+		}
+		c.directories = append(c.directories, d)
 		if s, ok := d.(*Static); ok {
 			c.statics = append(c.statics, s)
 		}

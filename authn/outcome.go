@@ -32,6 +32,22 @@ var (
 	// or a right of ours is missing. A Cache asks for the canary then too.
 	ErrNameless = fmt.Errorf("%w: the entry shows no name", ErrHeld)
 
+	// ErrBadToken: the token that was shown in the place of a password is not good, or
+	// not any more. What wraps it says why, for the log alone.
+	ErrBadToken = errors.New("the token is refused")
+	// ErrMalformedToken: nothing was looked up.
+	ErrMalformedToken = fmt.Errorf("%w: malformed", ErrBadToken)
+	// ErrUnknownToken: it is nobody's, or was taken out of the config.
+	ErrUnknownToken = fmt.Errorf("%w: unknown", ErrBadToken)
+	// ErrExpiredToken: it is somebody's, and has ended.
+	ErrExpiredToken = fmt.Errorf("%w: expired", ErrBadToken)
+	// ErrRevokedToken: it is on the list of what is revoked.
+	ErrRevokedToken = fmt.Errorf("%w: revoked", ErrBadToken)
+	// ErrOwnerlessToken: whoever it was issued to is gone, or is no longer the same.
+	ErrOwnerlessToken = fmt.Errorf("%w: of nobody any more", ErrBadToken)
+	// ErrMismatchedToken: it is good, and not from where it is shown.
+	ErrMismatchedToken = fmt.Errorf("%w: not from this network", ErrBadToken)
+
 	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
 	ErrUnavailable = errors.New("directory unavailable")
 	// ErrUnusable is the ErrUnavailable of one person: the directory answers, but

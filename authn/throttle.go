@@ -27,6 +27,10 @@ type ThrottleConfig struct {
 	// client network in Window; 0: no limit. Who logged in from there in the last
 	// day is exempt. Default 50.
 	UsersPerSource int `yaml:"users_per_source" min:"0"`
+	// TokensPerSource is how many different bad tokens of machines, or of people's
+	// programs, one client network may show in Window; 0: no limit. A good one passes
+	// beside them: what cannot be guessed needs no lock. Default 50.
+	TokensPerSource int `yaml:"tokens_per_source" min:"0"`
 	// InFlight is how many different passwords of one person may be checked at
 	// the same time, from wherever they come; 0: no limit. Many logins with one
 	// password count once, and networks that the person logged in from not long
@@ -35,7 +39,9 @@ type ThrottleConfig struct {
 }
 
 // Defaults are what the config file may leave out.
-func (c *ThrottleConfig) Defaults() { c.Failures, c.Window, c.UsersPerSource = 5, 5*time.Minute, 50 }
+func (c *ThrottleConfig) Defaults() {
+	c.Failures, c.Window, c.UsersPerSource, c.TokensPerSource = 5, 5*time.Minute, 50, 50
+}
 
 // Check wants a window where there is a limit.
 func (c *ThrottleConfig) Check() error {
@@ -67,6 +73,7 @@ type Throttle struct {
 	people  failureStore
 	unknown failureStore
 	sources sourceStore
+	tokens  sourceStore // bad ones, in the place of names
 	good    *simplelru.LRU[pair, goodLogin]
 	// names says who a typed name was found to be, so that a throttled login is
 	// refused before a directory is asked.
@@ -92,6 +99,7 @@ func NewThrottle(cfg ThrottleConfig) *Throttle {
 		people:     newFailureStore(throttledPeople),
 		unknown:    newFailureStore(throttledUnknown),
 		sources:    newSourceStore(throttledSources),
+		tokens:     newSourceStore(throttledSources),
 		good:       newLRU[pair, goodLogin](throttledPeople),
 		names:      newLRU[digest, digest](throttledPeople),
 		passwords:  running[pair]{},

@@ -165,7 +165,7 @@ func (s *slowly) Lookup(context.Context, Ref) (Identity, error) { return Identit
 func TestSprayingSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &slowly{asked: map[string]bool{}}
-		c := NewChain(ChainConfig{Directories: []Directory{d}, Throttle: NewThrottle(ThrottleConfig{5, 5 * time.Minute, 50, 16})})
+		c := NewChain(ChainConfig{Directories: []Directory{d}, Throttle: NewThrottle(ThrottleConfig{Failures: 5, Window: 5 * time.Minute, UsersPerSource: 50, InFlight: 16})})
 		for round := range 3 {
 			var all sync.WaitGroup
 			for i := range 1000 {

@@ -13,8 +13,8 @@ type Audience struct{ to []subject }
 // NewAudience reads the words; directories are the names that they may use. Its error
 // joins *authn.KeyError values with the keys [0], [1] and so on, warnings among them;
 // where all of them are warnings the *Audience is returned as well.
-func NewAudience(words, directories []string) (*Audience, error) {
-	c := newCompiler(directories)
+func NewAudience(words, directories, machines []string) (*Audience, error) {
+	c := newCompiler(directories, machines)
 	a := &Audience{c.subjects("", words)}
 	if c.failed {
 		return nil, errors.Join(c.found...)

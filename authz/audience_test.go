@@ -10,7 +10,7 @@ func TestAudience(t *testing.T) {
 	for words, want := range map[string]string{
 		"": "", "everyone": "- admin bach mozart odd", "user:local/admin": "admin", "user:Admin group:release": "admin mozart", "directory:example": "bach mozart", "authenticated": "admin bach mozart odd",
 	} {
-		a, err := NewAudience(strings.Fields(words), []string{"local", "example"})
+		a, err := NewAudience(strings.Fields(words), []string{"local", "example"}, nil)
 		if a == nil {
 			t.Fatalf("%s: %v", words, err)
 		}
@@ -24,7 +24,7 @@ func TestAudience(t *testing.T) {
 			t.Errorf("%s: %s, want %s", words, got, want)
 		}
 	}
-	if a, err := NewAudience([]string{"everyone", "all", "user:x", "directory:corp"}, []string{"local", "example"}); a != nil || strings.Count(err.Error(), "\n") != 2 || !strings.Contains(err.Error(), `"all" is none of`) {
+	if a, err := NewAudience([]string{"everyone", "all", "user:x", "directory:corp"}, []string{"local", "example"}, nil); a != nil || strings.Count(err.Error(), "\n") != 2 || !strings.Contains(err.Error(), `"all" is none of`) {
 		t.Errorf("%v, %v", a, err)
 	}
 	if (*Audience)(nil).Has(admin) || (&Audience{}).Has(anonymous) {

@@ -18,13 +18,15 @@ type Config struct {
 	Rules []Rule
 	// Directories are the names that rules may use.
 	Directories []string
+	// Machines are those of Directories that know machines and no people.
+	Machines []string
 }
 
 // New compiles the rules. Its error joins *authn.KeyError values whose keys are
 // relative to `policy` (`[3].tags`, `[0].to[1]`, empty for the policy as a whole),
 // warnings among them; where all of them are warnings the *Policy is returned as well.
 func New(cfg Config) (*Policy, error) {
-	c := newCompiler(cfg.Directories)
+	c := newCompiler(cfg.Directories, cfg.Machines)
 	if len(cfg.Rules) == 0 {
 		c.warn("", errors.New("no rules: everything is refused; allow something under policy"))
 	}
@@ -60,17 +62,13 @@ func newPolicy(rules []rule) *Policy {
 
 // compiler collects what is wrong, so that all of it is told at once.
 type compiler struct {
-	directories map[string]string // lower case to the name
+	directories directories
 	found       []error
 	failed      bool // there is more than warnings
 }
 
-func newCompiler(directories []string) *compiler {
-	c := &compiler{directories: make(map[string]string, len(directories))}
-	for _, name := range directories {
-		c.directories[authn.NormalizeName(name)] = name
-	}
-	return c
+func newCompiler(all, ofMachines []string) *compiler {
+	return &compiler{directories: newDirectories(all, ofMachines)}
 }
 
 func (c *compiler) fail(key string, err error) {
@@ -96,12 +94,13 @@ func (c *compiler) rule(key string, r Rule) rule {
 	}
 	out.repositories = c.repositories(key+".repositories", r.Repositories)
 	out.tags = each(c, key+".tags", r.Tags, compileTagPattern)
-	out.networks = each(c, key+".networks", r.Networks, compileNetwork)
+	out.networks = each(c, key+".networks", r.Networks, authn.ParseNetwork)
 	c.checkFamilies(key+".networks", out.networks)
 	if len(r.To) == 0 {
 		c.fail(key+".to", errors.New("a rule needs somebody that it speaks to; everyone is the anonymous caller too"))
 	}
 	out.to = c.subjects(key+".to", r.To)
+	c.checkAuthenticated(key+".to", &r)
 	out.except = c.subjects(key+".except", r.Except)
 	out.from, out.until = c.times(key, r)
 	return out
@@ -176,6 +175,16 @@ func (c *compiler) checkFamilies(key string, networks []netip.Prefix) {
 	}
 }
 
+// checkAuthenticated warns of an allow that machines have too, and whoever wrote it may
+// have meant people.
+func (c *compiler) checkAuthenticated(key string, r *Rule) {
+	place := slices.Index(r.To, "authenticated")
+	if place < 0 || len(r.Allow) == 0 || len(c.directories.machines) == 0 || slices.Contains(r.Except, "machines") {
+		return
+	}
+	c.warn(at(key, place), errors.New("authenticated is every machine too; write people, or machines beside it where both are meant"))
+}
+
 func (c *compiler) actions(key string, names []string) (set actionSet) {
 	for i, name := range names {
 		one := bit(Action(name))
@@ -216,7 +225,7 @@ func each[T any](c *compiler, key string, list []string, compile func(string) (T
 	for i, text := range list {
 		one, err := compile(text)
 		switch {
-		case errors.Is(err, errBareName), errors.Is(err, errHostBits):
+		case errors.Is(err, errBareName), errors.Is(err, errNoPerson), errors.Is(err, authn.ErrHostBits):
 			c.warn(at(key, i), err)
 		case err != nil:
 			c.fail(at(key, i), err)
@@ -227,26 +236,3 @@ func each[T any](c *compiler, key string, list []string, compile func(string) (T
 }
 
 func at(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
-
-// errHostBits is a warning: the network is taken without them.
-var errHostBits = errors.New("bits are set behind the prefix; the whole network is meant")
-
-// compileNetwork reads a CIDR or a single address; an IPv4 network written as
-// IPv6 is the IPv4 network.
-func compileNetwork(text string) (netip.Prefix, error) {
-	if address, err := netip.ParseAddr(text); err == nil {
-		address = address.Unmap().WithZone("")
-		return netip.PrefixFrom(address, address.BitLen()), nil
-	}
-	network, err := netip.ParsePrefix(text)
-	if err != nil {
-		return network, fmt.Errorf("%q is no network such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1", text)
-	}
-	if a := network.Addr(); a.Is4In6() && network.Bits() >= 96 {
-		network = netip.PrefixFrom(a.Unmap(), network.Bits()-96)
-	}
-	if network != network.Masked() {
-		return network.Masked(), fmt.Errorf("%q: %w", text, errHostBits)
-	}
-	return network, nil
-}

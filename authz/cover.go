@@ -56,7 +56,15 @@ func (s subject) covers(other subject) bool {
 	case directory:
 		return other.directory == s.directory
 	}
-	return other == s || s.directory == "" && other.kind == s.kind && other.name == s.name
+	switch {
+	case s.kind == anyMachine && other.kind == machine, s.kind == anyPerson && other.kind == user:
+		return true
+	case other.kind != s.kind || s.directory != "" && other.directory != s.directory:
+		return false
+	case s.kind == machine:
+		return (&pattern{components: s.pattern}).covers(&pattern{components: other.pattern})
+	}
+	return other.name == s.name
 }
 
 // covers walks the other pattern, and notes how many components of its own may be
@@ -97,6 +105,8 @@ func (c *component) covers(other *component) bool {
 	switch {
 	case other.anyNumber:
 		return false
+	case other.place(machineName) >= 0: // it may be several
+		return slices.Equal(c.parts, other.parts)
 	case len(c.parts) == 1 && c.parts[0].kind == star || slices.Equal(c.parts, other.parts):
 		return true
 	}

@@ -156,8 +156,15 @@ func modelMeans(who string, id authn.Identity) bool {
 	}
 	is := func(value string) bool { return name == value || name == id.Directory+"/"+value }
 	switch kind {
+	case "machines":
+		return id.Machine
+	case "people":
+		return !id.Machine
+	case "machine":
+		directory, pattern, _ := strings.Cut(name, "/")
+		return id.Machine && directory == id.Directory && modelPattern(pattern, authn.Identity{}, "").MatchString(id.Username+"/")
 	case "user":
-		return is(id.Username)
+		return is(id.Username) && !id.Machine
 	case "group":
 		return slices.ContainsFunc(id.Groups, func(g authn.Group) bool { return is(g.Name) || is(g.DN) })
 	case "directory":
@@ -172,21 +179,22 @@ func modelMatches(patterns []string, name string, id authn.Identity) bool {
 	groups := append([]authn.Group{{}}, id.Groups...)
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		return slices.ContainsFunc(groups, func(g authn.Group) bool {
-			return modelPattern(pattern, id.Username, g.Name).MatchString(name + "/")
+			return modelPattern(pattern, id, g.Name).MatchString(name + "/")
 		})
 	})
 }
 
 // modelPattern writes a pattern as a regular expression of names with a slash
 // behind each component.
-func modelPattern(pattern, user, group string) *regexp.Regexp {
-	literal := func(value string) string {
-		if !modelComponent.MatchString(value) {
+func modelPattern(pattern string, id authn.Identity, group string) *regexp.Regexp {
+	literal := func(value string, grammar *regexp.Regexp, may bool) string {
+		if !may || !grammar.MatchString(value) {
 			return `[^\s\S]` // nothing
 		}
 		return regexp.QuoteMeta(value)
 	}
-	words := strings.NewReplacer("**/", `([^/]+/)*`, "*", `[^/]*`, ".", `\.`, "{user}", literal(user), "{group}", literal(group))
+	words := strings.NewReplacer("**/", `([^/]+/)*`, "*", `[^/]*`, ".", `\.`, "{user}", literal(id.Username, modelComponent, !id.Machine),
+		"{group}", literal(group, modelComponent, true), "{machine}", literal(id.Username, modelName, id.Machine))
 	return regexp.MustCompile(`^` + words.Replace(pattern+"/") + `$`)
 }
 
@@ -218,7 +226,7 @@ func pathOf(words string) *rapid.Generator[string] {
 }
 
 var (
-	modelPatterns = pathOf("** ** * a b a* *b *-* a.b {user} {group} x-{user} {group}-* {user}.{group} *{group} *-{group}-* {group}{group} mozart release")
+	modelPatterns = pathOf("** ** * a b a* *b *-* a.b {user} {group} x-{user} {group}-* {user}.{group} *{group} *-{group}-* {group}{group} mozart release {machine} {machine} x-{machine} {machine}.b {machine}{machine} {machine}-{group}")
 	modelRule     = rapid.Custom(func(t *rapid.T) Rule {
 		r := Rule{
 			Allow:        listOf("pull push create overwrite delete", 1, 4).Draw(t, "actions"),
@@ -252,11 +260,14 @@ var (
 		return r
 	})
 	modelPerson = rapid.Custom(func(t *rapid.T) authn.Identity {
-		id := authn.Identity{Directory: rapid.SampledFrom([]string{"", "local", "example"}).Draw(t, "directory")}
+		id := authn.Identity{Directory: rapid.SampledFrom([]string{"", "local", "example", "robots", "robots"}).Draw(t, "directory")}
 		if id.Directory == "" {
 			return id
 		}
 		id.Username = rapid.SampledFrom(strings.Fields("mozart mozart bach a b a.b b/a a..b ** * .* o'hara -")).Draw(t, "name")
+		if id.Machine = id.Directory == "robots"; id.Machine {
+			id.Username = rapid.SampledFrom(strings.Fields("a a b a/b a/b b/a a.b a/b/a a..b a/-b mozart release a/** .")).Draw(t, "machine")
+		}
 		names := blanks(listOf("release team-a a b a/b night~shift ** .* {user}", 0, 3).Draw(t, "groups"))
 		if rapid.Bool().Draw(t, "many") {
 			names = append(names, strings.Fields("z9 z8 z7 z6 z5 z4 z3 z2 z1 z0 y-1")...)
@@ -268,7 +279,7 @@ var (
 	})
 	modelRequest = rapid.Custom(func(t *rapid.T) Request {
 		return Request{
-			Repository: pathOf("a a b ab a.b axb mozart bach release team-a x-mozart release-1 mozart.release x-release-1 aa a-a-a z0 A a..b .. ** {user}").Draw(t, "repository"),
+			Repository: pathOf("a a b ab a.b axb a/b a/b x-a b.b mozart bach release team-a x-mozart release-1 mozart.release x-release-1 aa a-a-a z0 A a..b .. ** {user}").Draw(t, "repository"),
 			Action:     rapid.SampledFrom([]Action{Pull, Push, Delete, Create, Overwrite, Pull, Push, Delete, Create, Overwrite, Catalog, "*", "Pull", ""}).Draw(t, "action"),
 			Tags:       rapid.SliceOfN(rapid.SampledFrom(strings.Fields("v1 v1.0 v1x0 latest mozart release-1 x")), 0, 2).Draw(t, "tags"),
 			Source:     rapid.SampledFrom(modelSources).Draw(t, "source"),
@@ -285,6 +296,7 @@ var (
 
 const modelSubjects = "everyone authenticated authenticated user:mozart user:Mozart user:local/mozart user:example/bach user:a " +
 	"group:release group:Team-A group:example/release group:local/a group:cn=Release,dc=x group:local/cn=b,dc=x directory:local directory:example " +
+	"machines machines people machine:robots/a machine:robots/* machine:robots/** machine:Robots/A/* machine:robots/**/b machine:robots/a* directory:robots user:robots/a " +
 	"user:~Mozart group:release~ group:Night~~Shift group:example/~night~shift group:local/a/b group:z5"
 
 func modelMomentsOf(list string) []time.Time {

@@ -15,6 +15,7 @@ type pattern struct {
 	components []component
 	prefix     string // what every name that matches begins with, to be quick about the others
 	ofGroup    int    // the first component in which {group} stands; -1: none
+	ofMachine  bool   // {machine} stands in it
 }
 
 // component is one component of a pattern: any number of them (`**`), or one
@@ -37,6 +38,7 @@ const (
 	star
 	userName
 	groupName
+	machineName
 )
 
 func (p pattern) String() string { return p.text }
@@ -57,19 +59,29 @@ func compilePattern(text string) (pattern, error) {
 		if p.components == nil && len(c.parts) > 0 {
 			p.prefix = c.parts[0].text // none of a placeholder or a star
 		}
-		if p.ofGroup < 0 && c.group() >= 0 {
-			p.ofGroup = len(p.components)
-		}
-		p.components = append(p.components, c)
+		p.add(c)
 	}
 	return p, nil
+}
+
+// add takes a component in.
+func (p *pattern) add(c component) {
+	if p.ofGroup < 0 && c.place(groupName) >= 0 {
+		p.ofGroup = len(p.components)
+	}
+	p.ofMachine = p.ofMachine || c.place(machineName) >= 0
+	p.components = append(p.components, c)
 }
 
 func compileTagPattern(text string) (pattern, error) {
 	if strings.Contains(text, "/") {
 		return pattern{}, fmt.Errorf("pattern %q: a tag has no /", text)
 	}
-	return compilePattern(text)
+	p, err := compilePattern(text)
+	if err == nil && p.ofMachine {
+		err = fmt.Errorf("pattern %q: {machine} stands in repositories alone", text)
+	}
+	return p, err
 }
 
 func compileComponent(s string) (component, error) {
@@ -92,9 +104,9 @@ func compileComponent(s string) (component, error) {
 	return c, nil
 }
 
-// group is the place of the first {group} among the parts, -1 for none.
-func (c *component) group() int {
-	return slices.IndexFunc(c.parts, func(p part) bool { return p.kind == groupName })
+// place is that of the first part of a kind, -1 for none.
+func (c *component) place(kind partKind) int {
+	return slices.IndexFunc(c.parts, func(p part) bool { return p.kind == kind })
 }
 
 // fixed reports whether the component is one text for every caller.
@@ -109,15 +121,17 @@ func nextPart(s string) (p part, rest string, err error) {
 		return part{kind: userName}, s[len("{user}"):], nil
 	case strings.HasPrefix(s, "{group}"):
 		return part{kind: groupName}, s[len("{group}"):], nil
+	case strings.HasPrefix(s, "{machine}"):
+		return part{kind: machineName}, s[len("{machine}"):], nil
 	case s[0] == '{':
-		return part{}, "", errors.New("the only placeholders are {user} and {group}")
+		return part{}, "", errors.New("the only placeholders are {user}, {group} and {machine}")
 	}
 	n := 0
 	for n < len(s) && nameByte(s[n]) {
 		n++
 	}
 	if n < len(s) && s[n] != '*' && s[n] != '{' {
-		return part{}, "", fmt.Errorf("%q occurs in no name; patterns are made of letters, digits, . _ - / * ** {user} {group}", firstRune(s[n:]))
+		return part{}, "", fmt.Errorf("%q occurs in no name; patterns are made of letters, digits, . _ - / * ** {user} {group} {machine}", firstRune(s[n:]))
 	}
 	return part{text: s[:n]}, s[n:], nil
 }
@@ -135,11 +149,14 @@ func (p *pattern) match(name string, who *person) bool {
 	switch {
 	case !strings.HasPrefix(name, p.prefix):
 		return false
+	case p.ofMachine:
+		own, ok := p.forMachine(who)
+		return ok && own.match(name, who)
 	case p.ofGroup < 0:
-		return matchName(p.components, name, values{user: who.Username})
+		return matchName(p.components, name, values{user: who.user()})
 	case len(who.Groups) <= p.readings(name):
 		return slices.ContainsFunc(who.Groups, func(g authn.Group) bool {
-			return matchName(p.components, name, values{who.Username, g.Name})
+			return matchName(p.components, name, values{who.user(), g.Name})
 		})
 	}
 	return p.matchGroup(name, who)

@@ -15,6 +15,14 @@ type person struct {
 	byDN   map[string]bool // nil: not asked for yet
 }
 
+// user is what {user} stands for; empty, which matches nothing, for a machine.
+func (p *person) user() string {
+	if p.Machine {
+		return ""
+	}
+	return p.Username
+}
+
 // few groups are walked: no search is quicker.
 const few = 8
 

@@ -10,13 +10,50 @@ func (p *pattern) matchGroup(name string, who *person) bool {
 	at := 0
 	for text := range strings.SplitSeq(name, "/") {
 		if (at == p.ofGroup || p.wanders()) && c.readGroup(text, who, func(group string) bool {
-			return who.inGroup(group) && matchName(p.components, name, values{who.Username, group})
+			return who.inGroup(group) && matchName(p.components, name, values{who.user(), group})
 		}) {
 			return true
 		}
 		at++
 	}
 	return false
+}
+
+// forMachine is the pattern with the machine's name, and its slashes, in the place of
+// {machine}. false: it matches nothing, because the caller is a person or their name is
+// no path of a repository.
+func (p *pattern) forMachine(who *person) (own pattern, ok bool) {
+	if !who.Machine || !ValidRepository(who.Username) {
+		return pattern{}, false
+	}
+	own = pattern{text: p.text, ofGroup: -1}
+	for i := range p.components {
+		for _, c := range p.components[i].forMachine(who.Username) {
+			own.add(c)
+		}
+	}
+	return own, true
+}
+
+// forMachine is the component with a name in the place of {machine}: several where the
+// name has slashes.
+func (c *component) forMachine(name string) []component {
+	list := []component{{anyNumber: c.anyNumber}}
+	for _, p := range c.parts {
+		if p.kind != machineName {
+			last := &list[len(list)-1]
+			last.parts = append(last.parts, p)
+			continue
+		}
+		for i, text := range strings.Split(name, "/") {
+			if i > 0 {
+				list = append(list, component{})
+			}
+			last := &list[len(list)-1]
+			last.parts = append(last.parts, part{text: text})
+		}
+	}
+	return list
 }
 
 // wanders reports whether the component of {group} may stand anywhere in a name,
@@ -33,7 +70,7 @@ func (p *pattern) wanders() bool {
 // readings is how many texts of the name {group} may stand for, at most.
 func (p *pattern) readings(name string) int {
 	c := &p.components[p.ofGroup]
-	at := c.group()
+	at := c.place(groupName)
 	_, begins := width(c.parts[:at], values{})
 	_, ends := width(c.parts[at+1:], values{})
 	switch {
@@ -48,7 +85,7 @@ func (p *pattern) readings(name string) int {
 // readGroup reports whether one of the texts that stand for {group} in this
 // component of a name is a match.
 func (c *component) readGroup(text string, who *person, match func(string) bool) bool {
-	at, of := c.group(), values{user: who.Username}
+	at, of := c.place(groupName), values{user: who.user()}
 	before, begins := width(c.parts[:at], of)
 	after, ends := width(c.parts[at+1:], of)
 	last := len(text) - after

@@ -36,7 +36,7 @@ func policy(t interface{ Fatalf(string, ...any) }, rules ...Rule) *Policy {
 	for i := range rules {
 		rules[i].Position = fmt.Sprintf("p:%d", i+1)
 	}
-	p, err := New(Config{Rules: rules, Directories: []string{"local", "example"}})
+	p, err := New(Config{Rules: rules, Directories: []string{"local", "example", "robots"}, Machines: []string{"robots"}})
 	if p == nil {
 		t.Fatalf("New: %v", err)
 	}

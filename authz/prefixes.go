@@ -20,7 +20,14 @@ func (c *Caller) Prefixes(source netip.Addr) []string {
 			continue
 		}
 		for _, pattern := range rule.repositories {
-			list = append(list, pattern.beginning(c.person.Username))
+			if pattern.ofMachine {
+				own, ok := pattern.forMachine(&c.person)
+				if !ok {
+					continue
+				}
+				pattern = own
+			}
+			list = append(list, pattern.beginning(c.person.user()))
 		}
 	}
 	slices.Sort(list)

@@ -26,9 +26,9 @@ type Rule struct {
 	Tags []string `yaml:"tags"`
 	// Networks are CIDRs or addresses that the client is in. Empty: any client.
 	Networks []string `yaml:"networks"`
-	// To are the callers of which the rule speaks: everyone, authenticated, user:NAME,
-	// group:NAME, group:FULL-DN, directory:NAME, user:DIRECTORY/NAME,
-	// group:DIRECTORY/NAME; required.
+	// To are the callers of which the rule speaks: everyone, authenticated, people,
+	// machines, user:NAME, group:NAME, group:FULL-DN, directory:NAME,
+	// user:DIRECTORY/NAME, group:DIRECTORY/NAME, machine:DIRECTORY/NAME; required.
 	To []string `yaml:"to,needed"`
 	// Except are those among them of which it does not speak, in the same words.
 	Except []string `yaml:"except"`

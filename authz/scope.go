@@ -14,7 +14,8 @@
 // Patterns are anchored: `*` is any number of characters within one component,
 // `**` any number of whole components, none too. `{user}` and `{group}` are the
 // caller's own name and each of their groups, taken literally, and match nothing
-// where that value is no repository component.
+// where that value is no repository component; `{machine}` is the name of a caller
+// that is a machine, with its slashes.
 //
 // Names are compared in the one spelling that authn.NormalizeName gives, DNs in
 // that of authn.NormalizeDN; both are the identity's already, and the rules' from

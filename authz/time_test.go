@@ -185,12 +185,33 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// TestCoversMachines: who is meant by a word is so by another.
+func TestCoversMachines(t *testing.T) {
+	for text, want := range map[string]bool{
+		"everyone machines": true, "authenticated machines": true, "authenticated machine:robots/a": true, "machines machine:robots/**": true, "machines people": false, "people machines": false,
+		"people user:local/x": true, "machines user:local/x": false, "directory:robots machine:robots/a": true, "machine:robots/** machine:robots/a/*": true, "machine:robots/* machine:robots/a/b": false,
+		"machine:robots/a machine:robots/a": true, "machine:robots/a user:local/a": false, "machine:robots/a machines": false, "machines authenticated": false, "people people": true,
+	} {
+		first, second, _ := strings.Cut(text, " ")
+		known := newDirectories([]string{"local", "robots"}, []string{"robots"})
+		s, err := compileSubject(first, known)
+		other, err2 := compileSubject(second, known)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if s.covers(other) != want {
+			t.Errorf("%s covers %s: %v", first, second, !want)
+		}
+	}
+}
+
 // TestCovers: of patterns.
 func TestCovers(t *testing.T) {
 	for text, want := range map[string]bool{
 		"** a/**/b": true, "a/** a": true, "a/** a/*": true, "a/** a/**/b/**": true, "a/* a/b": true, "a/* a/b*": true, "a/* a/**": false, "a a": true, "a a*": false, "a* ab": true, "a* b": false,
 		"**/x a/x": true, "**/x **": false, "*/** **": false, "*/** a/**": true, "{user} {user}": true, "{user} a": false, "* {user}": true, "home/{user}/** home/{user}": true, "a/**/b a/b": true, "a/**/b a/**/c/b": true, "a/**/b a/**": false,
 		"**/a/**/a a/a": true, "**/a/**/a a": false, "a/b a": false, "a a/b": false, "*b a": false, "*b ab": true, "*b *": false,
+		"* {machine}": false, "*/* {machine}": false, "** {machine}": true, "{machine} {machine}": true, "ci/{machine}/** ci/{machine}/x": true, "{machine} a": false, "x-* x-{machine}": false,
 	} {
 		first, second, _ := strings.Cut(text, " ")
 		p, err := compilePattern(first)

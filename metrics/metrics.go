@@ -36,6 +36,7 @@ type Metrics struct {
 
 	tokenRequests    *prometheus.CounterVec
 	tokenValidations *prometheus.CounterVec
+	credentials      *prometheus.CounterVec
 	decisions        *prometheus.CounterVec
 
 	directoryRequests *prometheus.CounterVec
@@ -77,6 +78,7 @@ func New(build BuildInfo) *Metrics {
 	m.requestDuration = histogram("http_request_duration_seconds", "Time from a request's headers to the end of its answer.", longBuckets, "route")
 	m.requestsInFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered now."})
 	m.tokenRequests = counter("token_requests_total", "Requests to the token realm.", "grant", "result")
+	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
 	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
 	m.decisions = counter("decisions_total", "Policy decisions.", "action", "result")
 	m.directoryRequests = counter("directory_requests_total", "Questions that reached a directory.", "directory", "operation", "result")
@@ -103,7 +105,7 @@ func New(build BuildInfo) *Metrics {
 	for _, result := range []string{"ok", "failed"} {
 		m.configReloads.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations,
+	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
 		m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -145,8 +147,18 @@ func (m *Metrics) RequestDone(route, method string, code int, took time.Duration
 	m.bound.durations.of(route).Observe(took.Seconds())
 }
 
-// TokenRequest counts a request to the realm. Grant is basic, password, refresh
-// or anonymous; result is granted, refused, throttled, unavailable or invalid.
+// Credential counts a login, at the realm or by Basic under /v2/. Kind is password,
+// personal, machine, oidc, certificate or refresh; result is ok, malformed, unknown,
+// expired, revoked, owner (gone, or no longer the same), mismatch (a wrong password, or
+// a wrong network), throttled or unavailable.
+func (m *Metrics) Credential(kind, result string) {
+	if m != nil {
+		m.credentials.WithLabelValues(kind, result).Inc()
+	}
+}
+
+// TokenRequest counts a request to the realm. Grant is basic, password, refresh,
+// anonymous, or the kind of token that was shown: personal, machine or oidc; result is granted, refused, throttled, unavailable or invalid.
 func (m *Metrics) TokenRequest(grant, result string) {
 	if m != nil {
 		m.tokenRequests.WithLabelValues(grant, result).Inc()
@@ -202,7 +214,7 @@ func (m *Metrics) UpstreamRequest(upstream string, code int, took time.Duration)
 var Limits = []string{"header_timeout", "header_fields", "header_bytes", "http2_streams", "form_bytes", "scopes", "min_rate",
 	"connections", "connections_per_address", "logins_per_user", "uploads_per_user", "requests_per_user", "passwords_waiting",
 	"requests", "anonymous_requests", "realm_requests", "manifest_bytes",
-	"failures", "users_per_source"}
+	"failures", "users_per_source", "tokens_per_source"}
 
 // LimitReached counts a use of one of Limits.
 func (m *Metrics) LimitReached(limit string) {

@@ -17,7 +17,7 @@ import (
 // others what is recorded of anybody.
 func TestAuditAllOf(t *testing.T) {
 	var out bytes.Buffer
-	people, err := authz.NewAudience([]string{"user:local/root", "group:team"}, []string{"local"})
+	people, err := authz.NewAudience([]string{"user:local/root", "group:team"}, []string{"local"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,8 +113,10 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
 		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "directory unavailable", retry: 5 * time.Second, cause: err}
+	case errors.Is(err, authn.ErrBadToken): // shown in the place of a password
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: badToken, basic: true, cause: err}
 	case errors.Is(err, tokens.ErrInvalidToken): // before unknown user, which it wraps where its person is gone
-		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the token is not valid (any more)", challenge: true, reason: "invalid_token", cause: err}
+		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: badToken, challenge: true, reason: "invalid_token", cause: err}
 	case errors.Is(err, authn.ErrInvalidCredentials), errors.Is(err, authn.ErrUnknownUser):
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "invalid username or password", basic: true, cause: err}
 	case errors.Is(err, tokens.ErrInvalidRequest):
@@ -124,6 +126,9 @@ func asAPIError(err error) *apiError {
 	}
 	return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the gateway is at fault", retry: 5 * time.Second, cause: err}
 }
+
+// badToken is all that is said of a token; the log has the reason.
+const badToken = "the token is not valid (any more)"
 
 // statusClientGone is logged where the client left before an answer (nginx' 499).
 const statusClientGone = 499

@@ -12,6 +12,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
+	"gatehouse/tokens"
 )
 
 // exchange is one request on its way, with all that was found out about it.
@@ -63,14 +64,15 @@ type event struct {
 	requestID      string
 	identity       authn.Identity
 	tokenID        string
-	refreshID      string // realm only
+	refreshID      string            // realm only
+	credential     tokens.Credential // what was shown, or what the token was issued for
 	decision       string
 	rule           string
 	bytesIn        int64
 	upstreamStatus int
 	sent           bool   // all of it may have reached the upstream
 	login          bool   // a password was presented under /v2/
-	grant          string // realm only: basic, password, refresh, anonymous
+	grant          string // realm only: basic, password, refresh, anonymous, or the kind of token
 	note           string // what the operator should know of a good answer
 	err            *apiError
 }

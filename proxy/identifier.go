@@ -37,7 +37,7 @@ func (i *identifier) identify(x *exchange) error {
 		return errNoToken
 	}
 	token, late, err := i.verify(credentials, x.route.Kind)
-	x.event.tokenID = token.ID
+	x.event.tokenID, x.event.credential = token.ID, token.Credential
 	x.event.identity = authn.Identity{Directory: token.Subject.Directory, Username: token.Subject.Username}
 	if err != nil {
 		i.metrics.TokenValidation(validation(err))
@@ -88,7 +88,8 @@ func liveness(err error) string {
 	return "unavailable"
 }
 
-// identifyBasic takes a password under /v2/, throttled as at the realm.
+// identifyBasic takes a password, or what stands in its place, under /v2/, throttled as
+// at the realm.
 func (i *identifier) identifyBasic(x *exchange) error {
 	attempt, err := basicCredentials(x.r.Header.Get("Authorization"), x.peer)
 	if err != nil {
@@ -98,13 +99,12 @@ func (i *identifier) identifyBasic(x *exchange) error {
 		return errNoToken
 	}
 	x.event.login = true
-	attempt.Admit = i.keyring.Admit
-	id, err := i.chain.Authenticate(x.r.Context(), *attempt)
-	x.event.identity = id
+	login, err := i.keyring.Login(x.r.Context(), i.chain, *attempt)
+	x.event.identity, x.event.credential = login.Identity, login.Shown
 	if err != nil {
 		return err
 	}
-	x.caller = caller{identity: id, basic: true}
+	x.caller = caller{identity: login.Identity, basic: true}
 	x.known()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"gatehouse/proxy/route"
+	"gatehouse/tokens"
 )
 
 // line is the fields of one record; those that do not apply are left out.
@@ -28,6 +29,10 @@ func (l *line) request(x *exchange) {
 	l.text("grant", e.grant)
 	l.text("token_id", e.tokenID)
 	l.text("refresh_token_id", e.refreshID)
+	if c := e.credential; c.Kind != tokens.FromPerson { // which grant says
+		l.text("credential", string(c.Kind))
+		l.text("credential_id", c.ID)
+	}
 	l.text("actions", string(x.route.Need.Action))
 	l.text("repository", x.route.Repository)
 	if x.route.Kind != route.Session {

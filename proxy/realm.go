@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"math"
 	"mime"
@@ -53,9 +52,9 @@ func grantResult(err error) string {
 
 func (rl *realm) grant(x *exchange, request tokens.GrantRequest) error {
 	reply, err := rl.granter.Grant(x.r.Context(), request)
-	x.event.identity, x.event.refreshID = reply.Identity, reply.RefreshID
-	if errors.Is(err, tokens.ErrInvalidToken) { // a refresh token is a credential here
-		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "the refresh token is not valid (any more)", basic: true, cause: err}
+	x.event.identity, x.event.refreshID, x.event.credential = reply.Identity, reply.RefreshID, reply.Credential
+	if kind := reply.Credential.Kind; kind != "" && kind != tokens.FromPerson {
+		x.event.grant = string(kind)
 	}
 	if err != nil {
 		return err

@@ -120,7 +120,7 @@ func walk(ctx context.Context, policy *authz.Policy, key authn.SecretFile, list 
 			}
 			time.Sleep(fresh + negative + time.Second)
 			if s.kind == "login" && s.person.Directory != "" {
-				text, _, err := warm.Issue(tokenFor(Access, s.person, policy.Grant(s.person, asked, netip.Addr{})))
+				text, _, err := warm.Issue(tokenFor(Access, Login{Identity: s.person}, policy.Grant(s.person, asked, netip.Addr{})))
 				if err != nil {
 					return err
 				}

@@ -28,6 +28,8 @@ type claims struct {
 	LastingID     string   `json:"id,omitempty"`
 	PasswordStamp string   `json:"pws,omitempty"`
 	Scope         []string `json:"scope,omitempty"`
+	Credential    string   `json:"crd,omitempty"` // the kind
+	CredentialID  string   `json:"cid,omitempty"`
 }
 
 // The library's view of the claims. We check them ourselves (content), since it
@@ -55,7 +57,7 @@ func checkShape(raw string) error {
 	if err := checkNames(parts[0], "alg", "kid", "typ"); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope"); err != nil {
+	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid"); err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
 	return nil

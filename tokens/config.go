@@ -82,7 +82,8 @@ func checkLetters(value string) error {
 // token, or all of a person, or those issued before a moment. Where several of
 // its conditions are set, a token must meet all of them.
 type Revocation struct {
-	// ID is the id (jti) of one token, as the log shows it; it stands alone.
+	// ID is the id of one token, as the log shows it in token_id or credential_id; it
+	// stands alone. Of a machine's token, what was issued for it ends too.
 	ID string `yaml:"token,nonempty"`
 	// User is a person: NAME, or DIRECTORY/NAME, in any letter case. Without
 	// issued_before no login of theirs is taken either.

@@ -55,6 +55,8 @@ type Reply struct {
 	RefreshToken string
 	// RefreshID is that of the refresh token that was issued or redeemed, for the log.
 	RefreshID string
+	// Credential is what the caller showed, for the log.
+	Credential Credential
 	// NoRefresh is why no refresh token was issued although one was asked for; for the log.
 	NoRefresh string
 	// Identity is the caller, as far as known.
@@ -74,32 +76,40 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	if err != nil {
 		return Reply{}, fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 	}
-	id, refreshID, err := g.identify(ctx, r)
-	reply := Reply{Identity: id, RefreshID: refreshID, ExpiresIn: g.cfg.Keyring.cfg.Lifetime}
+	l, err := g.identify(ctx, r)
+	reply := Reply{Identity: l.Identity, Credential: l.Shown}
+	if l.Shown.Kind == FromRefresh {
+		reply.RefreshID = l.Shown.ID
+	}
 	if err != nil {
 		return reply, err
 	}
-	reply.Token, reply.Granted, err = g.cfg.Keyring.Issue(tokenFor(Access, id, g.cfg.Policy.Grant(id, asked, r.Source)))
-	if err != nil || !r.Offline || id.Anonymous() || r.RefreshToken != "" {
+	reply.Token, reply.Granted, err = g.cfg.Keyring.Issue(tokenFor(Access, l, g.cfg.Policy.Grant(l.Identity, asked, r.Source)))
+	reply.ExpiresIn = reply.Granted.Expires.Sub(reply.Granted.IssuedAt)
+	if err != nil || !r.Offline || l.Identity.Anonymous() || l.Shown.Kind == FromRefresh {
 		return reply, err
 	}
-	return reply, g.refresh(id, &reply)
+	return reply, g.refresh(l, &reply)
 }
 
 // identify checks what the client brought along.
-func (g *Granter) identify(ctx context.Context, r GrantRequest) (id authn.Identity, refreshID string, err error) {
+func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 	switch {
 	case r.RefreshToken != "":
-		return g.redeem(ctx, string(r.RefreshToken))
+		return g.cfg.Keyring.Redeem(ctx, g.cfg.Chain, r.RefreshToken, r.Source)
 	case r.Attempt != nil:
-		attempt := *r.Attempt
-		attempt.Admit = g.cfg.Keyring.Admit
-		id, err = g.cfg.Chain.Authenticate(ctx, attempt)
+		return g.cfg.Keyring.Login(ctx, g.cfg.Chain, *r.Attempt)
 	}
-	return id, "", err
+	return Login{}, nil
 }
 
-func tokenFor(kind Kind, id authn.Identity, scope authz.Scope) Token {
-	return Token{Kind: kind, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID},
-		PasswordStamp: id.PasswordStamp, Scope: scope}
+// tokenFor is a token to be issued. What a machine showed ends it at the latest.
+func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
+	id := l.Identity
+	t := Token{Kind: kind, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID},
+		PasswordStamp: id.PasswordStamp, Scope: scope, Credential: l.Origin}
+	if id.Machine {
+		t.Ends = id.ValidUntil
+	}
+	return t
 }

@@ -19,7 +19,7 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 		return authn.Identity{}, nil
 	}
 	ref := t.Subject
-	ref.Strict = strict
+	ref.Strict, ref.Stamp = strict, t.PasswordStamp
 	id, err := chain.Lookup(ctx, ref)
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
@@ -27,12 +27,14 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 	case err != nil:
 		return authn.Identity{}, err
 	case id.PasswordStamp != t.PasswordStamp:
-		return authn.Identity{}, fmt.Errorf("%w: the password was changed", ErrInvalidToken)
+		return authn.Identity{}, errChanged
 	case k.revoked.ends(id.Directory, id.Username, t.IssuedAt):
 		return authn.Identity{}, ErrRevoked
 	}
 	return id, nil
 }
+
+var errChanged = fmt.Errorf("%w: the password was changed", ErrInvalidToken)
 
 // Admit refuses a login of a person who is on the list without a moment: their
 // password is no better than their tokens, and what the realm gave them meanwhile
@@ -40,10 +42,12 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 // authn.ErrInvalidCredentials, so they are told what a wrong password is told.
 func (k *Keyring) Admit(id authn.Identity) error {
 	if k.revoked.ends(id.Directory, id.Username, endOfTime) {
-		return fmt.Errorf("%w: the person is on tokens.revoked", authn.ErrInvalidCredentials)
+		return errListed
 	}
 	return nil
 }
+
+var errListed = fmt.Errorf("%w: the person is on tokens.revoked", authn.ErrInvalidCredentials)
 
 // endOfTime is after every moment that an entry can name (RFC 3339 has four digits
 // for the year).

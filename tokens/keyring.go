@@ -82,6 +82,9 @@ func (k *Keyring) Issue(t Token) (string, Token, error) {
 	t.ID = rand.Text()
 	t.IssuedAt = k.cfg.Now().Truncate(time.Second)
 	t.Expires = t.IssuedAt.Add(k.lifetime(t.Kind))
+	if !t.Ends.IsZero() && t.Ends.Before(t.Expires) {
+		t.Expires = later(t.Ends.Truncate(time.Second), t.IssuedAt.Add(time.Second))
+	}
 	token := jwt.NewWithClaims(k.signer.method, k.claims(t))
 	token.Header = map[string]any{"alg": k.signer.method.Alg(), "kid": k.signer.id, "typ": typ(t.Kind)}
 	text, err := k.sign(token)
@@ -94,11 +97,18 @@ func (k *Keyring) Issue(t Token) (string, Token, error) {
 	return text, t, nil
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // claims are the token's on the wire.
 func (k *Keyring) claims(t Token) *claims {
 	c := &claims{Issuer: k.cfg.Issuer, Audience: k.cfg.Service, Subject: t.Subject.Username, ID: t.ID,
 		IssuedAt: t.IssuedAt.Unix(), Expires: t.Expires.Unix(), Directory: t.Subject.Directory, LastingID: t.Subject.ID,
-		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings()}
+		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings(), Credential: string(t.Credential.Kind), CredentialID: t.Credential.ID}
 	if c.Directory == "" {
 		c.Subject = anonymous
 	}
@@ -226,7 +236,7 @@ const maxLife = time.Hour
 // content checks the claims and gives them as a Token.
 func (k *Keyring) content(typ any, c claims) (Token, error) {
 	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID}, PasswordStamp: c.PasswordStamp,
-		IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
+		Credential: Credential{CredentialKind(c.Credential), c.CredentialID}, IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
 	switch typ {
 	case "at+jwt":
 		t.Kind = Access
@@ -259,8 +269,10 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("issued in the future")
 	case kind == Access && c.Expires-c.IssuedAt > int64(maxLife/time.Second):
 		return errors.New("lives too long")
-	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != ""):
+	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != ""):
 		return errors.New("a person without a directory")
+	case (c.Credential == "") != (c.CredentialID == ""):
+		return errors.New("half a credential")
 	case kind == Refresh && c.PasswordStamp == "":
 		return errors.New("a refresh token that hangs on no password")
 	}

@@ -97,7 +97,7 @@ func TestRefreshRefused(t *testing.T) {
 	if _, err := g.Grant(t.Context(), GrantRequest{RefreshToken: "junk"}); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("junk: %v", err)
 	}
-	stampless, _, err := g.cfg.Keyring.Issue(tokenFor(Refresh, authn.Identity{Directory: "corp", Username: "alice", ID: "u-1"}, authz.Scope{}))
+	stampless, _, err := g.cfg.Keyring.Issue(tokenFor(Refresh, Login{Identity: authn.Identity{Directory: "corp", Username: "alice", ID: "u-1"}}, authz.Scope{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func warmRequest(t testing.TB) func(context.Context) error {
 	}
 	t.Cleanup(cache.Close)
 	chain, k := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{cache}}), ring(t, nil, generate(t))
-	text, _, err := k.Issue(tokenFor(Access, alice, sample(t).Scope))
+	text, _, err := k.Issue(tokenFor(Access, Login{Identity: alice}, sample(t).Scope))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,43 @@ type Token struct {
 	// IssuedAt is the moment of the login, or of the refresh; Issue fills it in, in
 	// whole seconds.
 	IssuedAt time.Time
-	// Expires is IssuedAt plus the advertised lifetime.
+	// Expires is IssuedAt plus the advertised lifetime, or Ends.
 	Expires time.Time
+	// Ends is the latest moment for Expires, in a token to be issued; zero: none.
+	Ends time.Time
+	// Credential is the token of a machine, or of a person's program, that this one was
+	// issued for, also by way of a refresh token; zero: a password was shown.
+	Credential Credential
+}
+
+// CredentialKind is which way what somebody shows goes.
+type CredentialKind string
+
+// The kinds. FromPerson is a password; the others are tokens, which no directory of
+// people is ever shown.
+const (
+	FromPerson   CredentialKind = "password"
+	FromPersonal CredentialKind = "personal" // of a person's program
+	FromMachine  CredentialKind = "machine"  // of a machine of the config
+	FromOIDC     CredentialKind = "oidc"     // an issuer's ID token
+	FromRefresh  CredentialKind = "refresh"  // a refresh token of ours
+)
+
+// Credential is what somebody showed, or what a token was issued for. Zero: nothing.
+type Credential struct {
+	// Kind is what it is.
+	Kind CredentialKind
+	// ID is the token's, which is no secret; empty: it has none, or none that can be read.
+	ID string
+}
+
+// Login is a caller who has shown something.
+type Login struct {
+	// Identity is who it is, as far as known.
+	Identity authn.Identity
+	// Shown is what they showed.
+	Shown Credential
+	// Origin is what the tokens name that are issued now: what was shown, or what a
+	// refresh token was issued for; zero: a password.
+	Origin Credential
 }

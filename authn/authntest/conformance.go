@@ -143,7 +143,10 @@ func checkUnknown(t *testing.T, s Subject) {
 }
 
 func checkLookup(t *testing.T, s Subject) {
-	id := find(t, s)
+	id, err := s.Directory.Verify(t.Context(), find(t, s), s.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ref := refOf(id)
 	if again, err := s.Directory.Lookup(t.Context(), ref); err != nil || !reflect.DeepEqual(again.Groups, id.Groups) || again.ID != id.ID {
 		t.Errorf("Lookup = %+v, %v; want %+v", again, err, id)
@@ -275,7 +278,7 @@ func patiently(t *testing.T, s Subject, what string, held func() bool) {
 }
 
 func refOf(id authn.Identity) authn.Ref {
-	return authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}
+	return authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID, Stamp: id.PasswordStamp}
 }
 
 func find(t *testing.T, s Subject) authn.Identity {

@@ -50,6 +50,7 @@ type setup struct {
 	Timeout      string // of the directory
 	Keys         string // further keys of the directory, in YAML
 	Cache        string // and of its cache, as `, key: value`
+	Directories  string // further directories, in YAML
 	Policy       string // further rules, in YAML
 	Upstreams    string // the value of upstreams, in YAML, in the place of Upstream
 	UpstreamKeys string // further keys of upstream, in YAML's flow style
@@ -110,6 +111,9 @@ directories:
         base: ou=musicians,dc=example,dc=com
         filter: "(&(|(uid={login})(mail={login}))(objectClass=person))"
       cache: {fresh_for: {{or $.FreshFor "60s"}}, stale_for: {{or $.StaleFor "10m"}}{{$.Cache}}}
+{{- end}}
+{{- with .Directories}}
+{{.}}
 {{- end}}
 policy:
   - {allow: [pull, push, delete], repositories: ["**"], to: ["user:admin"]}

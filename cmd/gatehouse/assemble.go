@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
+	"gatehouse/authn/machine"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/metrics"
@@ -94,14 +95,14 @@ type builder struct {
 
 // policy compiles the rules; each knows the line it stands in.
 func (b *builder) policy() *authz.Policy {
-	p, err := authz.New(authz.Config{Rules: b.cfg.Policy, Directories: b.cfg.DirectoryNames()})
+	p, err := authz.New(authz.Config{Rules: b.cfg.Policy, Directories: b.cfg.DirectoryNames(), Machines: b.cfg.MachineNames()})
 	b.Errors("policy", err)
 	return p
 }
 
 // allOf are the people whose every request the audit stream has.
 func (b *builder) allOf() *authz.Audience {
-	a, err := authz.NewAudience(b.cfg.Audit.AllOf, b.cfg.DirectoryNames())
+	a, err := authz.NewAudience(b.cfg.Audit.AllOf, b.cfg.DirectoryNames(), b.cfg.MachineNames())
 	b.Errors("audit.all_of", err)
 	if len(b.cfg.Audit.AllOf) > 0 && b.cfg.Audit.File == "" {
 		b.Warn("audit.all_of", "audit.file is not given, so nothing is recorded")
@@ -119,6 +120,8 @@ func (b *builder) openDirectories(s *snapshot) {
 			d = b.ldapDirectory(key+".ldap", c)
 		case c.Static != nil:
 			d = b.staticDirectory(key, c)
+		case c.Machines != nil:
+			d = b.machineDirectory(key, c)
 		}
 		if d != nil {
 			d.snapshots.Add(1)
@@ -134,6 +137,16 @@ func (b *builder) staticDirectory(key string, c *config.Directory) *directory {
 		return nil
 	}
 	return &directory{name: c.Name, lookup: static}
+}
+
+// machineDirectory is made again each time, so that what a reload drops is gone at once.
+func (b *builder) machineDirectory(key string, c *config.Directory) *directory {
+	machines, err := machine.New(machine.Config{Name: c.Name, Machines: c.Machines})
+	b.Errors(key, err)
+	if machines == nil {
+		return nil
+	}
+	return &directory{name: c.Name, lookup: machines, machines: machines}
 }
 
 func (b *builder) ldapDirectory(key string, c *config.Directory) *directory {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 )
 
@@ -23,7 +24,7 @@ func checkCommand() *cobra.Command {
 		Example: "  gatehouse check -c gatehouse.yaml\n  gatehouse check -c gatehouse.yaml --user mozart",
 		Args:    cobra.NoArgs,
 	}
-	path := configFlag(cmd)
+	path := cli.ConfigFlag(cmd)
 	online := cmd.Flags().Bool("online", false, "dial the upstream and every directory too")
 	user := cmd.Flags().String("user", "", "show what the directories say of this user (implies --online)")
 	probe := cmd.Flags().Bool("probe-writes", false, "test in a scratch repository whether the upstream keeps blobs apart by repository")
@@ -32,7 +33,7 @@ func checkCommand() *cobra.Command {
 			return errors.New("--user needs a name")
 		}
 		c := &checker{out: cmd.OutOrStdout()}
-		c.config(configPath(*path))
+		c.config(cli.ConfigPath(*path))
 		defer c.snapshot.release()
 		if c.faults == 0 && (*online || *user != "") {
 			c.online(cmd.Context())
@@ -44,7 +45,7 @@ func checkCommand() *cobra.Command {
 			c.probeWrites(cmd.Context())
 		}
 		if c.faults > 0 {
-			return exit(exitFault, "%d fault(s)", c.faults)
+			return cli.Exit(cli.Fault, "%d fault(s)", c.faults)
 		}
 		fmt.Fprintln(c.out, "ok")
 		return nil
@@ -89,7 +90,11 @@ func (c *checker) online(ctx context.Context) {
 	c.upstreams(ctx)
 	for _, d := range c.snapshot.directories {
 		if d.ldap == nil {
-			c.say(true, "directory "+d.name, "static")
+			kind := "static"
+			if d.machines != nil {
+				kind = "machines"
+			}
+			c.say(true, "directory "+d.name, "%s", kind)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
@@ -110,6 +115,9 @@ func (c *checker) online(ctx context.Context) {
 func (c *checker) user(ctx context.Context, name string) {
 	known := false
 	for _, d := range c.snapshot.directories {
+		if d.machines != nil { // no name is looked for there
+			continue
+		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
 		id, err := d.lookup.Find(ctx, name)
 		cancel()

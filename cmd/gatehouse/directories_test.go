@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/gatehouse/cli"
 )
 
 // reportedPeople are those of which directories of all kinds write more, or otherwise,
@@ -83,19 +84,19 @@ func TestExplainAtDirectories(t *testing.T) {
 		status                   int
 		says                     string
 	}{
-		{posix, "", "group:interns", "handel", exitFault, "interns"},                // D1, A1
-		{posix, "", "group:STAFF", "HANDEL", exitFault, "staff"},                    // D2
-		{posix, "", "group:others", "handel", exitOK, "user: handel"},               //
-		{groups, any, "user:liszt", "franz", exitFault, "user: liszt"},              // D3
-		{groups, any, "user: Liszt ", "liszt", exitFault, "user: liszt"},            // D3
-		{groups, any, "group:night", "franz", exitFault, "night"},                   // D4, A22
-		{groups, any, "user:grieg", "edvard", exitFault, "user: grieg"},             // D4
-		{groups, any, "group:rel-old", "franz", exitOK, "night"},                    // D4
-		{"\n      preset: freeipa", any, "group:release", "handel", exitOK, "none"}, // D7
-		{"\n      groups: {member_of_base: \"CN=Roles, dc=example,dc=com\"}", any, "group:release", "handel", exitFault, "release"},
-		{"", any, "user:handel", `example\handel`, exitFault, "user: handel"}, // D9
-		{"", any, "user:handel", `other\handel`, exitFault, "unknown user"},
-		{"", any, "user:george", "george", exitFault, "is an alias"}, // D14
+		{posix, "", "group:interns", "handel", cli.Fault, "interns"},                // D1, A1
+		{posix, "", "group:STAFF", "HANDEL", cli.Fault, "staff"},                    // D2
+		{posix, "", "group:others", "handel", cli.OK, "user: handel"},               //
+		{groups, any, "user:liszt", "franz", cli.Fault, "user: liszt"},              // D3
+		{groups, any, "user: Liszt ", "liszt", cli.Fault, "user: liszt"},            // D3
+		{groups, any, "group:night", "franz", cli.Fault, "night"},                   // D4, A22
+		{groups, any, "user:grieg", "edvard", cli.Fault, "user: grieg"},             // D4
+		{groups, any, "group:rel-old", "franz", cli.OK, "night"},                    // D4
+		{"\n      preset: freeipa", any, "group:release", "handel", cli.OK, "none"}, // D7
+		{"\n      groups: {member_of_base: \"CN=Roles, dc=example,dc=com\"}", any, "group:release", "handel", cli.Fault, "release"},
+		{"", any, "user:handel", `example\handel`, cli.Fault, "user: handel"}, // D9
+		{"", any, "user:handel", `other\handel`, cli.Fault, "unknown user"},
+		{"", any, "user:george", "george", cli.Fault, "is an alias"}, // D14
 	} {
 		folder := t.TempDir()
 		filter := ""

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/question"
 )
@@ -20,27 +21,29 @@ import (
 func explainCommand() *cobra.Command {
 	e := &explainer{}
 	cmd := &cobra.Command{
-		Use:   "explain USER ACTION REPO[:TAG]",
+		Use:   "explain {USER | --machine DIRECTORY/NAME} ACTION REPO[:TAG]",
 		Short: "Say whether somebody may do something, and which rule decides",
 		Long: "Asks the policy. USER is looked up in the directories; with --group or --directory none is asked and\n" +
-			"the identity is what the flags say. USER - is the anonymous caller. ACTION is pull, push,\n" +
-			"delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
+			"the identity is what the flags say. USER - is the anonymous caller. With --machine USER is\n" +
+			"left out. ACTION is pull, push, delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
 			"asks for both. --at asks as of another time: RFC 3339, or a day, of which it is the first moment (UTC).\n" +
 			"Status 0: allowed, 1: denied, 3: a directory is at fault.",
 		Example: "  gatehouse explain -c gatehouse.yaml mozart push anyuser/busybox:latest\n" +
-			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1",
-		Args: cobra.ExactArgs(3),
+			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1\n" +
+			"  gatehouse explain -c gatehouse.yaml --machine robots/jenkins push ci/app",
+		Args: func(cmd *cobra.Command, args []string) error { return cobra.ExactArgs(e.arguments())(cmd, args) },
 	}
-	path := configFlag(cmd)
+	path := cli.ConfigFlag(cmd)
 	cmd.Flags().StringArrayVar(&e.Groups, "group", nil, "a group of the user, by name or full DN (repeatable)")
 	cmd.Flags().StringVar(&e.Directory, "directory", "", "the user's directory")
+	cmd.Flags().StringVar(&e.machine, "machine", "", "a machine, as `DIRECTORY/NAME`, instead of USER")
 	cmd.Flags().StringVar(&e.IP, "ip", "", "the client's address")
 	cmd.Flags().StringVar(&e.At, "at", "", "the time, such as 2026-12-01T08:00:00Z (default now)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := e.parse(args); err != nil {
 			return err
 		}
-		return e.run(cmd.Context(), configPath(*path), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return e.run(cmd.Context(), cli.ConfigPath(*path), cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
 }
@@ -48,11 +51,26 @@ func explainCommand() *cobra.Command {
 // explainer is one question.
 type explainer struct {
 	question.Question
-	asked question.Asked
+	machine string // instead of a user
+	asked   question.Asked
+}
+
+// arguments is how many there have to be.
+func (e *explainer) arguments() int {
+	if e.machine != "" {
+		return 2
+	}
+	return 3
 }
 
 // parse checks the arguments; an error is wrong usage.
 func (e *explainer) parse(args []string) (err error) {
+	if e.machine != "" {
+		if e.Described() {
+			return errors.New("--machine stands without --group and --directory: the config has its groups")
+		}
+		args = append([]string{e.machine}, args...)
+	}
 	e.User, e.Action, e.Ref = args[0], args[1], args[2]
 	var flag *authn.KeyError
 	if e.asked, err = e.Parse(); errors.As(err, &flag) {
@@ -67,7 +85,7 @@ func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) e
 	l := s.loaded
 	if faults := e.relevant(l); len(faults) > 0 {
 		printFindings(errs, faults)
-		return exit(exitFault, "the config has %d fault(s), so nothing can be said", len(faults))
+		return cli.Exit(cli.Fault, "the config has %d fault(s), so nothing can be said", len(faults))
 	}
 	if e.Directory != "" && !slices.ContainsFunc(l.Config.Directories, func(d config.Directory) bool { return d.Name == e.Directory }) {
 		return fmt.Errorf("--directory: the config has no directory %q", config.Clip(e.Directory))
@@ -75,10 +93,14 @@ func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) e
 	id, err := e.identity(ctx, s)
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
-		fmt.Fprintf(out, "denied\nrule: none\nuser: %s is unknown (%s)\n", printable(config.Clip(e.User)), printable(err.Error()))
-		return &exitError{status: exitFault}
+		kind := "user"
+		if e.machine != "" {
+			kind = "machine"
+		}
+		fmt.Fprintf(out, "denied\nrule: none\n%s: %s is unknown (%s)\n", kind, printable(config.Clip(e.User)), printable(err.Error()))
+		return &cli.Error{Status: cli.Fault}
 	case err != nil:
-		return exit(exitDown, "a directory is at fault, so nothing is known of %s: %w", config.Clip(e.User), err)
+		return cli.Exit(cli.Down, "a directory is at fault, so nothing is known of %s: %w", config.Clip(e.User), err)
 	}
 	return e.answer(out, s.policy, id)
 }
@@ -93,6 +115,9 @@ func (e *explainer) relevant(l *config.Loaded) []config.Finding {
 }
 
 func (e *explainer) identity(ctx context.Context, s *snapshot) (authn.Identity, error) {
+	if e.machine != "" {
+		return s.findMachine(ctx, e.machine)
+	}
 	if e.User == "-" || e.Described() {
 		return e.asked.Identity, nil
 	}
@@ -116,7 +141,7 @@ func (e *explainer) answer(out io.Writer, p *authz.Policy, id authn.Identity) er
 		fmt.Fprintf(out, "condition: %s\n", printable(c))
 	}
 	if !x.Allowed {
-		return &exitError{status: exitFault}
+		return &cli.Error{Status: cli.Fault}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 )
 
@@ -25,16 +26,16 @@ func healthCommand() *cobra.Command {
 		Example: "  gatehouse healthcheck -c gatehouse.yaml && echo ready",
 		Args:    cobra.NoArgs,
 	}
-	path := configFlag(cmd)
+	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		l := config.Load(configPath(*path))
+		l := config.Load(cli.ConfigPath(*path))
 		if !l.Decoded() {
 			printFindings(cmd.ErrOrStderr(), l.Faults())
-			return &exitError{status: exitFault}
+			return &cli.Error{Status: cli.Fault}
 		}
 		answer, err := askReady(cmd.Context(), l.Config.Admin.Address)
 		if err != nil {
-			return exit(exitFault, "not ready: %w", err)
+			return cli.Exit(cli.Fault, "not ready: %w", err)
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), answer)
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/migrate"
 	"gatehouse/cmd/gatehouse/reference"
 )
@@ -35,20 +36,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		completion.RunE = func(*cobra.Command, []string) error { return errors.New("a shell is needed") }
 	}
 	cmd, err := root.ExecuteContextC(ctx)
-	var e *exitError
+	var e *cli.Error
 	switch {
 	case err == nil:
-		return exitOK
+		return cli.OK
 	case errors.Is(err, migrate.ErrLost):
-		return exitFault
+		return cli.Fault
 	case errors.As(err, &e):
-		if e.err != nil {
-			fmt.Fprintln(stderr, "gatehouse:", e.err)
+		if e.Err != nil {
+			fmt.Fprintln(stderr, "gatehouse:", e.Err)
 		}
-		return e.status
+		return e.Status
 	}
 	fmt.Fprintf(stderr, "gatehouse: %v\nSee '%s --help'.\n", err, cmd.CommandPath())
-	return exitUsage
+	return cli.Usage
 }
 
 // rootCommand is the tree of commands.
@@ -62,7 +63,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), hashCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand(openForTokens), healthCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

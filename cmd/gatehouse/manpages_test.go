@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"gatehouse/cmd/gatehouse/cli"
 )
 
 // TestManPages writes a page for each command, to the folder $GATEHOUSE_MAN_PAGES where
@@ -58,12 +60,12 @@ func checkManPage(t *testing.T, dir string, command *cobra.Command) {
 // TestCompletion: each shell gets a script, which asks the program itself what may follow.
 func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if status, out := said(t, "completion", shell); status != exitOK || !strings.Contains(out, "__complete") {
+		if status, out := said(t, "completion", shell); status != cli.OK || !strings.Contains(out, "__complete") {
 			t.Errorf("%s: status %d, %d bytes", shell, status, len(out))
 		}
 	}
 	for _, args := range [][]string{{"completion"}, {"completion", "csh"}} {
-		if status, out := said(t, args...); status != exitUsage || out != "" {
+		if status, out := said(t, args...); status != cli.Usage || out != "" {
 			t.Errorf("%v: status %d, %q", args, status, out)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"text/template"
 
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/gatehouse/cli"
 )
 
 // onlineConfig is a config on a real slapd, with rules that speak of people in
@@ -59,35 +60,35 @@ func TestCheckOnline(t *testing.T) {
 		want   []string // regular expressions, each of a line
 		not    []string
 	}{
-		{"good", nil, nil, exitOK, []string{
+		{"good", nil, nil, cli.OK, []string{
 			`ok     directory example: server ldap://.*: connected, bound as uid=serviceaccount,.*`, `vendor: OpenLDAP`,
 			`users.base: ou=musicians,dc=example,dc=com is there`, `users.filter: searched in .*s`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`}, []string{"FAULT"}},
-		{"ldaps", func(o *online) { o.Servers = []string{s.TLSURL(), s.SocketURL()} }, nil, exitOK, []string{
+		{"ldaps", func(o *online) { o.Servers = []string{s.TLSURL(), s.SocketURL()} }, nil, cli.OK, []string{
 			`warning: directory example: server ldaps://.*: TLS chain authntest server < authntest CA, good until \d{4}-\d\d-\d\d: renew it`,
 			`ok     directory example: server ldapi://.*: connected, .*`}, []string{"FAULT"}},
-		{"StartTLS", func(o *online) { o.StartTLS = true }, nil, exitOK, []string{`warning: .*TLS chain .*`}, nil},
-		{"one of two is down", func(o *online) { o.Servers = append(o.Servers, "ldap://127.0.0.1:1") }, nil, exitFault, []string{
+		{"StartTLS", func(o *online) { o.StartTLS = true }, nil, cli.OK, []string{`warning: .*TLS chain .*`}, nil},
+		{"one of two is down", func(o *online) { o.Servers = append(o.Servers, "ldap://127.0.0.1:1") }, nil, cli.Fault, []string{
 			`ok     .*: connected, .*`, `FAULT  directory example: server ldap://127.0.0.1:1: .*connection refused`}, nil},
-		{"wrong service password", func(o *online) { o.password = "sesame" }, nil, exitFault, []string{
+		{"wrong service password", func(o *online) { o.password = "sesame" }, nil, cli.Fault, []string{
 			`FAULT  .*check bind_dn and bind_password_file`}, nil},
-		{"no such base", func(o *online) { o.Base = "ou=nowhere,dc=example,dc=com" }, nil, exitFault, []string{`FAULT  .*users.base: .*`}, nil},
-		{"attributes unknown", func(o *online) { o.Filter = "(|(uid={login})(sAMAccountName={login})(upn={login}))" }, nil, exitFault, []string{
+		{"no such base", func(o *online) { o.Base = "ou=nowhere,dc=example,dc=com" }, nil, cli.Fault, []string{`FAULT  .*users.base: .*`}, nil},
+		{"attributes unknown", func(o *online) { o.Filter = "(|(uid={login})(sAMAccountName={login})(upn={login}))" }, nil, cli.Fault, []string{
 			`FAULT  .*users.filter: its schema has no attribute sAMAccountName`, `FAULT  .*users.filter: its schema has no attribute upn`}, nil},
-		{"somebody", nil, []string{"--user", "Mozart@Example.com"}, exitOK, []string{
+		{"somebody", nil, []string{"--user", "Mozart@Example.com"}, cli.OK, []string{
 			`ok     directory example: knows "Mozart@Example.com"`, `user: mozart`, `id: [0-9a-f-]{36}`, `dn: uid=mozart,ou=musicians,dc=example,dc=com`,
 			`groups: composers \(cn=composers,ou=groups,dc=example,dc=com\)`, `state: may log in`,
 			`rule: gatehouse.yaml:14: allow .*public.*`, `rule: gatehouse.yaml:15: allow .*score.*`, `rule: gatehouse.yaml:18: allow .*`},
 			[]string{"think/", "prod/", "bach/"}},
-		{"locked", nil, []string{"--user", "haydn"}, exitOK, []string{
+		{"locked", nil, []string{"--user", "haydn"}, cli.OK, []string{
 			`user: haydn`, `no login: the password must be changed first`, `groups: none`, `rule: gatehouse.yaml:17: deny .*prod.*`}, []string{"may log in", "score/"}},
-		{"expired", nil, []string{"--user", "salieri"}, exitOK, []string{
+		{"expired", nil, []string{"--user", "salieri"}, cli.OK, []string{
 			` +directory example: does not know "salieri" \(.*the account has expired\)`}, []string{"rule:"}},
-		{"several names", nil, []string{"--user", "edvard"}, exitOK, []string{
+		{"several names", nil, []string{"--user", "edvard"}, cli.OK, []string{
 			`user: grieg`, `warning: uid has further values \(edvard, hagerup\): .*`}, nil}, // row D4
-		{"an alias", func(o *online) { o.Base = "dc=example,dc=com" }, []string{"--user", "george"}, exitOK, []string{
+		{"an alias", func(o *online) { o.Base = "dc=example,dc=com" }, []string{"--user", "george"}, cli.OK, []string{
 			` +directory example: does not know "george" \(.*is an alias.*\)`}, []string{"may log in", "rule:"}}, // row D14
-		{"nobody", nil, []string{"--user", "nobody"}, exitOK, []string{` +directory example: does not know "nobody" \(.*\)`}, []string{"rule:"}},
-		{"asked in vain", func(o *online) { o.Servers = []string{"ldap://127.0.0.1:1"} }, []string{"--user", "mozart"}, exitFault, []string{
+		{"nobody", nil, []string{"--user", "nobody"}, cli.OK, []string{` +directory example: does not know "nobody" \(.*\)`}, []string{"rule:"}},
+		{"asked in vain", func(o *online) { o.Servers = []string{"ldap://127.0.0.1:1"} }, []string{"--user", "mozart"}, cli.Fault, []string{
 			`FAULT  directory example: directory unavailable: .*`}, []string{"does not know"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

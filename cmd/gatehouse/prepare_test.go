@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gatehouse/cmd/gatehouse/cli"
 )
 
 // TestOneOperation: check, serve, a reload and explain read a config in one way, and
@@ -47,7 +49,7 @@ func TestOneOperation(t *testing.T) {
 			}
 			served := errorsIn(t, log.String())
 			var out, errs strings.Builder
-			if status := run(t.Context(), []string{"check", "-c", path}, strings.NewReader(""), &out, io.Discard); status != exitFault {
+			if status := run(t.Context(), []string{"check", "-c", path}, strings.NewReader(""), &out, io.Discard); status != cli.Fault {
 				t.Errorf("check: status %d", status)
 			}
 			checked := linesWith(out.String(), path+":")
@@ -57,7 +59,7 @@ func TestOneOperation(t *testing.T) {
 			if name == "a file" {
 				return // which explain does not need
 			}
-			if status := run(t.Context(), []string{"explain", "-c", path, "-", "pull", "a/b"}, strings.NewReader(""), io.Discard, &errs); status != exitFault {
+			if status := run(t.Context(), []string{"explain", "-c", path, "-", "pull", "a/b"}, strings.NewReader(""), io.Discard, &errs); status != cli.Fault {
 				t.Errorf("explain: status %d", status)
 			}
 			if explained := linesWith(errs.String(), path+":"); !slices.Equal(explained, checked) {

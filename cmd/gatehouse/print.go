@@ -39,7 +39,11 @@ func printIdentity(w io.Writer, id authn.Identity) {
 		fmt.Fprintln(w, "user: (anonymous)")
 		return
 	}
-	fmt.Fprintf(w, "user: %s\n", printable(id.Username))
+	kind := "user"
+	if id.Machine {
+		kind = "machine"
+	}
+	fmt.Fprintf(w, "%s: %s\n", kind, printable(id.Username))
 	if id.Directory == question.NoDirectory {
 		fmt.Fprintln(w, "directory: none")
 	} else {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/probe"
 	"gatehouse/proxy/upstream"
 )
@@ -78,37 +79,37 @@ func TestProbe(t *testing.T) {
 		want     []string
 		not      []string
 	}{
-		{"shared", shared, "", exitOK, []string{isShared, "ok     upstream: ", "warning: probe: blob by GET: a repository reaches", "warning: probe: blob by HEAD: a repository reaches", "warning: probe: manifest that names it"}, []string{isApart}},
-		{"apart", unless(apart), "", exitOK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported; each becomes a plain upload", "ok     probe: reading a blob: the upstream sends it itself", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
-		{"apart, mounts are of no use", unless(apart), ", blob_mount: true", exitOK, []string{isApart, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use"}, []string{isShared}},
-		{"apart, mounts", unless(mounting(probe.Owner)), "", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
-		{"apart, mounts off", unless(mounting(probe.Owner)), ", blob_mount: false", exitOK, []string{isApart, "upstream.blob_mount: auto would save pushes"}, []string{isShared}},
-		{"apart, mounts as the config says", unless(mounting(probe.Owner)), ", blob_mount: true", exitOK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
-		{"mounts from anywhere", unless(mounting("")), "", exitOK, []string{isApart, "the gateway looks first whether the source has it", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
-		{"mounts from anywhere, mounts off", unless(mounting("")), ", blob_mount: false", exitOK, []string{isApart, "the gateway passes no mount on"}, []string{isShared}},
-		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", exitOK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: auto or false"}, []string{isApart}},
+		{"shared", shared, "", cli.OK, []string{isShared, "ok     upstream: ", "warning: probe: blob by GET: a repository reaches", "warning: probe: blob by HEAD: a repository reaches", "warning: probe: manifest that names it"}, []string{isApart}},
+		{"apart", unless(apart), "", cli.OK, []string{isApart, "ok     probe: blob by GET: kept apart by repository", "ok     probe: manifest that names it: kept apart", "mount with from: not supported; each becomes a plain upload", "ok     probe: reading a blob: the upstream sends it itself", "ok     probe: mount without from: not supported"}, []string{isShared, "FAULT"}},
+		{"apart, mounts are of no use", unless(apart), ", blob_mount: true", cli.OK, []string{isApart, "warning: probe: mount with from: not supported; upstream.blob_mount: true is of no use"}, []string{isShared}},
+		{"apart, mounts", unless(mounting(probe.Owner)), "", cli.OK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"apart, mounts off", unless(mounting(probe.Owner)), ", blob_mount: false", cli.OK, []string{isApart, "upstream.blob_mount: auto would save pushes"}, []string{isShared}},
+		{"apart, mounts as the config says", unless(mounting(probe.Owner)), ", blob_mount: true", cli.OK, []string{isApart, "ok     probe: mount with from: works, as upstream.blob_mount says"}, []string{isShared}},
+		{"mounts from anywhere", unless(mounting("")), "", cli.OK, []string{isApart, "the gateway looks first whether the source has it", "mount without from: the upstream takes a blob from any repository; the gateway never passes"}, []string{isShared}},
+		{"mounts from anywhere, mounts off", unless(mounting("")), ", blob_mount: false", cli.OK, []string{isApart, "the gateway passes no mount on"}, []string{isShared}},
+		{"mounts from anywhere, and the config lets them", unless(mounting("")), ", blob_mount: true", cli.OK, []string{isShared, "warning: probe: mount with from: the upstream does not look at from", "Set upstream.blob_mount: auto or false"}, []string{isApart}},
 		// H10: what the probe reads is what each pull gets.
-		{"a store that is not listed", redirecting(307, "https://store.example/x?sig=canary"), "", exitFault, []string{"FAULT  probe: reading a blob: ", "307 Temporary Redirect to https://store.example/x: upstream.redirect_hosts does not list that host", "storage.redirect.disable"}, []string{"canary"}},
-		{"a store that is listed", redirecting(307, "https://store.example/x?sig=canary"), ", redirect_hosts: [store.example]", exitOK, []string{"ok     probe: reading a blob: redirected to store.example"}, []string{"canary", "FAULT"}},
-		{"a store by 301", redirecting(301, "https://store.example/x"), ", redirect_hosts: [store.example]", exitFault, []string{"FAULT  probe: reading a blob: ", "301 Moved Permanently to https://store.example/x: only 302, 303 and 307 may pass"}, nil},
+		{"a store that is not listed", redirecting(307, "https://store.example/x?sig=canary"), "", cli.Fault, []string{"FAULT  probe: reading a blob: ", "307 Temporary Redirect to https://store.example/x: upstream.redirect_hosts does not list that host", "storage.redirect.disable"}, []string{"canary"}},
+		{"a store that is listed", redirecting(307, "https://store.example/x?sig=canary"), ", redirect_hosts: [store.example]", cli.OK, []string{"ok     probe: reading a blob: redirected to store.example"}, []string{"canary", "FAULT"}},
+		{"a store by 301", redirecting(301, "https://store.example/x"), ", redirect_hosts: [store.example]", cli.Fault, []string{"FAULT  probe: reading a blob: ", "301 Moved Permanently to https://store.example/x: only 302, 303 and 307 may pass"}, nil},
 		{"a part only", unless(func(r *http.Request, foreign bool) int {
 			if r.Header.Get("Range") != "" {
 				return http.StatusPartialContent
 			}
 			return apart(r, foreign)
-		}), "", exitOK, []string{isShared, "warning: probe: blob by GET of a part: a repository reaches", "ok     probe: blob by GET: kept apart"}, []string{isApart}},
+		}), "", cli.OK, []string{isShared, "warning: probe: blob by GET of a part: a repository reaches", "ok     probe: blob by GET: kept apart"}, []string{isApart}},
 		{"a fault says nothing", unless(func(r *http.Request, foreign bool) int {
 			if foreign && r.Method == http.MethodHead {
 				return http.StatusInternalServerError
 			}
 			return apart(r, foreign)
-		}), "", exitFault, []string{"FAULT  probe: blob by HEAD: status 500"}, []string{isShared, isApart}},
+		}), "", cli.Fault, []string{"FAULT  probe: blob by HEAD: status 500"}, []string{isShared, isApart}},
 		{"read only", unless(func(r *http.Request, foreign bool) int {
 			if r.Method == http.MethodPost {
 				return http.StatusMethodNotAllowed
 			}
 			return 0
-		}), "", exitFault, []string{"FAULT  probe: nothing can be pushed to gatehouse-probe/owner and its neighbours: status 405 at the start of an upload"}, []string{isShared, isApart}},
+		}), "", cli.Fault, []string{"FAULT  probe: nothing can be pushed to gatehouse-probe/owner and its neighbours: status 405 at the start of an upload"}, []string{isShared, isApart}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			upstream := httptest.NewServer(http.StripPrefix("/prefix", test.upstream))
@@ -156,7 +157,7 @@ func TestProbeTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if status := run(t.Context(), []string{"check", "-c", path, "--probe-writes"}, strings.NewReader(""), &out, &out); status != exitOK || !strings.Contains(out.String(), "does not keep blobs apart") {
+	if status := run(t.Context(), []string{"check", "-c", path, "--probe-writes"}, strings.NewReader(""), &out, &out); status != cli.OK || !strings.Contains(out.String(), "does not keep blobs apart") {
 		t.Fatalf("status %d: %s", status, out.String())
 	}
 	resp, err := http.Head(server.URL + "/v2/team/artifact/blobs/" + digest)

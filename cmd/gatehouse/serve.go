@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/memory"
 	"gatehouse/cmd/gatehouse/sockets"
 	"gatehouse/proxy"
@@ -31,7 +32,7 @@ func serveCommand() *cobra.Command {
 		Example: "  gatehouse serve -c /etc/gatehouse/gatehouse.yaml",
 		Args:    cobra.NoArgs,
 	}
-	path := configFlag(cmd)
+	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		signals := make(chan os.Signal, 8)
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
@@ -40,9 +41,9 @@ func serveCommand() *cobra.Command {
 		memory.Pace()
 		out, flush := queuedStreams(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		defer flush()
-		if err := serve(cmd.Context(), configPath(*path), out, signals); err != nil {
+		if err := serve(cmd.Context(), cli.ConfigPath(*path), out, signals); err != nil {
 			out.log.Error("ended", "error", err.Error())
-			return &exitError{status: exitFault}
+			return &cli.Error{Status: cli.Fault}
 		}
 		return nil
 	}

@@ -47,6 +47,7 @@ func newServer(path string, out streams) *server {
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
 		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
 	})
+	m.WatchTokens(s.countTokens)
 	return s
 }
 

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
+	"gatehouse/authn/machine"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy"
@@ -60,10 +64,11 @@ func (s *snapshot) release() {
 type directory struct {
 	name        string
 	fingerprint [sha256.Size]byte
-	lookup      authn.Directory // what the chain asks
-	ldap        *ldap.Directory // nil for a static one
-	cache       *authn.Cache    // nil for a static one
-	snapshots   atomic.Int64    // that hold it
+	lookup      authn.Directory    // what the chain asks
+	ldap        *ldap.Directory    // nil for another kind
+	cache       *authn.Cache       // nil for another kind
+	machines    *machine.Directory // nil for another kind
+	snapshots   atomic.Int64       // that hold it
 }
 
 func (d *directory) release() {
@@ -90,6 +95,28 @@ func (s *snapshot) fronts() []authn.Directory {
 		list[i] = d.lookup
 	}
 	return list
+}
+
+// machines are the directories of machines.
+func (s *snapshot) machines() []*machine.Directory {
+	var list []*machine.Directory
+	for _, d := range s.directories {
+		if d.machines != nil {
+			list = append(list, d.machines)
+		}
+	}
+	return list
+}
+
+// findMachine is the machine DIRECTORY/NAME as the config has it.
+func (s *snapshot) findMachine(ctx context.Context, text string) (authn.Identity, error) {
+	directory, name, _ := strings.Cut(text, "/")
+	for _, d := range s.machines() {
+		if d.Name() == directory {
+			return d.Find(ctx, name)
+		}
+	}
+	return authn.Identity{}, fmt.Errorf("%w: the config has no directory of machines %q", authn.ErrUnknownUser, config.Clip(directory))
 }
 
 // find is the directory of that name if it was made of the same config and files.

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/question"
 )
@@ -18,17 +19,17 @@ func testCommand() *cobra.Command {
 		Example: "  gatehouse test -c gatehouse.yaml policy_test.yaml",
 		Args:    cobra.MinimumNArgs(1),
 	}
-	path := configFlag(cmd)
+	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		l := config.Load(configPath(*path))
+		l := config.Load(cli.ConfigPath(*path))
 		policy, faults := question.Policy(l)
 		if len(faults) > 0 {
 			printFindings(cmd.ErrOrStderr(), faults)
-			return exit(exitFault, "the config has %d fault(s), so nothing can be said", len(faults))
+			return cli.Exit(cli.Fault, "the config has %d fault(s), so nothing can be said", len(faults))
 		}
 		holds, err := question.Test(cmd.OutOrStdout(), l, policy, files)
 		if err == nil && !holds {
-			return &exitError{status: exitFault}
+			return &cli.Error{Status: cli.Fault}
 		}
 		return err
 	}

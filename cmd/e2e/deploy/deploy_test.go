@@ -271,6 +271,7 @@ func TestMetricNames(t *testing.T) {
 func metricNames(t *testing.T) map[string]bool {
 	t.Helper()
 	m := metrics.New(metrics.BuildInfo{Version: "v0"})
+	m.WatchTokens(func() []metrics.TokenCount { return []metrics.TokenCount{{Kind: "machine"}} })
 	m.RequestStarted()
 	m.RequestDone("base", "GET", 200, time.Second)
 	m.TokenRequest("basic", "granted")

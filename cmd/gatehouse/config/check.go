@@ -167,14 +167,46 @@ func (l *Loaded) checkDirectories() {
 			l.Fault(key+".name", "%q is the name of directories[%d] too; names must differ", Clip(d.Name), first)
 		}
 		seen[d.Name] = i
-		static := d.Static != nil
-		switch {
-		case static && d.LDAP != nil:
-			l.Fault(key, "has static and ldap; make two directories of it")
-		case !static && d.LDAP == nil && !l.reported(key) && !l.Faulty(key+".static") && !l.Faulty(key+".ldap"):
-			l.Fault(key, "needs either static or ldap")
-		case static && len(d.Static) == 0 && !l.Faulty(key+".static"):
-			l.Warn(key+".static", "has no users")
+		l.checkKinds(key, d)
+	}
+	l.checkHashes()
+}
+
+// checkKinds wants a directory of one kind.
+func (l *Loaded) checkKinds(key string, d *Directory) {
+	var kinds []string
+	faulty := l.reported(key)
+	for _, kind := range []struct {
+		name  string
+		there bool
+	}{{"static", d.Static != nil}, {"ldap", d.LDAP != nil}, {"machines", d.Machines != nil}} {
+		faulty = faulty || l.Faulty(key+"."+kind.name)
+		if kind.there {
+			kinds = append(kinds, kind.name)
+		}
+	}
+	switch {
+	case len(kinds) > 1:
+		l.Fault(key, "has %s; make %s directories of it", strings.Join(kinds, " and "), []string{2: "two", 3: "three"}[len(kinds)])
+	case len(kinds) == 0 && !faulty:
+		l.Fault(key, "needs either static or ldap, or machines")
+	case d.Static != nil && len(d.Static) == 0 && !l.Faulty(key+".static"):
+		l.Warn(key+".static", "has no users")
+	}
+}
+
+// checkHashes finds a token that two directories give to a machine of theirs.
+func (l *Loaded) checkHashes() {
+	seen := map[string]int{}
+	for i := range l.Config.Directories {
+		for j, m := range l.Config.Directories[i].Machines {
+			for k, t := range m.Tokens {
+				hash := strings.ToLower(t.Hash)
+				if first, ok := seen[hash]; ok && first != i && hash != "" {
+					l.Fault(fmt.Sprintf("directories[%d].machines[%d].tokens[%d].hash", i, j, k), "stands in directories[%d] too; each machine needs tokens of its own", first)
+				}
+				seen[hash] = i
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
+	"gatehouse/authn/machine"
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
@@ -85,14 +86,16 @@ type Log struct {
 	Level string `yaml:"level" values:"debug info warn error"`
 }
 
-// Directory is one of `directories`: either Static or LDAP.
+// Directory is one of `directories`: either Static, LDAP or Machines.
 type Directory struct {
 	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
 	Name string `yaml:"name,required"`
 	// Static are people of the config itself.
-	Static []authn.StaticUser `yaml:"static" either:"ldap"`
+	Static []authn.StaticUser `yaml:"static" either:"ldap machines"`
 	// LDAP is a directory server.
 	LDAP *ldap.Config `yaml:"ldap"`
+	// Machines are machines of the config itself, which log in by tokens.
+	Machines []machine.Machine `yaml:"machines"`
 }
 
 // DirectoryNames are those that rules may use, in order.
@@ -121,6 +124,17 @@ func (c *Config) UpstreamURLs() string {
 		}
 	}
 	return strings.Join(list, " ")
+}
+
+// MachineNames are the names of the directories of machines.
+func (c *Config) MachineNames() []string {
+	var names []string
+	for _, d := range c.Directories {
+		if d.Machines != nil {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }
 
 // Defaults are those of the sections that are this package's own.

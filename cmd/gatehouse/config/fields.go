@@ -24,7 +24,7 @@ import (
 // Others only tell the pages that are made of them what the section's package checks:
 //
 //	yaml:"base,needed"     the key must be there
-//	either:"ldap"          that other key is needed where this one is left out, and cannot stand beside it
+//	either:"ldap machines" one of those other keys is needed where this one is left out, and none can stand beside another
 //	values:"auto true"     the words that may stand
 //	default:"uid"          what counts where the text is empty
 //	since:"1.2"            the release that brought the key; without it the first one

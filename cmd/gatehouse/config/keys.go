@@ -51,8 +51,8 @@ type Key struct {
 	Values []string
 	// Default is what counts where the key is left out, as YAML writes it; empty: nothing does.
 	Default string
-	// With is the key that is needed beside this one, Either the one that is needed
-	// where this one is left out and cannot stand beside it.
+	// With is the key that is needed beside this one, Either those, apart by blanks, of
+	// which one is needed where this one is left out, and none can stand beside another.
 	With, Either string
 	// Since is the release that brought the key; empty: the first.
 	Since string

@@ -12,7 +12,7 @@ import (
 func Policy(l *config.Loaded) (p *authz.Policy, faults []config.Finding) {
 	if l.Decoded() {
 		var err error
-		p, err = authz.New(authz.Config{Rules: l.Config.Policy, Directories: l.Config.DirectoryNames()})
+		p, err = authz.New(authz.Config{Rules: l.Config.Policy, Directories: l.Config.DirectoryNames(), Machines: l.Config.MachineNames()})
 		l.Errors("policy", err)
 	}
 	for _, f := range l.Faults() {

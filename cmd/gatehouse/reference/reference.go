@@ -143,7 +143,7 @@ func rangeOf(k config.Key) string {
 		list = append(list, "with `"+k.With+"`")
 	}
 	if k.Either != "" {
-		list = append(list, "either this or `"+k.Either+"`")
+		list = append(list, "either this or `"+strings.Join(strings.Fields(k.Either), "` or `")+"`")
 	}
 	return strings.Join(list, "; ")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -41,7 +42,11 @@ func section(keys []config.Key, texts map[string]string) object {
 			rules = append(rules, object{"if": given(k.Name), "then": given(k.With)})
 		}
 		if k.Either != "" {
-			rules = append(rules, object{"oneOf": []object{given(k.Name), given(k.Either)}})
+			one := []object{given(k.Name)}
+			for other := range strings.FieldsSeq(k.Either) {
+				one = append(one, given(other))
+			}
+			rules = append(rules, object{"oneOf": one})
 		}
 	}
 	out := object{"type": "object", "additionalProperties": false, "properties": properties}
@@ -96,7 +101,9 @@ func value(k config.Key, texts map[string]string) object {
 	case config.Moment:
 		return object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`}
 	case config.Word:
-		return object{"enum": words(k)}
+		if list := words(k); len(list) > 0 {
+			return object{"enum": list}
+		}
 	}
 	switch out := (object{"type": "string"}); {
 	case len(k.Values) > 0 && (k.Required || k.List):

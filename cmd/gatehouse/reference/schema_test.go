@@ -77,7 +77,7 @@ func TestExamples(t *testing.T) {
 // grammars of values, ranges of times, names that occur elsewhere, and YAML that a JSON
 // value does not show.
 var beyond = []string{"anchor", "audit-folder", "control", "directory-name", "directory-twice", "doubled-key", "doubled-section", "key-file",
-	"ldap-canary", "ldap-filter-login", "ldap-no-filter", "ldap-plaintext", "lifetime", "listen-address", "password-file", "public-url",
+	"ldap-canary", "ldap-filter-login", "ldap-no-filter", "ldap-plaintext", "lifetime", "listen-address", "machine-ended", "machine-hash", "machine-hash-twice", "machine-name", "machine-network", "machine-rule", "password-file", "public-url",
 	"rule-directory", "rule-pull-tags", "static-hash", "tab", "tag", "tls-missing-file", "tls-one-file", "trusted-proxies", "two-documents", "upstream-idle", "upstream-url", "upstreams-empty", "upstreams-unreachable", "username-alone"}
 
 // TestBroken: of the configs that check refuses, the schema refuses those that it can.

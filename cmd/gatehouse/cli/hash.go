@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -16,7 +16,8 @@ import (
 
 const maxPasswordLine = 4096
 
-func hashCommand() *cobra.Command {
+// HashCommand is hash-password.
+func HashCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "hash-password",
 		Short:   "Read a password on stdin and print a hash for password_hash",
@@ -26,11 +27,11 @@ func hashCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr())
 			if err != nil {
-				return exit(exitFault, "%w", err)
+				return Exit(Fault, "%w", err)
 			}
 			hash, err := authn.HashPassword(password)
 			if err != nil {
-				return exit(exitFault, "%w", err)
+				return Exit(Fault, "%w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), hash)
 			return nil

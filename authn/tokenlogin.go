@@ -1,0 +1,51 @@
+package authn
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// Machine returns the machine whose token has this SHA-256, for a login of a: no
+// directory of people is asked. The error wraps ErrBadToken.
+func (c *Chain) Machine(hash [sha256.Size]byte, a Attempt) (Identity, error) {
+	for _, m := range c.machines {
+		if id, err := m.Owner(hash, a.Source); !errors.Is(err, ErrUnknownToken) {
+			return id, err
+		}
+	}
+	return Identity{}, ErrUnknownToken
+}
+
+// Refused takes in what became of a token that was shown in the place of a password:
+// a bad one counts against its client's network, and where that has shown too many it
+// comes back as *ThrottledError. Any other outcome is returned as it is.
+func (c *Chain) Refused(ctx context.Context, a Attempt, err error) error {
+	if ctx.Err() != nil || !errors.Is(err, ErrBadToken) {
+		return err
+	}
+	if held := c.throttle.token(a); held != nil {
+		return held
+	}
+	return err
+}
+
+// token counts a bad token, unless its network has shown so many that it is throttled.
+func (t *Throttle) token(a Attempt) error {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	most, window, now := t.cfg.TokensPerSource, t.cfg.Window, time.Now()
+	if most <= 0 {
+		return nil
+	}
+	shown := t.tokens.lasting(a.network(), window, now)
+	if over := len(shown) - most; over >= 0 {
+		return &ThrottledError{RetryAfter: max(oldest(shown)[over].Add(window).Sub(now), time.Second), Limit: "tokens_per_source"}
+	}
+	t.tokens.add(pair{t.seal.digest("token", string(a.Password)), a.network()}, most, window)
+	return nil
+}

@@ -1,0 +1,119 @@
+package tokens
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"gatehouse/authn"
+	"gatehouse/authn/apitoken"
+)
+
+// Login finds out whose a password is, or what stands in the place of one: a token is
+// known by its form, whatever is wrong with it, and then its user name does not count.
+// An error wraps authn.ErrBadToken where a token is refused; else it is one of
+// Chain.Authenticate.
+func (k *Keyring) Login(ctx context.Context, chain *authn.Chain, a authn.Attempt) (l Login, err error) {
+	switch kind := k.KindOf(a.Password); kind {
+	case FromPerson:
+		a.Admit = k.Admit
+		l.Shown.Kind = kind
+		l.Identity, err = chain.Authenticate(ctx, a)
+	case FromRefresh:
+		l, err = k.redeem(ctx, chain, strings.TrimSpace(string(a.Password)), a.Source)
+		err = chain.Refused(ctx, a, badToken(err))
+	case FromOIDC:
+		l.Shown.Kind = kind
+		err = chain.Refused(ctx, a, fmt.Errorf("%w: no directory has its issuer", authn.ErrUnknownToken))
+	default:
+		l, err = k.showToken(chain, kind, a)
+		err = chain.Refused(ctx, a, err)
+	}
+	k.cfg.Metrics.Credential(string(l.Shown.Kind), credentialResult(err))
+	return l, err
+}
+
+// showToken takes the token of a machine, or of a person's program. One with a wrong
+// checksum is looked up nowhere.
+func (k *Keyring) showToken(chain *authn.Chain, kind CredentialKind, a authn.Attempt) (Login, error) {
+	l := Login{Shown: Credential{Kind: kind}}
+	token, err := apitoken.Parse(a.Password)
+	if err != nil {
+		return l, fmt.Errorf("%w: %w", authn.ErrMalformedToken, err)
+	}
+	l.Shown.ID = token.ID
+	if kind == FromPersonal {
+		return l, fmt.Errorf("%w: personal tokens are off", authn.ErrUnknownToken)
+	}
+	l.Origin = l.Shown
+	l.Identity, err = chain.Machine(token.Hash, a)
+	if err == nil {
+		err = k.AdmitToken(l.Identity, token.ID)
+	}
+	return l, err
+}
+
+// AdmitToken is Admit for a machine that has shown the token with this id.
+func (k *Keyring) AdmitToken(id authn.Identity, tokenID string) error {
+	if k.revoked.ids[tokenID] || k.Admit(id) != nil {
+		return fmt.Errorf("%w: on tokens.revoked", authn.ErrRevokedToken)
+	}
+	return nil
+}
+
+// KindOf tells passwords from what is shown in their place.
+func (k *Keyring) KindOf(password authn.Secret) CredentialKind {
+	text := strings.TrimSpace(string(password))
+	switch {
+	case apitoken.Personal.Looks(authn.Secret(text)):
+		return FromPersonal
+	case apitoken.Machine.Looks(authn.Secret(text)):
+		return FromMachine
+	}
+	header, payload, signed := unverified(text)
+	switch {
+	case !signed:
+		return FromPerson
+	case header.Type == typ(Refresh) && payload.Issuer == k.cfg.Issuer:
+		return FromRefresh
+	}
+	return FromOIDC
+}
+
+// base64url are the letters of RFC 4648 section 5.
+const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// unverified reads what looks like a JWT (RFC 7519): three parts of base64url, the first
+// an object with alg. It forgives what a verifier would not, for what is nearly a token
+// must not pass for a password.
+func unverified(text string) (header struct {
+	Type string `json:"typ"`
+}, payload struct {
+	Issuer string `json:"iss"`
+}, ok bool) {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 || strings.Trim(strings.Join(parts, ""), base64url+"=") != "" {
+		return header, payload, false
+	}
+	first := decoded(parts[0])
+	var names map[string]json.RawMessage
+	object := json.Unmarshal(first, &names) == nil && names["alg"] != nil
+	if !object && (!bytes.HasPrefix(bytes.TrimSpace(first), []byte("{")) || !bytes.Contains(first, []byte(`"alg"`))) {
+		return header, payload, false
+	}
+	if json.Unmarshal(first, &header) != nil || json.Unmarshal(decoded(parts[1]), &payload) != nil {
+		header.Type = "" // no refresh token of ours
+	}
+	return header, payload, true
+}
+
+// decoded is as much of a part as can be read.
+func decoded(part string) []byte {
+	part = strings.TrimRight(part, "=")
+	text := make([]byte, base64.RawURLEncoding.DecodedLen(len(part)))
+	n, _ := base64.RawURLEncoding.Decode(text, []byte(part)) // what was read before the fault counts
+	return text[:n]
+}
