@@ -43,7 +43,8 @@ type Metrics struct {
 	directoryDuration *prometheus.HistogramVec
 	cacheRequests     *prometheus.CounterVec
 
-	ldap *ldapMetrics
+	ldap    *ldapMetrics
+	content *contentMetrics
 
 	upstreamRequests *prometheus.CounterVec
 	upstreamDuration *prometheus.HistogramVec
@@ -86,6 +87,8 @@ func New(build BuildInfo) *Metrics {
 	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
 	m.ldap = newLDAPMetrics()
 	m.registry.MustRegister(m.ldap.collectors()...)
+	m.content = newContentMetrics()
+	m.registry.MustRegister(m.content.collectors()...)
 	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to an upstream; code 0 is no answer.", "upstream", "code")
 	m.upstreamDuration = histogram("upstream_request_duration_seconds", "Time until the upstream sent its response headers.", longBuckets, "upstream")
 	m.upstreamHealthy = newUpstreamHealthy()
@@ -192,7 +195,8 @@ func (m *Metrics) DirectoryRequest(directory, operation, result string, took tim
 }
 
 // CacheRequest counts a look-up in a cache. Cache is identity, negative, password,
-// wrong_password or token; result is hit, stale or miss.
+// wrong_password or token; result is hit, stale or miss. Of content, cache is manifest, blob
+// or tag, and result can also be joined (another's download gave it) or pass (not for the cache).
 func (m *Metrics) CacheRequest(cache, result string) {
 	if m != nil {
 		m.bound.pairs.of(pairLabels{m.cacheRequests, cache, result}).Inc()

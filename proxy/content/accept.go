@@ -1,0 +1,36 @@
+package content
+
+import "strings"
+
+// accepts reports whether an Accept field takes what has that media type. A manifest's has
+// to stand there literally, as registries choose by it; a blob has only one form.
+func accepts(field []string, kind Kind, mediaType string) bool {
+	if kind == Blob && len(field) == 0 {
+		return true
+	}
+	mediaType, _, _ = strings.Cut(mediaType, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	for _, value := range field {
+		for element := range strings.SplitSeq(value, ",") {
+			media, parameters, _ := strings.Cut(element, ";")
+			media = strings.ToLower(strings.TrimSpace(media))
+			matches := media == mediaType && media != "" || kind == Blob && media == "*/*"
+			if matches && !zero(parameters) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// zero reports whether the quality among the parameters of an element is none (RFC 9110
+// section 12.4.2).
+func zero(parameters string) bool {
+	for p := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "q") && strings.Trim(value, "0.") == "" {
+			return true
+		}
+	}
+	return false
+}

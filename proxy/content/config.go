@@ -1,0 +1,80 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is the section `cache`. The words are those of a directory's cache, and
+// mean the same.
+type Config struct {
+	// Memory is how many bytes of manifests and small blobs are kept. Default 64MiB.
+	Memory Size `yaml:"memory" min:"1MiB"`
+	// Small is how large a blob may be to be kept in memory, 0 to 16MiB. Default 256KiB.
+	Small Size `yaml:"small" min:"0" max:"16MiB"`
+	// FreshFor is how long after the registry said that a repository has a digest it is
+	// served without asking. Default 60s; 0s: asked each time.
+	FreshFor time.Duration `yaml:"fresh_for"`
+	// StaleFor is how long after that a digest, and a tag seen then, is served while the
+	// registry cannot be asked. Default 0s: never.
+	StaleFor time.Duration `yaml:"stale_for"`
+	// TagsFreshFor is how long a tag is taken to name what it last named. Default 0s: asked each time.
+	TagsFreshFor time.Duration `yaml:"tags_fresh_for"`
+}
+
+// Defaults are what the config file may leave out.
+func (c *Config) Defaults() {
+	c.Memory, c.Small, c.FreshFor = 64<<20, 256<<10, time.Minute
+}
+
+// Check finds sizes that do not go together.
+func (c *Config) Check() error {
+	inRange := c.Memory >= 1<<20 && c.Small <= 16<<20 // else it is told already
+	if inRange && c.Small > c.Memory {
+		return fmt.Errorf("small (%s) is above memory (%s); nothing so large could be kept", c.Small, c.Memory)
+	}
+	return nil
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// units are the powers of 1024.
+var units = []struct {
+	name  string
+	bytes Size
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"B", 1}}
+
+// String is how the config file writes it: in the largest unit that leaves a whole number.
+func (s Size) String() string {
+	text := strconv.FormatInt(int64(s), 10)
+	for _, u := range units {
+		if u.bytes > 1 && s != 0 && s%u.bytes == 0 {
+			text = strconv.FormatInt(int64(s/u.bytes), 10) + u.name
+		}
+	}
+	return text
+}
+
+// MarshalText is String.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText takes a whole number with a unit, such as 64MiB, or of bytes.
+func (s *Size) UnmarshalText(text []byte) error {
+	number, factor := string(text), Size(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(number, u.name); ok {
+			number, factor = strings.TrimRight(rest, " "), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 63)
+	if err != nil || Size(n) > (1<<63-1)/factor {
+		return errors.New("must be a size such as 256KiB, 64MiB or 20GiB")
+	}
+	*s = Size(n) * factor
+	return nil
+}

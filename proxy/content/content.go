@@ -1,0 +1,160 @@
+// Package content is the cache of what a registry holds: manifests and small blobs in
+// memory. It knows neither HTTP nor people. Whoever uses it has decided already that the
+// asker may have what they ask for in that repository.
+//
+// Three facts are kept apart. Content is bytes by digest: it certifies itself, belongs to
+// all repositories and never goes stale. A standing says when the registry last showed a
+// digest in one repository, as one kind: only with a fresh one content is given out. A
+// hint is what a tag last named. What is served has content and a fresh standing for the
+// very repository that was asked.
+package content
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"gatehouse/metrics"
+)
+
+const (
+	// MaxManifest is how large a manifest may be, in bytes.
+	MaxManifest = 4 << 20
+	// mostFilling is how many bytes may be held for answers that are being read.
+	mostFilling = 32 << 20
+	// faultPause is how long after a fault nobody asks again in the background.
+	faultPause = time.Second
+	// faultMemory is how long after a fault a stale answer is given at once.
+	faultMemory = 10 * time.Second
+	// suspicion is how long after a wrong answer each asker's own is read and verified.
+	suspicion = time.Minute
+)
+
+// ErrMismatch is the error of an answer whose content has another digest.
+var ErrMismatch = errors.New("the registry's answer has another digest")
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	metrics *metrics.Metrics
+	logger  *slog.Logger
+
+	mu       sync.Mutex
+	cfg      Config
+	upstream string // of the latest Take
+	memory   *memory
+	ledger   *ledger
+	flights  flights
+	filling  int64                          // bytes held for answers that are being read
+	fault    fault                          // the last that still counts
+	manner   manner                         // of the last manifest
+	suspects *simplelru.LRU[key, time.Time] // wrong answers, until then
+}
+
+// fault is when a registry last could not be asked.
+type fault struct {
+	upstream string
+	at       time.Time
+	tried    time.Time // when it was last asked in the background
+}
+
+// manner is the header that a registry gives to a manifest, as a label.
+type manner struct{ upstream, label string }
+
+// New returns an empty cache. Metrics may be nil, and so may logger.
+func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Cache{metrics: m, logger: logger, cfg: cfg, memory: newMemory(int64(cfg.Memory), m), ledger: newLedger(), suspects: newLRU[key, time.Time](mostEnded)}
+	c.flights = flights{lock: &c.mu, now: c.ledger.now, running: map[key]*flight{}}
+	return c
+}
+
+// Take takes other sizes and times at once, and makes every standing due, though still good
+// as stale on a fault. Where the upstream is another one than before, all of them end.
+func (c *Cache) Take(cfg Config, upstream string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg, c.memory.most = cfg, int64(cfg.Memory)
+	c.memory.fit()
+	c.ledger.expire()
+	if c.upstream != upstream {
+		c.upstream = upstream
+		c.ledger.end()
+	}
+}
+
+// Outcome is what became of a request.
+type Outcome string
+
+// The outcomes.
+const (
+	Hit    Outcome = "hit"    // from the cache, with the registry's consent within fresh_for
+	Stale  Outcome = "stale"  // from the cache, as the registry cannot be asked
+	Joined Outcome = "joined" // from a download that another request began
+	Miss   Outcome = "miss"   // asked for by this request
+	Pass   Outcome = "pass"   // not for the cache: to be forwarded as it is
+)
+
+// Request asks for something in a repository that the asker may have.
+type Request struct {
+	Subject
+	// Reference is a digest that is Known, or a tag.
+	Reference string
+	// Tag says that it is a tag.
+	Tag bool
+	// Accept are the values of the asker's field.
+	Accept []string
+	// Partial: only a part is wanted, so nothing is to be read for the cache.
+	Partial bool
+	// Ask makes what asks the registry on the asker's behalf. It is called where a
+	// question has to be asked, before Get returns.
+	Ask func() Ask
+}
+
+// Result is what became of a request: an entry to give out, or an answer to pass on, or
+// an error, or none of them: then the request is to be forwarded.
+type Result struct {
+	// Outcome is for the log and the metrics.
+	Outcome Outcome
+	// Entry may be given out; nil: see the others.
+	Entry *Entry
+	// Answer is to be passed on, and to be closed.
+	Answer *Answer
+	// Err is ErrMismatch, that of an Ask, or the context's.
+	Err error
+}
+
+// heard notes whether the registry can be asked, by an answer to a GET.
+func (c *Cache) heard(upstream string, status int, m moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case faulty(status):
+		c.fault.upstream, c.fault.at = upstream, time.Now()
+	case c.fault.upstream == upstream && !m.time.Before(c.fault.at):
+		c.fault = fault{}
+	}
+}
+
+// offlineLocked reports whether the registry was at fault moments ago, so that a stale
+// answer need not wait for the next fault.
+func (c *Cache) offlineLocked(upstream string, now time.Time) bool {
+	return c.cfg.StaleFor > 0 && c.fault.upstream == upstream && now.Sub(c.fault.at) < faultMemory
+}
+
+// ask asks a question on a context of its own, which ends with the answer.
+func (c *Cache) ask(ctx context.Context, ask Ask, q Question) (*Answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	a, err := ask(ctx, q)
+	if a == nil {
+		cancel()
+		return nil, err
+	}
+	a.cancel = cancel
+	return a, err
+}

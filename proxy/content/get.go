@@ -1,0 +1,194 @@
+package content
+
+import (
+	"context"
+	"time"
+)
+
+// Get answers from the cache, or asks the registry and keeps what it says. It waits no
+// longer than ctx.
+func (c *Cache) Get(ctx context.Context, r *Request) Result {
+	if r.Tag {
+		return c.byTag(ctx, r)
+	}
+	return c.byDigest(ctx, r)
+}
+
+// byDigest answers a request for a digest.
+func (c *Cache) byDigest(ctx context.Context, r *Request) Result {
+	f := c.find(&r.Subject, r.Reference)
+	if f.state == absent {
+		if r.Partial {
+			return Result{Outcome: Pass}
+		}
+		return c.fetch(ctx, r)
+	}
+	e := f.entry(r.Reference)
+	if !accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
+		return Result{Outcome: Pass}
+	}
+	if f.again {
+		c.askAgain(r, f.state, r.Reference, e.Header.get("Content-Type"))
+	}
+	switch f.state {
+	case fresh:
+		return Result{Outcome: Hit, Entry: e}
+	case expired:
+		return Result{Outcome: Stale, Entry: e}
+	}
+	return c.askFirst(ctx, r, e.Header.get("Content-Type"))
+}
+
+// askFirst gives out what the cache has when the registry says that it still has it too.
+func (c *Cache) askFirst(ctx context.Context, r *Request, mediaType string) Result {
+	f, leads := c.joinConfirm(r, r.Reference, mediaType)
+	if f == nil {
+		return Result{Outcome: Pass}
+	}
+	o, err := c.flights.wait(ctx, f, leads)
+	switch {
+	case err != nil:
+		return Result{Outcome: Pass, Err: err}
+	case o.verdict == gone:
+		return Result{Outcome: Pass}
+	case o.verdict == kept:
+		if e := c.since(&r.Subject, r.Reference, f.moment); e != nil {
+			return Result{Outcome: Hit, Entry: e}
+		}
+	}
+	return c.fetch(ctx, r)
+}
+
+// fetch asks for a digest, or joins who does.
+func (c *Cache) fetch(ctx context.Context, r *Request) Result {
+	if c.suspect(r) {
+		return c.alone(ctx, r)
+	}
+	f, leads := c.joinFill(r)
+	return c.settle(ctx, r, f, leads)
+}
+
+// settle waits for a question, and gives everybody their part of its outcome.
+func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) Result {
+	if f == nil {
+		return Result{Outcome: Pass}
+	}
+	o, err := c.flights.wait(ctx, f, leads)
+	switch {
+	case err != nil:
+		return Result{Outcome: Pass, Err: err}
+	case o.verdict == kept && leads && o.asked:
+		return Result{Outcome: Hit, Entry: o.entry}
+	case o.verdict == kept && leads:
+		return Result{Outcome: Miss, Entry: o.entry}
+	case o.verdict == kept && o.counts && (r.Tag || accepts(r.Accept, r.Kind, o.entry.Header.get("Content-Type"))):
+		return shared(o)
+	case o.verdict == wrong && !leads:
+		return c.alone(ctx, r)
+	case o.verdict == away:
+		if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
+			if leads {
+				o.answer.Close()
+			}
+			return Result{Outcome: Stale, Entry: e}
+		}
+	}
+	if leads && (o.answer != nil || o.err != nil) {
+		return Result{Outcome: Miss, Answer: o.answer, Err: o.err}
+	}
+	return Result{Outcome: Pass}
+}
+
+// shared is the result of those who joined.
+func shared(o outcome) Result {
+	if o.asked {
+		return Result{Outcome: Hit, Entry: o.entry}
+	}
+	return Result{Outcome: Joined, Entry: o.entry}
+}
+
+// suspect reports whether the registry sent something wrong for the request not long ago.
+func (c *Cache) suspect(r *Request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until, ok := c.suspects.Get(r.key(r.Reference))
+	return ok && time.Now().Before(until)
+}
+
+// alone asks for a request that joins nobody, and keeps nothing. What can be verified is.
+func (c *Cache) alone(ctx context.Context, r *Request) Result {
+	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
+	a, err := c.ask(ctx, r.Ask(), q)
+	if err != nil || !c.fits(r.Kind, a) {
+		return Result{Outcome: Pass, Answer: a, Err: err}
+	}
+	defer a.Close()
+	if !c.reserve(a) {
+		return Result{Outcome: Pass, Err: ErrMismatch}
+	}
+	body, verdict := c.read(a)
+	digest := ""
+	if verdict == kept {
+		digest = verified(&q, a, body)
+	}
+	if digest == "" {
+		return Result{Outcome: Pass, Err: ErrMismatch}
+	}
+	return Result{Outcome: Pass, Entry: &Entry{Digest: digest, Header: withoutLength(a.Header), Body: body}}
+}
+
+// askAgain asks in the background: whether a digest is still there, and where the
+// registry could not be asked, whether it can be by now.
+func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
+	f, leads := c.joinConfirm(r, digest, mediaType)
+	if f == nil || !leads {
+		return
+	}
+	c.flights.leave(f)
+	if s != expired {
+		return
+	}
+	again := Request{Subject: r.Subject, Reference: digest, Accept: []string{mediaType}}
+	ask := r.Ask()
+	again.Ask = func() Ask { return ask }
+	go func() {
+		<-f.done
+		if f.outcome.verdict != away {
+			c.heard(r.Upstream, 200, f.moment)
+			return
+		}
+		if fill, leads := c.joinFill(&again); leads {
+			c.flights.leave(fill)
+		}
+	}()
+}
+
+// byTag answers a request for what a tag names.
+func (c *Cache) byTag(ctx context.Context, r *Request) Result {
+	if r.Partial {
+		return Result{Outcome: Pass}
+	}
+	digest, f := c.findNamed(r)
+	if f.state == fresh || f.state == expired {
+		e := f.entry(digest)
+		mediaType := e.Header.get("Content-Type")
+		if accepts(r.Accept, r.Kind, mediaType) {
+			if f.again {
+				c.askAgain(r, f.state, digest, mediaType)
+			}
+			if f.state == expired {
+				return Result{Outcome: Stale, Entry: e}
+			}
+			return Result{Outcome: Hit, Entry: e}
+		}
+	}
+	if c.suspect(r) {
+		return c.alone(ctx, r)
+	}
+	of, ask := r.Subject, r.Ask()
+	q := Question{Subject: of, Reference: r.Reference, Tag: true, Accept: r.Accept}
+	parts := append([]string{roleTag, of.Upstream, of.Repository, r.Reference}, r.Accept...)
+	next := func(*flight) bool { return false } // never one that was sent before they came
+	flight, leads := c.flights.join(keyOf(parts...), next, func(m moment) outcome { return c.resolve(ask, q, m) })
+	return c.settle(ctx, r, flight, leads)
+}

@@ -1,0 +1,60 @@
+package content
+
+import (
+	"math"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"gatehouse/metrics"
+)
+
+// overhead is what an entry takes beside its bytes: its digest, and its places in a map
+// and a list.
+const overhead = 512
+
+// newLRU returns a map that holds size entries at most and forgets the one that was
+// not used for the longest time.
+func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	l, _ := simplelru.NewLRU[K, V](size, nil) // fails only for a size below 1
+	return l
+}
+
+// memory holds content by its digest, so many bytes of it. The Cache's lock guards it.
+type memory struct {
+	most, bytes int64 // with the overhead
+	content     *simplelru.LRU[string, []byte]
+	metrics     *metrics.Metrics
+}
+
+func newMemory(most int64, m *metrics.Metrics) *memory {
+	return &memory{most: most, content: newLRU[string, []byte](math.MaxInt), metrics: m}
+}
+
+// get returns content, which nobody may change.
+func (m *memory) get(digest string) ([]byte, bool) { return m.content.Get(digest) }
+
+// put keeps content that was verified, where there is room for it at all.
+func (m *memory) put(digest string, content []byte) {
+	size := int64(len(content)) + overhead
+	if size > m.most || m.content.Contains(digest) {
+		return
+	}
+	m.content.Add(digest, content)
+	m.bytes += size
+	m.fit()
+}
+
+// fit drops what was not used for the longest time until the rest has room.
+func (m *memory) fit() {
+	dropped := 0
+	for m.bytes > m.most {
+		_, content, ok := m.content.RemoveOldest()
+		if !ok {
+			break
+		}
+		m.bytes -= int64(len(content)) + overhead
+		dropped++
+	}
+	m.metrics.ContentEvicted("memory", "space", dropped)
+	m.metrics.ContentSize("memory", m.content.Len(), m.bytes)
+}
