@@ -9,6 +9,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
@@ -22,6 +23,8 @@ type Config struct {
 	Upstream upstream.Config
 	// Upstreams is the section `upstreams`.
 	Upstreams []upstream.Entry
+	// Cache is the section `cache`; nil: nothing is kept of what the upstream has.
+	Cache *content.Config
 
 	// Healthy reports whether requests can be served, for the listener's health path; nil: always.
 	Healthy func(context.Context) bool

@@ -1,15 +1,19 @@
 package proxy
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
@@ -218,4 +222,39 @@ func flat(err error) error {
 		}
 	}
 	return errors.Join(list...)
+}
+
+// TestCacheBetweenUpstreams: what one upstream has in a repository is not served where a
+// host leads to another upstream that has a repository of the same name.
+func TestCacheBetweenUpstreams(t *testing.T) {
+	h, team, host, _ := three(t, func(c *Config) { c.Cache = &content.Config{Memory: 1 << 20, Small: 1 << 10, FreshFor: time.Hour} })
+	h.gateway.Take()
+	const blob = "what only team's registry has"
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(blob)))
+	team.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Docker-Content-Digest", digest)
+		w.Header().Set("Content-Type", "application/octet-stream")
+		fmt.Fprint(w, blob)
+	})
+	host.answers(http.NotFound)
+	token := h.token("root", "repository:team/app:pull")
+	get := func(name string, status int) {
+		r := h.request("GET", "/v2/team/app/blobs/"+digest, token, nil)
+		if name != "" {
+			r.Host = name
+		}
+		if resp, _ := h.do(r); resp.StatusCode != status {
+			t.Errorf("at %q: %d, want %d", name, resp.StatusCode, status)
+		}
+	}
+	get("", 200)
+	get("", 200)
+	if seen := len(team.take()); seen != 1 {
+		t.Errorf("%d requests for a blob that was kept", seen)
+	}
+	get("other.example", 404)
+	get("", 200)
+	if asked, again := len(host.take()), len(team.take()); asked == 0 || again != 0 {
+		t.Errorf("%d requests at the other upstream, %d again at the first", asked, again)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
@@ -102,6 +103,8 @@ func asAPIError(err error) *apiError {
 		return api
 	case errors.As(err, &unanswered):
 		return upstreamError(unanswered)
+	case errors.Is(err, content.ErrMismatch):
+		return &apiError{status: http.StatusBadGateway, code: "UNAVAILABLE", message: upstream.ErrAnswer.Error(), cause: err}
 	case err == listener.ErrPlaintext:
 		return errPlain
 	case err == listener.ErrHost:

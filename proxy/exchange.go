@@ -73,6 +73,7 @@ type event struct {
 	sent           bool   // all of it may have reached the upstream
 	login          bool   // a password was presented under /v2/
 	grant          string // realm only: basic, password, refresh, anonymous, or the kind of token
+	cache          string // what became of it at the content cache
 	note           string // what the operator should know of a good answer
 	err            *apiError
 }

@@ -19,6 +19,7 @@ type forwarder struct {
 	caps    *caps
 	guard   tagGuard
 	metrics *metrics.Metrics
+	watcher watcher
 }
 
 func newForwarder(c *caps, m *metrics.Metrics) *forwarder {
@@ -37,7 +38,9 @@ func (f *forwarder) forward(x *exchange) error {
 	}
 	ctx, stop := f.guard.lasting(x)
 	defer stop()
+	watch := f.watcher.watch(x, body.manifest)
 	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	told(watch, resp, err)
 	release()
 	if body.client != nil {
 		defer body.client.finish()
@@ -72,9 +75,10 @@ func (x *exchange) unanswered(err error) error {
 // outgoing is a request's body on its way up: as the client sends it, or held whole,
 // or none.
 type outgoing struct {
-	client *requestBody
-	whole  *bytes.Reader
-	length int64 // in bytes; -1: not known
+	client   *requestBody
+	whole    *bytes.Reader
+	manifest []byte // what whole reads
+	length   int64  // in bytes; -1: not known
 }
 
 func (o *outgoing) reader() io.Reader {
@@ -102,7 +106,7 @@ func (f *forwarder) requestBody(x *exchange) (outgoing, error) {
 	if err != nil {
 		return outgoing{}, err
 	}
-	return outgoing{whole: bytes.NewReader(manifest), length: int64(len(manifest))}, nil
+	return outgoing{whole: bytes.NewReader(manifest), manifest: manifest, length: int64(len(manifest))}, nil
 }
 
 // readManifest reads a manifest whole, into as much memory as it said it needs.
@@ -202,15 +206,35 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := f.buffers.stream(x.w, resp.Body, f.caps.limits.progressNeeded()); err != nil {
-		x.event.err = &apiError{message: "the answer was cut", cause: err}
-		if timedOut(err) {
-			f.metrics.LimitReached("min_rate")
-		}
-		if x.r.Context().Err() != nil {
-			x.event.err.status = statusClientGone
-		}
-		x.abort()
-	}
+	f.cut(x, f.buffers.stream(x.w, resp.Body, f.caps.limits.progressNeeded()))
 	return nil
+}
+
+// body sends one that is here already.
+func (f *forwarder) body(x *exchange, body []byte) error {
+	var err error
+	for len(body) > 0 && err == nil {
+		n := min(len(body), copyBuffer)
+		x.w.deadline(writeAllowance(n, f.caps.limits.progressNeeded()))
+		_, err = x.w.Write(body[:n])
+		body = body[n:]
+	}
+	x.w.deadline(progressWindow) // for what is still in the server's buffer
+	f.cut(x, err)
+	return nil
+}
+
+// cut ends an exchange whose answer could not be sent to its end.
+func (f *forwarder) cut(x *exchange, err error) {
+	if err == nil {
+		return
+	}
+	x.event.err = &apiError{message: "the answer was cut", cause: err}
+	if timedOut(err) {
+		f.metrics.LimitReached("min_rate")
+	}
+	if x.r.Context().Err() != nil {
+		x.event.err.status = statusClientGone
+	}
+	x.abort()
 }

@@ -36,6 +36,7 @@ type Gateway struct {
 	mounter    mounter
 	catalog    catalog
 	forwarder  *forwarder
+	cache      cache
 	upstreams  destinations
 	ready      readiness
 	answers    answers
@@ -77,6 +78,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.mounter = mounter{g.upstreams, cfg.Policy}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
+	g.cache = newCache(&cfg, g.load, g.forwarder)
 	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}
 	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit}
@@ -89,6 +91,9 @@ func (g *Gateway) Close() {
 		d.Close()
 	}
 }
+
+// Take makes the config count for what is kept over reloads. It is called before the first request.
+func (g *Gateway) Take() { g.cache.take() }
 
 // Accepted takes a connection of the public listener under the limits, or closes it
 // and returns nil; see listener.Door.
@@ -188,7 +193,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 		return err
 	}
 	g.mounter.settle(x)
-	return g.forwarder.forward(x)
+	return g.cache.serve(x)
 }
 
 // base answers /v2/ (end-1): the token is good, and that is all.

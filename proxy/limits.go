@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 )
@@ -81,6 +82,7 @@ type Load struct {
 	tags      localHolds
 
 	mu    sync.Mutex
+	kept  *content.Cache // of the Gateway that was taken last
 	held  map[holder]int
 	named map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
@@ -107,6 +109,20 @@ func NewLoad() *Load {
 // Settle waits until no client is connected any more, or ctx ends, but not for long; see
 // listener.Connections.
 func (l *Load) Settle(ctx context.Context) { l.open.Settle(ctx) }
+
+// content is the cache that is kept over reloads; nil: there is none.
+func (l *Load) content() *content.Cache {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept
+}
+
+// keep makes a cache the one that is kept.
+func (l *Load) keep(c *content.Cache) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = c
+}
 
 // acquire adds to what is held, or reports that it would be more than most.
 func (l *Load) acquire(h holding, most int) bool {

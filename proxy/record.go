@@ -61,6 +61,7 @@ func (r *records) emit(x *exchange) {
 	if e.upstreamStatus != 0 {
 		*l = append(*l, slog.Int("upstream_status", e.upstreamStatus))
 	}
+	l.text("cache", e.cache)
 	l.text("note", e.note)
 	if e.err != nil {
 		l.text("error", e.err.Error())

@@ -141,6 +141,7 @@ admin:
   address: "{{.Admin}}"
 upstream:
   url: "http://{{.Upstream}}"
+cache: {}
 directories:
   - name: local
     static:

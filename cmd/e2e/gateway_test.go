@@ -148,6 +148,9 @@ func startGateway(t *testing.T, s setup) *gateway {
 		g.scheme = "https"
 		g.client.Transport = &http.Transport{TLSClientConfig: s.TLS.trust(), ForceAttemptHTTP2: true}
 	}
+	if on := os.Getenv("GATEHOUSE_CACHE"); on != "" && !strings.Contains(s.Sections, "cache:") {
+		s.Sections += "\ncache: " + on
+	}
 	g.config = writeConfig(t, s)
 	g.serve(t)
 	t.Cleanup(func() { g.inspect(t) })

@@ -222,7 +222,7 @@ func (p *lasting) makeKey() error {
 // gateway makes the handler of all requests.
 func (b *builder) gateway(s *snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.lasting
-	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Limits: c.Limits.Limits,
+	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.keyring, Chain: s.chain, Policy: s.policy,
 		Load: p.load, Healthy: p.healthy, Metrics: p.metrics, Access: p.access, Audit: p.audit, AuditAllOf: b.allOf(), Logger: p.logger}
 	if s.keyring != nil && s.policy != nil {

@@ -143,6 +143,7 @@ func (s *snapshot) named(name string) *directory {
 // expire makes every identity due for a question in the directories that were taken
 // over from old.
 func (s *snapshot) expire(old *snapshot) {
+	s.gateway.Take()
 	for _, d := range s.directories {
 		if d.cache != nil && old.find(d.name, d.fingerprint) == d {
 			d.cache.Expire()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/content"
 )
 
 // checkTags holds every value against what its tags say.
@@ -54,6 +55,11 @@ func bound(v reflect.Value, text string) (n int64, shown string) {
 	if v.Type() == durationType {
 		d, _ := time.ParseDuration(text)
 		return int64(d), time.Duration(v.Int()).String()
+	}
+	if v.Type() == sizeType {
+		var limit content.Size
+		_ = limit.UnmarshalText([]byte(text)) // of a tag, which a test reads
+		return int64(limit), content.Size(v.Int()).String()
 	}
 	n, _ = strconv.ParseInt(text, 10, 64)
 	return n, strconv.FormatInt(v.Int(), 10)

@@ -18,6 +18,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
@@ -34,6 +35,8 @@ type Config struct {
 	// Upstreams are several registries instead of the one of upstream; the first that
 	// matches serves a request.
 	Upstreams []upstream.Entry `yaml:"upstreams"`
+	// Cache is what is kept of the registry's manifests and blobs. Default: nothing.
+	Cache *content.Config `yaml:"cache"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
 	// Throttle limits failed logins.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 )
 
@@ -235,7 +236,13 @@ func TestTags(t *testing.T) {
 			for _, name := range []string{"min", "max"} {
 				text := f.tag.Get(name)
 				_, number := strconv.Atoi(text)
-				if _, err := time.ParseDuration(text); text != "" && (f.value.Type() == durationType && err != nil || f.value.Type() != durationType && number != nil) {
+				_, timed := time.ParseDuration(text)
+				problems := map[reflect.Type]error{durationType: timed, sizeType: new(content.Size).UnmarshalText([]byte(text))}
+				problem, special := problems[f.value.Type()]
+				if !special {
+					problem = number
+				}
+				if text != "" && problem != nil {
 					t.Errorf("%s: %s %q is no %s", key, name, text, f.value.Type())
 				}
 			}

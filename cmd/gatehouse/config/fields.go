@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/content"
 )
 
 // A section of the file is the Config struct of the package that uses it. Its fields
@@ -110,6 +111,7 @@ func (f field) option(name string) bool {
 
 var (
 	durationType   = reflect.TypeFor[time.Duration]()
+	sizeType       = reflect.TypeFor[content.Size]()
 	timeType       = reflect.TypeFor[time.Time]()
 	fileType       = reflect.TypeFor[authn.File]()
 	secretFileType = reflect.TypeFor[authn.SecretFile]()

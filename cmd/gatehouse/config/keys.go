@@ -21,6 +21,7 @@ const (
 	Word       Kind = "word" // one of Values, which YAML may take for a number or a truth
 	Number     Kind = "number"
 	Duration   Kind = "time" // such as 30s
+	Size       Kind = "size" // such as 64MiB
 	Moment     Kind = "moment"
 	Truth      Kind = "true or false"
 	File       Kind = "file"
@@ -114,7 +115,7 @@ func sectionOf(value reflect.Value, t reflect.Type) reflect.Value {
 // kindOfType is how values of a type are written.
 func kindOfType(t reflect.Type) Kind {
 	kinds := map[reflect.Type]Kind{durationType: Duration, timeType: Moment, fileType: File, secretFileType: SecretFile, folderType: Folder,
-		reflect.TypeFor[authn.Secret](): Secret}
+		reflect.TypeFor[authn.Secret](): Secret, sizeType: Size}
 	switch kind, known := kinds[t]; {
 	case known:
 		return kind

@@ -1,0 +1,233 @@
+package proxy
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"gatehouse/authz"
+	"gatehouse/metrics"
+	"gatehouse/proxy/content"
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
+)
+
+// cache stands in the place of forwarding: what it answers was decided already, so it
+// can widen nothing.
+type cache struct {
+	content   *content.Cache // nil: everything is forwarded
+	config    *content.Config
+	load      *Load
+	registry  string // stands for the upstreams and who we are there
+	policy    *authz.Policy
+	forwarder *forwarder
+	metrics   *metrics.Metrics
+}
+
+// newCache takes the cache that is kept over reloads, where there is one, and tells the
+// forwarder of it.
+func newCache(cfg *Config, l *Load, f *forwarder) cache {
+	c := cache{config: cfg.Cache, load: l, policy: cfg.Policy, forwarder: f, metrics: cfg.Metrics}
+	if cfg.Cache != nil {
+		if c.content = l.content(); c.content == nil {
+			c.content = content.New(*cfg.Cache, cfg.Metrics, cfg.Logger)
+		}
+	}
+	c.registry = registriesOf(cfg)
+	f.watcher = watcher{c.content, c.registry}
+	return c
+}
+
+// registriesOf stands for all upstreams of a config and who we are there: where any of
+// it is another one, nothing counts that they said.
+func registriesOf(cfg *Config) string {
+	entries := cfg.Upstreams
+	if len(entries) == 0 {
+		entries = []upstream.Entry{upstream.Default(cfg.Upstream)}
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name, e.Username)
+		for _, a := range e.Addresses() {
+			all = append(all, a.URL)
+		}
+	}
+	return strings.Join(all, "\x00")
+}
+
+// take makes everything due that was kept, and void where an upstream is another one.
+func (c *cache) take() {
+	c.load.keep(c.content)
+	if c.content == nil {
+		c.metrics.ContentSize("memory", 0, 0)
+		return
+	}
+	c.content.Take(*c.config, c.registry)
+}
+
+// serve answers from the cache, or from the upstream.
+func (c *cache) serve(x *exchange) error {
+	if c.content == nil || !x.route.Kind.Content() || x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		return c.forwarder.forward(x)
+	}
+	if !c.takes(x) {
+		c.count(x, content.Pass)
+		return c.forwarder.forward(x)
+	}
+	result := c.content.Get(x.r.Context(), &content.Request{Subject: subjectOf(c.registry, x), Reference: x.route.Reference, Tag: x.route.Tag,
+		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Ask: func() content.Ask { return c.ask(x) }})
+	c.count(x, result.Outcome)
+	switch {
+	case result.Err != nil:
+		result.Answer.Close()
+		return x.unanswered(result.Err)
+	case result.Entry != nil:
+		return c.give(x, &result)
+	case result.Answer != nil:
+		return c.pass(x, result.Answer)
+	}
+	return c.forwarder.forward(x)
+}
+
+// count notes what became of a request at the cache.
+func (c *cache) count(x *exchange, outcome content.Outcome) {
+	name := string(x.route.Kind)
+	if x.route.Tag {
+		name = "tag"
+	}
+	x.event.cache = string(outcome)
+	c.metrics.CacheRequest(name, string(outcome))
+}
+
+// takes reports whether a request is one for the cache. A HEAD of a blob is asked by who
+// pushes, and so may be one of a manifest: a push that leaves something out because the
+// cache remembers it would break what it pushes.
+func (c *cache) takes(x *exchange) bool {
+	rt, h := &x.route, x.r.Header
+	switch {
+	case len(rt.Query) > 0 || !rt.Tag && !content.Known(rt.Reference):
+		return false
+	case h["If-Modified-Since"] != nil || h["If-Unmodified-Since"] != nil || !takesIdentity(h["Accept-Encoding"]):
+		return false
+	case x.r.Method == http.MethodHead && (rt.Kind == route.Blob || rt.Tag || h["Range"] != nil || c.mayPush(x)):
+		return false
+	}
+	for name := range h {
+		if strings.HasPrefix(name, "Docker-") || strings.HasPrefix(name, "Oci-") {
+			return false // the upstream may heed it
+		}
+	}
+	return true
+}
+
+// mayPush reports whether the caller may push there.
+func (c *cache) mayPush(x *exchange) bool {
+	if !x.caller.basic {
+		return x.caller.scope.Allows(x.route.Repository, authz.Push)
+	}
+	may := func(action authz.Action) bool {
+		return c.policy.Decide(x.caller.identity, authz.Request{Repository: x.route.Repository, Action: action, Source: x.peer.Client}).Allowed
+	}
+	return may(authz.Create) || may(authz.Overwrite)
+}
+
+// takesIdentity reports whether an Accept-Encoding field takes content as it is (RFC 9110
+// section 12.5.3).
+func takesIdentity(field []string) bool {
+	identity, any := "", ""
+	for element := range strings.SplitSeq(strings.ToLower(strings.Join(field, ",")), ",") {
+		coding, quality, _ := strings.Cut(strings.ReplaceAll(element, " ", ""), ";")
+		switch coding {
+		case "identity":
+			identity = quality + ";"
+		case "*":
+			any = quality + ";"
+		}
+	}
+	if identity == "" {
+		identity = any
+	}
+	zero, ok := strings.CutPrefix(identity, "q=0")
+	return !ok || strings.Trim(zero, ".0;") != ""
+}
+
+// ask makes what asks the upstream in the name of a request, which may be over by then.
+func (c *cache) ask(x *exchange) content.Ask {
+	header := http.Header{"Accept-Encoding": {"identity"}}
+	if agent := x.r.Header["User-Agent"]; agent != nil {
+		header["User-Agent"] = agent
+	}
+	forwardedHeader(x, header)
+	registry := x.upstream
+	return func(ctx context.Context, q content.Question) (*content.Answer, error) {
+		h, rt := maps.Clone(header), route.Unknown(http.MethodGet)
+		rt.Kind, rt.Repository, rt.Reference, rt.Tag = route.Blob, q.Subject.Repository, q.Reference, q.Tag
+		if q.Subject.Kind == content.Manifest {
+			rt.Kind = route.Manifest
+		}
+		if q.Head {
+			rt.Method = http.MethodHead
+		}
+		if len(q.Accept) > 0 {
+			h["Accept"] = q.Accept
+		}
+		if q.Unless != "" {
+			h["If-None-Match"] = []string{`"` + q.Unless + `"`}
+		}
+		resp, err := registry.Do(ctx, upstream.Request{Route: rt, Header: h})
+		if err != nil {
+			return saidNo(err), err
+		}
+		return &content.Answer{Status: resp.Status, Header: content.Header(resp.Header), Body: resp.Body}, nil
+	}
+}
+
+// pass streams an answer that is not kept.
+func (c *cache) pass(x *exchange, a *content.Answer) error {
+	defer a.Close()
+	defer context.AfterFunc(x.r.Context(), a.Cut)()
+	x.event.sent, x.event.upstreamStatus = true, a.Status
+	if status := precondition(x.r, named(a, x)); status != 0 && a.Status == http.StatusOK {
+		return unsent(x, http.Header(a.Header), status)
+	}
+	return c.forwarder.relay(x, &upstream.Response{Status: a.Status, Header: http.Header(a.Header), Body: a.Body})
+}
+
+// named is the digest of an answer that is not kept.
+func named(a *content.Answer, x *exchange) string {
+	if !x.route.Tag {
+		return x.route.Reference
+	}
+	return http.Header(a.Header).Get("Docker-Content-Digest")
+}
+
+// give answers with what the cache has.
+func (c *cache) give(x *exchange, result *content.Result) error {
+	h, from := x.w.Header(), "memory"
+	maps.Copy(h, http.Header(result.Entry.Header))
+	x.ownHeaders()
+	switch result.Outcome {
+	case content.Hit, content.Stale:
+		h.Set("Cache-Status", "gatehouse; hit") // RFC 9211
+	case content.Joined:
+		from = "flight"
+	default:
+		from = "flight"
+		x.event.sent, x.event.upstreamStatus = true, http.StatusOK
+	}
+	defer func() { c.metrics.ContentServed(from, x.w.bytes) }()
+	if status := precondition(x.r, result.Entry.Digest); status != 0 {
+		return unsent(x, h, status)
+	}
+	if x.r.Header["Range"] != nil {
+		return c.part(x, result.Entry)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(result.Entry.Body)))
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodHead {
+		return nil
+	}
+	return c.forwarder.body(x, result.Entry.Body)
+}

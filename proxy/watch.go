@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+
+	"gatehouse/proxy/content"
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/upstream"
+)
+
+// subjectOf is what a route is about, for the cache.
+func subjectOf(registries string, x *exchange) content.Subject {
+	kind := content.Blob
+	if x.route.Kind == route.Manifest {
+		kind = content.Manifest
+	}
+	return content.Subject{Upstream: registries + "\x00" + x.upstream.Name(), Repository: x.route.Repository, Kind: kind}
+}
+
+// watcher tells the cache of what is forwarded.
+type watcher struct {
+	content  *content.Cache // nil: nobody needs to know
+	registry string         // its word for the upstreams
+}
+
+// watch begins before a request is forwarded: what it does or shows, the cache has to
+// know. The manifest is what it stores. nil: nobody needs to know.
+func (t watcher) watch(x *exchange, manifest []byte) *content.Watch {
+	rt := &x.route
+	if t.content == nil || !rt.Kind.Content() && rt.Kind != route.Session {
+		return nil
+	}
+	of := content.Forwarded{Subject: subjectOf(t.registry, x), Reference: rt.Reference, Tag: rt.Tag}
+	switch {
+	case rt.Method == http.MethodDelete && rt.Kind.Content():
+		of.Act = content.Delete
+	case rt.Method == http.MethodPut || rt.Method == http.MethodDelete:
+		of.Act = content.Put
+	case rt.Method != http.MethodGet && rt.Method != http.MethodHead:
+		return nil
+	}
+	if of.Act != content.Look {
+		of.Tags, of.Body, of.MediaType = rt.Tags, manifest, x.r.Header.Get("Content-Type")
+	}
+	return t.content.Watch(of)
+}
+
+// told ends a watch, before the client hears of the answer.
+func told(w *content.Watch, resp *upstream.Response, err error) {
+	switch a := saidNo(err); {
+	case w == nil:
+	case resp != nil:
+		w.Answered(resp.Status, content.Header(resp.Header))
+	case a != nil:
+		w.Answered(a.Status, nil)
+	default:
+		w.Answered(0, nil)
+	}
+}
+
+// saidNo is the status of an answer that cannot be passed on; nil: nothing came.
+func saidNo(err error) *content.Answer {
+	if failed := new(upstream.Error); errors.As(err, &failed) && failed.Status != 0 {
+		return &content.Answer{Status: failed.Status}
+	}
+	return nil
+}
