@@ -2,7 +2,6 @@ package content
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -53,8 +52,6 @@ func has(body string) func(Question) (*Answer, error) {
 func says(status int) func(Question) (*Answer, error) {
 	return func(Question) (*Answer, error) { return &Answer{Status: status, Header: Header{}}, nil }
 }
-
-func silent(Question) (*Answer, error) { return nil, errors.New("no route") }
 
 func (r *registry) request(repository, reference string) *Request {
 	return &Request{Subject: Subject{"up", repository, Manifest}, Reference: reference, Tag: !strings.Contains(reference, ":"), Accept: []string{mediaType}, Ask: r.ask}
