@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/authn"
@@ -40,7 +41,10 @@ func newCacheHouse(t *testing.T, cfg content.Config) *cacheHouse {
 	listening := newPipes()
 	server := &http.Server{Handler: h.registry}
 	go server.Serve(listening)
-	t.Cleanup(func() { server.Close() })
+	t.Cleanup(func() {
+		synctest.Wait() // what asks in the background gets its answer first
+		server.Close()
+	})
 	var users []authn.StaticUser
 	for _, name := range people {
 		user := authn.StaticUser{Username: name, PasswordFile: authn.SecretFile{Secret: authn.Secret(name)}}
