@@ -40,16 +40,9 @@ func textOf(err error) string {
 
 // watchUpstreams brings back the addresses that answer again.
 func (s *server) watchUpstreams(ctx context.Context) error {
-	ticker := time.NewTicker(lookPeriod)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			s.withGateway(func(g *proxy.Gateway) { g.BringBack(ctx) })
-		}
-	}
+	return every(ctx, lookPeriod, func() {
+		s.withGateway(func(g *proxy.Gateway) { g.BringBack(ctx) })
+	})
 }
 
 // withGateway calls f with that of the moment; before there is one, not at all.

@@ -93,14 +93,19 @@ func (s *server) acceptPlain(raw net.Conn) net.Conn {
 
 // watchCertificate looks each minute whether the pairs' files have changed.
 func (s *server) watchCertificate(ctx context.Context) error {
-	ticker := time.NewTicker(certificatePeriod)
+	return every(ctx, certificatePeriod, s.lookAtCertificate)
+}
+
+// every calls do each period, until ctx ends.
+func every(ctx context.Context, period time.Duration, do func()) error {
+	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			s.lookAtCertificate()
+			do()
 		}
 	}
 }
