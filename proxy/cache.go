@@ -20,7 +20,7 @@ type cache struct {
 	content   *content.Cache // nil: everything is forwarded
 	config    *content.Config
 	load      *Load
-	registry  string // stands for the upstreams and who we are there
+	upstreams string // stands for all of them
 	policy    *authz.Policy
 	forwarder *forwarder
 	metrics   *metrics.Metrics
@@ -28,43 +28,28 @@ type cache struct {
 
 // newCache takes the cache that is kept over reloads, where there is one, and tells the
 // forwarder of it.
-func newCache(cfg *Config, l *Load, f *forwarder) cache {
+func newCache(cfg *Config, l *Load, to destinations, f *forwarder) cache {
 	c := cache{config: cfg.Cache, load: l, policy: cfg.Policy, forwarder: f, metrics: cfg.Metrics}
 	if cfg.Cache != nil {
 		if c.content = l.content(); c.content == nil {
 			c.content = content.New(*cfg.Cache, cfg.Metrics, cfg.Logger)
 		}
 	}
-	c.registry = registriesOf(cfg)
-	f.watcher = watcher{c.content, c.registry}
+	for _, d := range to {
+		c.upstreams += d.Identity() + "\n"
+	}
+	f.watcher = watcher{c.content}
 	return c
 }
 
-// registriesOf stands for all upstreams of a config and who we are there: where any of
-// it is another one, nothing counts that they said.
-func registriesOf(cfg *Config) string {
-	entries := cfg.Upstreams
-	if len(entries) == 0 {
-		entries = []upstream.Entry{upstream.Default(cfg.Upstream)}
-	}
-	var all []string
-	for _, e := range entries {
-		all = append(all, e.Name, e.Username)
-		for _, a := range e.Addresses() {
-			all = append(all, a.URL)
-		}
-	}
-	return strings.Join(all, "\x00")
-}
-
-// take makes everything due that was kept, and void where an upstream is another one.
+// take makes everything due that was kept, and void where the upstreams are others.
 func (c *cache) take() {
 	c.load.keep(c.content)
 	if c.content == nil {
 		c.metrics.ContentSize("memory", 0, 0)
 		return
 	}
-	c.content.Take(*c.config, c.registry)
+	c.content.Take(*c.config, c.upstreams)
 }
 
 // serve answers from the cache, or from the upstream.
@@ -76,7 +61,7 @@ func (c *cache) serve(x *exchange) error {
 		c.count(x, content.Pass)
 		return c.forwarder.forward(x)
 	}
-	result := c.content.Get(x.r.Context(), &content.Request{Subject: subjectOf(c.registry, x), Reference: x.route.Reference, Tag: x.route.Tag,
+	result := c.content.Get(x.r.Context(), &content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
 		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Ask: func() content.Ask { return c.ask(x) }})
 	c.count(x, result.Outcome)
 	switch {
@@ -155,12 +140,11 @@ func takesIdentity(field []string) bool {
 
 // ask makes what asks the upstream in the name of a request, which may be over by then.
 func (c *cache) ask(x *exchange) content.Ask {
-	header := http.Header{"Accept-Encoding": {"identity"}}
+	from, header := x.upstream, http.Header{"Accept-Encoding": {"identity"}}
 	if agent := x.r.Header["User-Agent"]; agent != nil {
 		header["User-Agent"] = agent
 	}
 	forwardedHeader(x, header)
-	registry := x.upstream
 	return func(ctx context.Context, q content.Question) (*content.Answer, error) {
 		h, rt := maps.Clone(header), route.Unknown(http.MethodGet)
 		rt.Kind, rt.Repository, rt.Reference, rt.Tag = route.Blob, q.Subject.Repository, q.Reference, q.Tag
@@ -176,7 +160,7 @@ func (c *cache) ask(x *exchange) content.Ask {
 		if q.Unless != "" {
 			h["If-None-Match"] = []string{`"` + q.Unless + `"`}
 		}
-		resp, err := registry.Do(ctx, upstream.Request{Route: rt, Header: h})
+		resp, err := from.Do(ctx, upstream.Request{Route: rt, Header: h})
 		if err != nil {
 			return saidNo(err), err
 		}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/content"
+	"gatehouse/proxy/upstream"
 )
 
 // inCacheHouse runs a test in a bubble, before a registry that has a manifest with the tag v1
@@ -99,7 +101,7 @@ func TestCacheHits(t *testing.T) {
 		h.pull("alice", manifest).expect(t, "past it", 200, string(manifestBody))
 		h.saw("past it", "HEAD "+manifest)
 		h.became("hit", "hit", "hit")
-		h.reload(h.cached.cache.registry)
+		h.reload(h.cached.cache.upstreams)
 		h.pull("alice", manifest).expect(t, "after a reload", 200, string(manifestBody))
 		h.saw("after a reload", "HEAD "+manifest)
 		h.reload("another")
@@ -589,5 +591,38 @@ func TestCacheTagTime(t *testing.T) {
 		pushed := manifestOf("pushed")
 		h.do(h.cached, ask{method: "PUT", path: tag, user: "root", body: pushed, header: map[string]string{"Content-Type": ociManifest}})
 		h.pull("alice", tag).expect(t, "pushed", 200, string(pushed))
+	})
+}
+
+// TestCacheUpstreams: what one upstream shows is nothing to another, though the repository
+// and the digest are the same.
+func TestCacheUpstreams(t *testing.T) {
+	inCacheHouse(t, content.Config{FreshFor: minute, StaleFor: time.Hour}, func(t *testing.T, h *cacheHouse) {
+		listening, other := newPipes(), newMemoryRegistry()
+		server := &http.Server{Handler: other}
+		go server.Serve(listening)
+		t.Cleanup(func() { server.Close() })
+		second := upstream.Config{Timeout: minute, BlobMount: upstream.MountNever,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return listening.dial("192.0.2.1:1"), nil }}
+		h.config.Upstreams = []upstream.Entry{{Name: "second", Hosts: []string{"second.test"}, URL: "http://second.test", Config: second},
+			{Name: "first", URL: "http://registry.test", Config: h.config.Upstream}}
+		g := h.gateway(h.cached.cache.config)
+		g.Take()
+		manifest, tag := "/v2/team/a/manifests/"+theManifest, "/v2/team/a/manifests/v1"
+		pull := func(host, path string) got {
+			return h.do(g, ask{method: "GET", path: path, user: "alice", host: host, header: map[string]string{"Accept": ociManifest}})
+		}
+		for range 2 {
+			for _, path := range []string{manifest, tag} {
+				pull("first.test", path).expect(t, "at the first", 200, string(manifestBody))
+				pull("second.test", path).expect(t, "at the second", 404, "")
+			}
+		}
+		h.registry.change(func() { h.registry.down = true })
+		time.Sleep(2 * minute)
+		pull("first.test", manifest).expect(t, "at the first, which is away", 200, string(manifestBody))
+		pull("second.test", manifest).expect(t, "at the second still", 404, "")
+		other.change(func() { other.manifests["team/a@"+theManifest] = stored{ociManifest, manifestBody} })
+		pull("second.test", manifest).expect(t, "at the second, which has it now", 200, string(manifestBody))
 	})
 }

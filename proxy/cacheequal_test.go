@@ -82,7 +82,7 @@ func (e *equalRun) play(s step) string {
 	case "wait":
 		time.Sleep(s.Wait)
 	case "reload":
-		e.reload(e.cached.cache.registry)
+		e.reload(e.cached.cache.upstreams)
 	case "push":
 		if manifest {
 			if s.Other {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -110,6 +111,7 @@ func (h *cacheHouse) reload(upstream string) {
 // ask is a request to a gateway.
 type ask struct {
 	method, path, user string
+	host               string // "": gateway.test
 	header             map[string]string
 	body               []byte
 }
@@ -123,7 +125,7 @@ type got struct {
 }
 
 func (h *cacheHouse) do(g *Gateway, a ask) (answer got) {
-	r := httptest.NewRequest(a.method, "http://gateway.test"+a.path, bytes.NewReader(a.body))
+	r := httptest.NewRequest(a.method, "http://"+cmp.Or(a.host, "gateway.test")+a.path, bytes.NewReader(a.body))
 	if a.body == nil {
 		r.Body, r.ContentLength = http.NoBody, 0
 	}

@@ -78,7 +78,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.mounter = mounter{g.upstreams, cfg.Policy}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
-	g.cache = newCache(&cfg, g.load, g.forwarder)
+	g.cache = newCache(&cfg, g.load, g.upstreams, g.forwarder)
 	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}
 	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit}
@@ -92,7 +92,8 @@ func (g *Gateway) Close() {
 	}
 }
 
-// Take makes the config count for what is kept over reloads. It is called before the first request.
+// Take makes the config count for what is kept over reloads. It is called before the first
+// request.
 func (g *Gateway) Take() { g.cache.take() }
 
 // Accepted takes a connection of the public listener under the limits, or closes it

@@ -9,19 +9,18 @@ import (
 	"gatehouse/proxy/upstream"
 )
 
-// subjectOf is what a route is about, for the cache.
-func subjectOf(registries string, x *exchange) content.Subject {
+// subjectOf is what a request is about, for the cache.
+func subjectOf(x *exchange) content.Subject {
 	kind := content.Blob
 	if x.route.Kind == route.Manifest {
 		kind = content.Manifest
 	}
-	return content.Subject{Upstream: registries + "\x00" + x.upstream.Name(), Repository: x.route.Repository, Kind: kind}
+	return content.Subject{Upstream: x.upstream.Identity(), Repository: x.route.Repository, Kind: kind}
 }
 
 // watcher tells the cache of what is forwarded.
 type watcher struct {
-	content  *content.Cache // nil: nobody needs to know
-	registry string         // its word for the upstreams
+	content *content.Cache // nil: nobody needs to know
 }
 
 // watch begins before a request is forwarded: what it does or shows, the cache has to
@@ -31,7 +30,7 @@ func (t watcher) watch(x *exchange, manifest []byte) *content.Watch {
 	if t.content == nil || !rt.Kind.Content() && rt.Kind != route.Session {
 		return nil
 	}
-	of := content.Forwarded{Subject: subjectOf(t.registry, x), Reference: rt.Reference, Tag: rt.Tag}
+	of := content.Forwarded{Subject: subjectOf(x), Reference: rt.Reference, Tag: rt.Tag}
 	switch {
 	case rt.Method == http.MethodDelete && rt.Kind.Content():
 		of.Act = content.Delete

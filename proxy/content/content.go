@@ -49,27 +49,24 @@ type Cache struct {
 	ledger   *ledger
 	flights  flights
 	filling  int64                          // bytes held for answers that are being read
-	fault    fault                          // the last that still counts
-	manner   manner                         // of the last manifest
+	faults   map[string]*fault              // the last of each upstream that still counts
+	manners  map[string]string              // the label of the last manifest of each upstream
 	suspects *simplelru.LRU[key, time.Time] // wrong answers, until then
 }
 
 // fault is when a registry last could not be asked.
 type fault struct {
-	upstream string
-	at       time.Time
-	tried    time.Time // when it was last asked in the background
+	at    time.Time
+	tried time.Time // when it was last asked in the background
 }
-
-// manner is the header that a registry gives to a manifest, as a label.
-type manner struct{ upstream, label string }
 
 // New returns an empty cache. Metrics may be nil, and so may logger.
 func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{metrics: m, logger: logger, cfg: cfg, memory: newMemory(int64(cfg.Memory), m), ledger: newLedger(), suspects: newLRU[key, time.Time](mostEnded)}
+	c := &Cache{metrics: m, logger: logger, cfg: cfg, memory: newMemory(int64(cfg.Memory), m), ledger: newLedger(), suspects: newLRU[key, time.Time](mostEnded),
+		faults: map[string]*fault{}, manners: map[string]string{}}
 	c.flights = flights{lock: &c.mu, now: c.ledger.now, running: map[key]*flight{}}
 	return c
 }
@@ -83,7 +80,7 @@ func (c *Cache) Take(cfg Config, upstream string) {
 	c.memory.fit()
 	c.ledger.expire()
 	if c.upstream != upstream {
-		c.upstream = upstream
+		c.upstream, c.faults, c.manners = upstream, map[string]*fault{}, map[string]string{}
 		c.ledger.end()
 	}
 }
@@ -133,18 +130,25 @@ type Result struct {
 func (c *Cache) heard(upstream string, status int, m moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	last := c.faults[upstream]
 	switch {
+	case faulty(status) && last == nil:
+		c.faults[upstream] = &fault{at: time.Now()}
 	case faulty(status):
-		c.fault.upstream, c.fault.at = upstream, time.Now()
-	case c.fault.upstream == upstream && !m.time.Before(c.fault.at):
-		c.fault = fault{}
+		last.at = time.Now()
+	case last != nil && !m.time.Before(last.at):
+		delete(c.faults, upstream)
 	}
 }
 
-// offlineLocked reports whether the registry was at fault moments ago, so that a stale
-// answer need not wait for the next fault.
-func (c *Cache) offlineLocked(upstream string, now time.Time) bool {
-	return c.cfg.StaleFor > 0 && c.fault.upstream == upstream && now.Sub(c.fault.at) < faultMemory
+// offlineLocked is when the registry was at fault moments ago, so that a stale answer need
+// not wait for the next fault; nil: it was not.
+func (c *Cache) offlineLocked(upstream string, now time.Time) *fault {
+	last := c.faults[upstream]
+	if c.cfg.StaleFor <= 0 || last == nil || now.Sub(last.at) >= faultMemory {
+		return nil
+	}
+	return last
 }
 
 // ask asks a question on a context of its own, which ends with the answer.

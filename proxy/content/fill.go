@@ -218,7 +218,7 @@ func (c *Cache) note(q *Question, e *Entry, m moment) bool {
 		c.ledger.make(&q.Subject, e.Digest, &standing{moment: m, size: int64(len(e.Body)), label: unique.Make(text)})
 	}
 	if q.Subject.Kind == Manifest && short {
-		c.manner = manner{q.Subject.Upstream, text}
+		c.manners[q.Subject.Upstream] = text
 	}
 	if q.Tag {
 		c.ledger.name(&q.Subject, q.Reference, e.Digest, m)

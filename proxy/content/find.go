@@ -42,13 +42,14 @@ func (c *Cache) findLocked(of *subject, digest string, now time.Time) found {
 		return found{}
 	}
 	f := found{state: due, body: body, label: s.label}
+	offline := c.offlineLocked(of.Upstream, now)
 	switch {
 	case c.ledger.within(s.moment, c.cfg.FreshFor, now):
 		f.state = fresh
 		f.again = now.Sub(s.time) >= c.cfg.FreshFor/2 && pausedSince(&s.tried, now)
-	case now.Sub(s.time) < c.cfg.StaleFor && c.offlineLocked(of.Upstream, now):
+	case now.Sub(s.time) < c.cfg.StaleFor && offline != nil:
 		f.state = expired
-		f.again = pausedSince(&c.fault.tried, now)
+		f.again = pausedSince(&offline.tried, now)
 	}
 	return f
 }
@@ -73,10 +74,11 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 	}
 	f = c.findLocked(&r.Subject, h.digest, now)
 	named := c.ledger.within(h.moment, c.cfg.TagsFreshFor, now)
-	seen := now.Sub(h.time) < c.cfg.StaleFor && c.offlineLocked(r.Upstream, now)
+	offline := c.offlineLocked(r.Upstream, now)
+	seen := now.Sub(h.time) < c.cfg.StaleFor && offline != nil
 	switch {
 	case f.state == fresh && !named && seen:
-		f.state, f.again = expired, pausedSince(&c.fault.tried, now)
+		f.state, f.again = expired, pausedSince(&offline.tried, now)
 	case f.state == fresh && !named, f.state == expired && !seen:
 		f.state, f.again = due, false
 	}

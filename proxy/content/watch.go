@@ -127,8 +127,8 @@ func (w *Watch) keepLocked(digest string) {
 // digest.
 func (c *Cache) mannerLocked(of *Forwarded, digest string) Header {
 	like := Header{"Etag": {`"` + digest + `"`}}
-	if c.manner.upstream == of.Upstream {
-		like = unlabel(c.manner.label, digest)
+	if given, ok := c.manners[of.Upstream]; ok {
+		like = unlabel(given, digest)
 	}
 	out := Header{"Content-Type": {of.MediaType}, "Docker-Content-Digest": {digest}}
 	for name, values := range like {

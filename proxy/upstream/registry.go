@@ -16,6 +16,7 @@ import (
 // go to the healthy one that has the least in flight. It is safe for concurrent use.
 type Registry struct {
 	name      string
+	identity  string
 	addresses []*address
 	order     ordering
 
@@ -46,6 +47,7 @@ func NewRegistry(e Entry, states *States, m *metrics.Metrics) (*Registry, error)
 			continue
 		}
 		u.name = e.Name
+		r.identity += cfg.URL + "\x00" + cfg.Username + "\x00"
 		r.addresses = append(r.addresses, &address{u, cfg.URL, states.of(e.Name, cfg.URL)})
 	}
 	return r, faults.Err()
@@ -60,6 +62,10 @@ func (r *Registry) Close() {
 
 // Name is the config's.
 func (r *Registry) Name() string { return r.name }
+
+// Identity is where the registry is and who we are there: what it says counts no more
+// where that is another one.
+func (r *Registry) Identity() string { return r.identity }
 
 // BlobMount is whether mounts are passed on.
 func (r *Registry) BlobMount() BlobMount { return r.addresses[0].BlobMount() }
