@@ -50,6 +50,8 @@ type Metrics struct {
 	upstreamDuration *prometheus.HistogramVec
 	upstreamHealthy  *upstreamHealthy
 
+	uiUpstreamRequests *prometheus.CounterVec
+
 	limitsReached *prometheus.CounterVec
 	auditRecords  *prometheus.CounterVec
 
@@ -92,6 +94,7 @@ func New(build BuildInfo) *Metrics {
 	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to an upstream; code 0 is no answer.", "upstream", "code")
 	m.upstreamDuration = histogram("upstream_request_duration_seconds", "Time until the upstream sent its response headers.", longBuckets, "upstream")
 	m.upstreamHealthy = newUpstreamHealthy()
+	m.uiUpstreamRequests = newUIUpstreamRequests()
 	m.limitsReached = counter("limit_reached_total", "Requests and connections that were refused, cut or held up by a limit.", "limit")
 	for _, limit := range Limits {
 		m.limitsReached.WithLabelValues(limit)
@@ -110,7 +113,7 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
-		m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
+		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -195,7 +198,7 @@ func (m *Metrics) DirectoryRequest(directory, operation, result string, took tim
 }
 
 // CacheRequest counts a look-up in a cache. Cache is identity, negative, password,
-// wrong_password or token; result is hit, stale or miss. Of content, cache is manifest, blob
+// wrong_password, token, ui_catalog, ui_tags or ui_image; result is hit, stale or miss. Of content, cache is manifest, blob
 // or tag, and result can also be joined (another's download gave it) or pass (not for the cache).
 func (m *Metrics) CacheRequest(cache, result string) {
 	if m != nil {

@@ -42,3 +42,21 @@ func (m *Metrics) UpstreamsHealthy(each func(show func(upstream, address string,
 		m.upstreamHealthy.each.Store(&each)
 	}
 }
+
+func newUIUpstreamRequests() *prometheus.CounterVec {
+	c := counter("ui_upstream_requests_total", "Questions that pages for people asked a registry.", "kind", "result")
+	for _, kind := range []string{"catalog", "tags", "manifest", "config", "referrers", "delete"} {
+		for _, result := range []string{"ok", "absent", "failed"} {
+			c.WithLabelValues(kind, result)
+		}
+	}
+	return c
+}
+
+// UIUpstreamRequest counts a question that a page asked a registry. Kind is catalog, tags,
+// manifest, config, referrers or delete; result is ok, absent (it does not have it) or failed.
+func (m *Metrics) UIUpstreamRequest(kind, result string) {
+	if m != nil {
+		m.uiUpstreamRequests.WithLabelValues(kind, result).Inc()
+	}
+}
