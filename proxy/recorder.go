@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
 	"time"
 )
@@ -54,6 +55,29 @@ func (w *recorder) deadline(d time.Duration) {
 	}
 	w.until = until
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // no connection, no deadline
+}
+
+// byKernel is the way of a body that the kernel may move: to HTTP/1.1 in clear text;
+// nil where there is none.
+func (w *recorder) byKernel() io.ReaderFrom {
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if !ok || !w.body.plain() {
+		return nil
+	}
+	return moving{w, to}
+}
+
+// moving counts what is moved.
+type moving struct {
+	w  *recorder
+	to io.ReaderFrom
+}
+
+// ReadFrom moves all of r.
+func (m moving) ReadFrom(r io.Reader) (int64, error) {
+	n, err := m.to.ReadFrom(r)
+	m.w.bytes += n
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

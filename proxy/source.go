@@ -62,6 +62,9 @@ func (s *source) window() time.Duration {
 	return lingerWindow
 }
 
+// plain reports whether the answer goes out as it is: HTTP/1.1 in clear text.
+func (s *source) plain() bool { return s.r.ProtoMajor == 1 && s.r.TLS == nil }
+
 // linger reads on for a while after an answer that came before the body's end.
 // Closing with bytes unread resets the connection (RFC 9112 section 9.6), and a
 // client that sends its whole body before it reads would see that instead of the

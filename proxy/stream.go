@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatehouse/proxy/upstream"
 )
 
 // Bodies have no time limit in all, since a layer may take an hour; but each has
@@ -93,6 +95,7 @@ func (b *requestBody) close(atEnd bool) {
 
 const (
 	firstRead  = 4 << 10  // how much of an answer is read before it gets a large buffer
+	smallReads = 3        // after which what was read ahead is used up
 	copyBuffer = 64 << 10 // clients decide how many are in use at once
 )
 
@@ -104,14 +107,14 @@ func newBuffers() *buffers {
 	return &buffers{first: sync.Pool{New: sized(firstRead)}, rest: sync.Pool{New: sized(copyBuffer)}}
 }
 
-// stream copies an answer. It takes a large buffer once the answer has begun and is no
-// small one: an upstream that is slow to begin holds none. A client that takes
+// stream copies an answer, or has the kernel move it. It takes a large buffer once the
+// answer has begun and is no small one: an upstream that is slow to begin holds none. A client that takes
 // nothing is cut by a write deadline.
 func (of *buffers) stream(w *recorder, body io.Reader, needed int) error {
 	first := of.first.Get().(*[]byte)
 	defer of.first.Put(first)
 	buffer := *first
-	for {
+	for reads := 1; ; reads++ {
 		n, rerr := body.Read(buffer)
 		if n > 0 {
 			w.deadline(writeAllowance(n, needed))
@@ -126,10 +129,30 @@ func (of *buffers) stream(w *recorder, body io.Reader, needed int) error {
 		if rerr != nil {
 			return rerr
 		}
-		if len(buffer) == firstRead {
+		if did, err := of.move(w, body, needed); did {
+			return err
+		}
+		if reads == smallReads {
 			large := of.rest.Get().(*[]byte)
 			defer of.rest.Put(large)
 			buffer = *large
 		}
 	}
+}
+
+// move moves the rest of an answer without copying it, where both ends allow it.
+func (of *buffers) move(w *recorder, body io.Reader, needed int) (did bool, err error) {
+	from, ok := body.(upstream.Mover)
+	to := w.byKernel()
+	if !ok || to == nil {
+		return false, nil
+	}
+	did, err = from.Move(func(n int) time.Time {
+		w.deadline(writeAllowance(n, needed))
+		return w.until
+	}, to)
+	if did && err == nil {
+		w.deadline(progressWindow)
+	}
+	return did, err
 }

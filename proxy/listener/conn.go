@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -114,6 +115,14 @@ func (c *Conn) read(p []byte) (int, error) {
 		c.late.Do(func() { c.metrics.LimitReached("header_timeout") })
 	}
 	return n, err
+}
+
+// ReadFrom lets the kernel move what comes from a file or a connection.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if to, ok := c.Conn.(io.ReaderFrom); ok {
+		return to.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }
 
 // Close gives the connection's place back.

@@ -136,6 +136,14 @@ func (b *heldBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// Move is that of the body within, where it has one.
+func (b *heldBody) Move(announce func(n int) (until time.Time), to io.ReaderFrom) (did bool, err error) {
+	if within, ok := b.ReadCloser.(Mover); ok {
+		return within.Move(announce, to)
+	}
+	return false, nil
+}
+
 // Health is how one address is.
 type Health struct {
 	// Address is the URL of the config.

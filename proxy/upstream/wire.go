@@ -90,7 +90,7 @@ func (w *wire) ask(ctx context.Context, head []byte, r *http.Request) (*http.Res
 		return nil, err
 	}
 	w.left, w.patience = math.MaxInt64, progressWindow
-	body := &wireBody{wire: w, body: resp.Body, stop: stop, ended: resp.Body == http.NoBody,
+	body := &wireBody{wire: w, body: resp.Body, left: resp.ContentLength, stop: stop, ended: resp.Body == http.NoBody,
 		kept: !resp.Close && resp.StatusCode >= 200 && w.raw != nil}
 	resp.Body = body
 	return resp, nil
@@ -115,6 +115,7 @@ func (w *wire) exchange(head []byte, r *http.Request) (*http.Response, error) {
 type wireBody struct {
 	wire  *wire // nil: closed
 	body  io.Reader
+	left  int64       // bytes that are still to come; 0 or less: not known
 	stop  func() bool // ends the cutting; false: it was cut
 	ended bool        // all of it was read
 	kept  bool        // the connection can be used again after that
@@ -127,12 +128,70 @@ func (b *wireBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.body.Read(p)
+	b.left -= int64(n)
 	if err == io.EOF {
 		b.ended = true
 	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errStalled
 	}
 	return n, err
+}
+
+// moved is how many bytes are moved at once.
+const moved = 256 << 10
+
+// Mover is a body of an answer that the kernel may be able to move.
+type Mover interface {
+	// Move moves the rest of the body by the kernel, where all of it will come on a socket
+	// as it is: a part at a time, each announced by its size in bytes and then given to
+	// to. announce says until when the client has time for it. Move reports whether it
+	// did; else the body is to be read.
+	Move(announce func(n int) (until time.Time), to io.ReaderFrom) (did bool, err error)
+}
+
+// Move is that of a Mover.
+func (b *wireBody) Move(announce func(n int) (until time.Time), to io.ReaderFrom) (did bool, err error) {
+	if b.wire == nil || b.wire.reader.Buffered() > 0 || b.left <= moved {
+		return false, nil
+	}
+	socket, plain := b.wire.Conn.(*net.TCPConn)
+	if !plain {
+		return false, nil
+	}
+	for b.left > 0 && err == nil {
+		err = b.move(socket, announce, to)
+	}
+	b.ended = err == nil
+	return true, err
+}
+
+// move moves one part. The upstream's time is over earlier than the client's, so that
+// it can be told whose it was; and then nothing is on its way between them.
+func (b *wireBody) move(socket *net.TCPConn, announce func(n int) time.Time, to io.ReaderFrom) error {
+	part := &io.LimitedReader{R: socket, N: min(b.left, moved)}
+	until := announce(int(part.N))
+	if err := socket.SetReadDeadline(earlier(time.Now().Add(progressWindow), until)); err != nil {
+		return err
+	}
+	n, err := to.ReadFrom(part)
+	b.left -= n
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(until) && n > 0:
+		return nil // it is slow, and moves
+	case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(until):
+		return errStalled
+	case err == nil && part.N > 0:
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// earlier is the upstream's time within the client's.
+func earlier(own, clients time.Time) time.Time {
+	if most := clients.Add(-progressWindow / 12); own.After(most) {
+		return most
+	}
+	return own
 }
 
 // Close never reads on: what is left may be large, or never come.
