@@ -10,16 +10,13 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +26,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"gatehouse/authn/authntest"
-	"gatehouse/metrics"
 )
 
 // gatehouse is the path of the real binary, built once for all tests; where the
@@ -244,85 +240,6 @@ func checkVolume(t *testing.T, service, volume string, declared map[string]any) 
 	}
 }
 
-// TestMetricNames: alerts and dashboard ask for nothing that is not there.
-func TestMetricNames(t *testing.T) {
-	known := metricNames(t)
-	if len(known) < 14 {
-		t.Fatalf("only %d metrics found: %v", len(known), known)
-	}
-	for _, file := range []string{"alerts.yml", "dashboard.json"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		asked := regexp.MustCompile(`gatehouse_[a-z_]+`).FindAllString(string(text), -1)
-		if len(asked) == 0 {
-			t.Errorf("%s asks for no metric", file)
-		}
-		for _, name := range asked {
-			if !known[name] && !known[strings.TrimSuffix(name, "_bucket")] {
-				t.Errorf("%s asks for %s", file, name)
-			}
-		}
-	}
-}
-
-// metricNames scrapes metrics of which each was used once.
-func metricNames(t *testing.T) map[string]bool {
-	t.Helper()
-	m := metrics.New(metrics.BuildInfo{Version: "v0"})
-	m.WatchTokens(func() []metrics.TokenCount { return []metrics.TokenCount{{Kind: "machine"}} })
-	m.RequestStarted()
-	m.RequestDone("base", "GET", 200, time.Second)
-	m.TokenRequest("basic", "granted")
-	m.TokenValidation("valid")
-	m.Decision("pull", "allowed")
-	m.DirectoryRequest("example", "lookup", "ok", time.Second)
-	m.CacheRequest("identity", "hit")
-	m.UpstreamRequest("default", 200, time.Second)
-	m.UpstreamsHealthy(func(show func(string, string, bool)) { show("default", "http://registry:5000", true) })
-	m.WatchCertificates(func() map[string]time.Time { return map[string]time.Time{"registry.example.com": time.Now()} })
-	m.WatchLDAPCache("example", func() metrics.LDAPCache { return metrics.LDAPCache{} })
-	answer := httptest.NewRecorder()
-	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
-	names := map[string]bool{}
-	for _, line := range regexp.MustCompile(`(?m)^# TYPE (gatehouse_\S+)`).FindAllStringSubmatch(answer.Body.String(), -1) {
-		names[line[1]] = true
-	}
-	return names
-}
-
-func TestDashboardIsJSON(t *testing.T) {
-	text, err := os.ReadFile("dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	if len(dashboard.Panels) == 0 {
-		t.Error("no panels")
-	}
-	for _, panel := range dashboard.Panels {
-		if len(panel.Targets) == 0 || panel.Targets[0].Expr == "" {
-			t.Errorf("panel %q shows nothing", panel.Title)
-		}
-	}
-}
-
-func TestAlertRules(t *testing.T) {
-	authntest.Need(t, "promtool")
-	if _, err := authntest.Run(exec.Command(authntest.Program("promtool"), "check", "rules", "alerts.yml")); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestUnit: a reload is a HUP, a start checks first, and systemd waits for the drain.
 func TestUnit(t *testing.T) {
 	text, err := os.ReadFile("gatehouse.service")
@@ -337,10 +254,10 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestChartFiles: the chart's alerts and dashboard are links to those here; Helm refuses
+// TestChartFiles: the chart's rules and dashboard are links to those here; Helm refuses
 // the whole chart where one leads nowhere.
 func TestChartFiles(t *testing.T) {
-	for _, name := range []string{"alerts.yml", "dashboard.json"} {
+	for _, name := range []string{"alerts.yml", "recording.yml", "dashboard.json"} {
 		if info, err := os.Stat(filepath.Join("helm/gatehouse/files", name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
