@@ -14,7 +14,7 @@ func (s *server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", s.lasting.metrics.Handler())
+	mux.Handle("GET /metrics", s.shared.Metrics.Handler())
 	mux.HandleFunc("GET /debug/pprof/", s.profiled(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/cmdline", s.profiled(pprof.Cmdline))
 	mux.HandleFunc("GET /debug/pprof/profile", s.profiled(pprof.Profile))
@@ -27,8 +27,8 @@ func (s *server) adminHandler() http.Handler {
 func (s *server) profiled(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		sn := s.acquire()
-		on := sn.cfg.Admin.Pprof
-		sn.release()
+		on := sn.Config.Admin.Pprof
+		sn.Release()
 		if !on {
 			http.NotFound(w, r)
 			return

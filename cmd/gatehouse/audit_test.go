@@ -37,7 +37,7 @@ func records(t *testing.T, text string) (list []map[string]any) {
 // client sends give no second record and no long one, as JSON and as text.
 func TestLogInjection(t *testing.T) {
 	s, _ := newTestServer(t, minimal)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	evil := "a\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\x1b[31m\x00\u202e" + strings.Repeat("x", 1<<16)
 	for name, handler := range map[string]func(io.Writer) slog.Handler{
 		"json": func(w io.Writer) slog.Handler {
@@ -60,7 +60,7 @@ func TestLogInjection(t *testing.T) {
 // profiles are nowhere unless asked for.
 func TestJ2Separate(t *testing.T) {
 	s, write := newTestServer(t, minimal)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	paths := []string{"/metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/vars", "/"}
 	ask := func(h http.Handler, path string) int {
 		w := httptest.NewRecorder()

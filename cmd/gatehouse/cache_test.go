@@ -44,7 +44,7 @@ func TestCacheOverReloads(t *testing.T) {
 	}
 	const on = "cache: {}\n"
 	s, write := newTestServer(t, text(first.URL, ""))
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	pull := func(what string, want ...string) {
 		t.Helper()
 		asked = nil

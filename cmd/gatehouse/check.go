@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -34,7 +34,7 @@ func checkCommand() *cobra.Command {
 		}
 		c := &checker{out: cmd.OutOrStdout()}
 		c.config(cli.ConfigPath(*path))
-		defer c.snapshot.release()
+		defer c.snapshot.Release()
 		if c.faults == 0 && (*online || *user != "") {
 			c.online(cmd.Context())
 		}
@@ -57,15 +57,15 @@ func checkCommand() *cobra.Command {
 type checker struct {
 	out      io.Writer
 	loaded   *config.Loaded
-	snapshot *snapshot
+	snapshot *assembly.Snapshot
 	built    bool // the config has no fault
 	faults   int
 }
 
 // config is the part that touches nothing but files.
 func (c *checker) config(path string) {
-	c.snapshot = prepare(path, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
-	c.loaded = c.snapshot.loaded
+	c.snapshot = assembly.Look(path)
+	c.loaded = c.snapshot.Loaded
 	if c.loaded.Custom {
 		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.File, path)
 	}
@@ -88,18 +88,18 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 // online dials the upstreams and every directory.
 func (c *checker) online(ctx context.Context) {
 	c.upstreams(ctx)
-	for _, d := range c.snapshot.directories {
-		if d.ldap == nil {
+	for _, d := range c.snapshot.Directories {
+		if d.LDAP == nil {
 			kind := "static"
-			if d.machines != nil {
+			if d.Machines != nil {
 				kind = "machines"
 			}
-			c.say(true, "directory "+d.name, "%s", kind)
+			c.say(true, "directory "+d.Name, "%s", kind)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
-		for _, f := range d.ldap.Inspect(ctx) {
-			subject := "directory " + d.name + ": " + f.Subject
+		for _, f := range d.LDAP.Inspect(ctx) {
+			subject := "directory " + d.Name + ": " + f.Subject
 			if f.Warning {
 				fmt.Fprintf(c.out, "warning: %s: %s\n", subject, printable(f.Detail))
 				continue
@@ -114,14 +114,14 @@ func (c *checker) online(ctx context.Context) {
 // name is the one that counts at a login.
 func (c *checker) user(ctx context.Context, name string) {
 	known := false
-	for _, d := range c.snapshot.directories {
-		if d.machines != nil { // no name is looked for there
+	for _, d := range c.snapshot.Directories {
+		if d.Machines != nil { // no name is looked for there
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
-		id, err := d.lookup.Find(ctx, name)
+		id, err := d.Lookup.Find(ctx, name)
 		cancel()
-		switch subject := "directory " + d.name; {
+		switch subject := "directory " + d.Name; {
 		case errors.Is(err, authn.ErrUnknownUser):
 			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, config.Clip(name), printable(err.Error()))
 		case err != nil:
@@ -147,7 +147,7 @@ func (c *checker) user(ctx context.Context, name string) {
 
 // rules lists every rule that speaks of the person.
 func (c *checker) rules(id authn.Identity) {
-	rules := c.snapshot.policy.Rules(id)
+	rules := c.snapshot.Policy.Rules(id)
 	for _, r := range rules {
 		fmt.Fprintf(c.out, "rule: %s: %s\n", r.Label(), r)
 	}
@@ -158,7 +158,7 @@ func (c *checker) rules(id authn.Identity) {
 
 // state shows whether the person may log in; why the directory says no stands above.
 func (c *checker) state(id authn.Identity) {
-	switch err := c.snapshot.keyring.Admit(id); {
+	switch err := c.snapshot.Keyring.Admit(id); {
 	case err != nil:
 		printField(c.out, "state", "may not log in: the person is on tokens.revoked")
 	case id.NoLogin == "":

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/question"
@@ -80,9 +80,9 @@ func (e *explainer) parse(args []string) (err error) {
 }
 
 func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) error {
-	s := prepare(path, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
-	defer s.release()
-	l := s.loaded
+	s := assembly.Look(path)
+	defer s.Release()
+	l := s.Loaded
 	if faults := e.relevant(l); len(faults) > 0 {
 		printFindings(errs, faults)
 		return cli.Exit(cli.Fault, "the config has %d fault(s), so nothing can be said", len(faults))
@@ -102,7 +102,7 @@ func (e *explainer) run(ctx context.Context, path string, out, errs io.Writer) e
 	case err != nil:
 		return cli.Exit(cli.Down, "a directory is at fault, so nothing is known of %s: %w", config.Clip(e.User), err)
 	}
-	return e.answer(out, s.policy, id)
+	return e.answer(out, s.Policy, id)
 }
 
 // relevant are the faults that keep the question from being answered: all of the
@@ -114,16 +114,16 @@ func (e *explainer) relevant(l *config.Loaded) []config.Finding {
 	})
 }
 
-func (e *explainer) identity(ctx context.Context, s *snapshot) (authn.Identity, error) {
+func (e *explainer) identity(ctx context.Context, s *assembly.Snapshot) (authn.Identity, error) {
 	if e.machine != "" {
-		return s.findMachine(ctx, e.machine)
+		return s.FindMachine(ctx, e.machine)
 	}
 	if e.User == "-" || e.Described() {
 		return e.asked.Identity, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
 	defer cancel()
-	return s.chain.Find(ctx, e.User)
+	return s.Chain.Find(ctx, e.User)
 }
 
 func (e *explainer) answer(out io.Writer, p *authz.Policy, id authn.Identity) error {

@@ -14,7 +14,7 @@ func TestHealthPathIsReadyz(t *testing.T) {
 	defer registry.Close()
 	with := strings.Replace("listen: {address: \"127.0.0.1:0\", health_path: /healthz, public_urls: [\"https://registry.example.com\"]}\nupstream: {url: \"REGISTRY\"}\n", "REGISTRY", registry.URL, 1)
 	s, write := newTestServer(t, with)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	ask := func(want int, word string) {
 		t.Helper()
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://192.0.2.1/healthz", nil)

@@ -1,9 +1,9 @@
 // Command gatehouse is an authenticating reverse proxy for container registries.
 //
 // This package is the outermost room: commands, assembly, listeners and signals.
-// Package config reads the config and every file that it names; prepare (assemble.go)
-// makes a snapshot of it, which serve takes when it starts and on HUP (reload.go), and
-// of which check and explain ask.
+// Package config reads the config and every file that it names; package assembly makes
+// a snapshot of it, which serve takes when it starts and on HUP (reload.go), and of
+// which check and explain ask.
 package main
 
 import (

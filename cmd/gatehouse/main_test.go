@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -27,6 +26,7 @@ import (
 	"time"
 
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/gatehouse/assembly"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -277,11 +277,11 @@ func TestBroken(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			s := prepare(file, &lasting{logger: slog.New(slog.DiscardHandler)}, nil)
-			defer s.release()
+			s := assembly.Look(file)
+			defer s.Release()
 			name := filepath.Base(file)
 			var got strings.Builder
-			for _, f := range s.loaded.Faults() {
+			for _, f := range s.Loaded.Faults() {
 				f.File = name
 				fmt.Fprintln(&got, f)
 			}

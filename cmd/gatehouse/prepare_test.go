@@ -38,7 +38,7 @@ func TestOneOperation(t *testing.T) {
 			if err := s.start(); err != nil {
 				t.Fatal(err)
 			}
-			defer func() { s.current.Load().release() }()
+			defer func() { s.current.Load().Release() }()
 			write(text)
 			log.Reset()
 			s.reload()

@@ -51,6 +51,6 @@ func (s *server) withGateway(f func(*proxy.Gateway)) {
 		return
 	}
 	sn := s.acquire()
-	defer sn.release()
-	f(sn.gateway)
+	defer sn.Release()
+	f(sn.Gateway)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy/audit"
 )
@@ -25,13 +26,13 @@ func (s *server) reload() {
 	l, ok := s.load()
 	if !ok {
 		n := len(l.Faults())
-		s.lasting.metrics.ConfigReload("failed")
+		s.shared.Metrics.ConfigReload("failed")
 		s.audit.Record(audit.Reload, "result", string(audit.Refused), "file", l.File, "faults", n)
 		s.log.Error("reload refused; the old config stays", "file", l.File, "faults", n)
 		return
 	}
 	s.lookAtCertificate()
-	s.lasting.metrics.ConfigReload("ok")
+	s.shared.Metrics.ConfigReload("ok")
 	s.audit.Record(audit.Reload, "result", string(audit.OK), "file", l.File)
 	s.log.Info("config reloaded", "file", l.File, "custom", l.Custom)
 }
@@ -39,20 +40,20 @@ func (s *server) reload() {
 // load reads the config and, where it has no fault, serves it from now on.
 func (s *server) load() (l *config.Loaded, ok bool) {
 	old := s.current.Load()
-	next := prepare(s.path, s.lasting, old)
-	l = next.loaded
+	next := assembly.Prepare(s.path, s.shared, old)
+	l = next.Loaded
 	stream := s.openAudit(l)
 	s.logFindings(l)
 	if len(l.Faults()) > 0 {
-		next.release()
+		next.Release()
 		return l, false
 	}
-	next.expire(old)
+	next.Expire(old)
 	s.adopt(l, stream)
-	s.lasting.metrics.WatchCertificates(next.certificates.Ends)
+	s.shared.Metrics.WatchCertificates(next.Certificates.Ends)
 	s.current.Store(next)
 	if old != nil {
-		old.release()
+		old.Release()
 	}
 	return l, true
 }
@@ -74,8 +75,8 @@ func (s *server) openAudit(l *config.Loaded) io.WriteCloser {
 func (s *server) adopt(l *config.Loaded, stream io.WriteCloser) {
 	s.audit.Use(l.AuditFile(), stream, l.Config.Audit.PerSecond)
 	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
-	s.lasting.throttle.Configure(throttleOptions(l))
-	s.lasting.hasher.Configure(l.Config.Limits.PasswordsWaiting)
+	s.shared.Throttle.Configure(throttleOptions(l))
+	s.shared.Hasher.Configure(l.Config.Limits.PasswordsWaiting)
 }
 
 func throttleOptions(l *config.Loaded) authn.ThrottleConfig {

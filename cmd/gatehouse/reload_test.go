@@ -26,6 +26,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/tokens"
 )
 
@@ -61,9 +62,9 @@ func TestReloadTakesTheCertificateLast(t *testing.T) {
 	text := minimal + "listen: {tls: {cert_file: " + dir + "/server.crt, key_file: " + dir + "/server.key}}\n"
 	authntest.WriteCertificates(t, dir)
 	s, write := newTestServer(t, text)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	served := func() string {
-		pair, err := s.current.Load().tls.GetCertificate(&tls.ClientHelloInfo{})
+		pair, err := s.current.Load().TLS.GetCertificate(&tls.ClientHelloInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +111,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	var old []*snapshot
+	var old []*assembly.Snapshot
 	for i := range 50 {
 		old = append(old, s.current.Load())
 		write(configs[i%2])
@@ -119,18 +120,18 @@ func TestReloadUnderLoad(t *testing.T) {
 	close(stop)
 	clients.Wait()
 	for i, sn := range old {
-		if n := sn.refs.Load(); n != 0 || sn == s.current.Load() {
-			t.Errorf("snapshot %d is still held %d times", i, n)
+		if sn.Acquire() || sn == s.current.Load() {
+			t.Errorf("snapshot %d is still held", i)
 		}
 	}
-	s.current.Load().release()
+	s.current.Load().Release()
 }
 
 // TestReloadKeeps shows what a good reload keeps, and that a bad one changes nothing.
 func TestReloadKeeps(t *testing.T) {
 	s, write := newTestServer(t, minimal)
-	defer func() { s.current.Load().release() }()
-	key, first := s.lasting.key, s.current.Load()
+	defer func() { s.current.Load().Release() }()
+	key, first := s.shared.Key, s.current.Load()
 	challenge := func() string {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "http://127.0.0.1/v2/", nil)
@@ -154,7 +155,7 @@ func TestReloadKeeps(t *testing.T) {
 	if s.level.Level() != slog.LevelWarn {
 		t.Error("the new level does not count")
 	}
-	if s.lasting.key != key {
+	if s.shared.Key != key {
 		t.Error("the key made at start was made again")
 	}
 	if got := challenge(); !strings.Contains(got, `service="other"`) {
@@ -165,13 +166,13 @@ func TestReloadKeeps(t *testing.T) {
 // TestReloadNamesAllMoves (H9): a reload that moves several keys names each of them.
 func TestReloadNamesAllMoves(t *testing.T) {
 	s, write := newTestServer(t, minimal)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	write(minimal + "listen: {address: \":1\"}\nadmin: {address: \"127.0.0.1:1\"}\n" +
 		"limits: {header_timeout: 5s, http2_streams: 50, header_bytes: 65536}\n")
-	next := prepare(s.path, s.lasting, s.current.Load())
-	defer next.release()
+	next := assembly.Prepare(s.path, s.shared, s.current.Load())
+	defer next.Release()
 	var keys []string
-	for _, f := range next.loaded.Faults() {
+	for _, f := range next.Loaded.Faults() {
 		keys = append(keys, f.Key)
 	}
 	want := []string{"listen.address", "admin.address", "limits.header_timeout", "limits.http2_streams", "limits.header_bytes"}
@@ -190,10 +191,10 @@ func TestRefusedReloadLeavesTheMetric(t *testing.T) {
 	authntest.WriteCertificates(t, one)
 	writeLongPair(t, two)
 	s, write := newTestServer(t, named(one))
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	told := func() string {
 		w := httptest.NewRecorder()
-		s.lasting.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		s.shared.Metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		_, value, _ := strings.Cut(w.Body.String(), "\ngatehouse_tls_certificate_not_after_seconds{")
 		value, _, _ = strings.Cut(value, "\n")
 		return value
@@ -272,13 +273,13 @@ func TestStandardLog(t *testing.T) {
 func TestReloadRevokes(t *testing.T) {
 	const config = minimal + "directories: [{name: local, static: [{username: alice, password_hash: \"$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy\"}]}]\n"
 	s, write := newTestServer(t, config)
-	defer func() { s.current.Load().release() }()
+	defer func() { s.current.Load().Release() }()
 	sn := s.current.Load()
-	id, err := sn.chain.Find(t.Context(), "alice")
+	id, err := sn.Chain.Find(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, token, err := sn.keyring.Issue(tokens.Token{Kind: tokens.Access, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}, PasswordStamp: id.PasswordStamp})
+	text, token, err := sn.Keyring.Issue(tokens.Token{Kind: tokens.Access, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}, PasswordStamp: id.PasswordStamp})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +333,6 @@ func TestNoHTTP2(t *testing.T) {
 			t.Errorf("%s streams: %q, %v", streams, c.ConnectionState().NegotiatedProtocol, err)
 		}
 		client.Close()
-		s.current.Load().release()
+		s.current.Load().Release()
 	}
 }

@@ -57,8 +57,8 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	if err := s.start(); err != nil {
 		return err
 	}
-	defer func() { s.current.Load().release() }()
-	cfg := s.current.Load().cfg
+	defer func() { s.current.Load().Release() }()
+	cfg := s.current.Load().Config
 	set, err := sockets.Open(sockets.Addresses{Public: cfg.Listen.Address, HTTP: cfg.Listen.HTTPAddress,
 		Admin: cfg.Admin.Address, Shared: cfg.Listen.ReusePort})
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	s.sockets = set
 	errorLog := errorLog(s.log)
 	adoptStandardLog(errorLog)
-	limits := s.current.Load().cfg.Limits
+	limits := s.current.Load().Config.Limits
 	s.public = limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	s.plain = limits.Server(http.HandlerFunc(s.servePlain), errorLog)
 	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
@@ -168,7 +168,7 @@ var (
 func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	s.draining.Store(true)
 	s.notify.Stopping()
-	limits := s.current.Load().cfg.Shutdown
+	limits := s.current.Load().Config.Shutdown
 	s.log.Info("draining", "signal", sig.String(), "delay", limits.Delay.String(), "timeout", limits.Timeout.String())
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -185,7 +185,7 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	s.leaving.Begin()
 	s.sockets.Stop()
 	s.accepting.Wait()
-	s.lasting.load.Settle(ctx)
+	s.shared.Load.Settle(ctx)
 	var ends errgroup.Group
 	ends.Go(func() error { return s.public.Shutdown(ctx) })
 	ends.Go(func() error { return s.plain.Shutdown(ctx) })

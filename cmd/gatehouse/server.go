@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/sockets"
 	"gatehouse/metrics"
 	"gatehouse/proxy"
@@ -23,11 +24,11 @@ const certificatePeriod = time.Minute
 // server is the running gateway.
 type server struct {
 	path      string
-	lasting   *lasting
+	shared    *assembly.Shared
 	log       *slog.Logger
 	level     *slog.LevelVar
 	audit     *audit.Stream
-	current   atomic.Pointer[snapshot]
+	current   atomic.Pointer[assembly.Snapshot]
 	draining  atomic.Bool
 	public    *http.Server
 	plain     *http.Server // of listen.http_address
@@ -41,9 +42,9 @@ func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: audit.Clip})
 	s := &server{path: path, log: out.log, level: out.level, audit: a,
-		lasting: &lasting{metrics: m, access: out.access, audit: a.Records(), logger: out.log, load: proxy.NewLoad(),
-			throttle: authn.NewThrottle(authn.ThrottleConfig{}), refusals: authn.NewRefusalTime(), hasher: authn.NewHasher(1)}}
-	s.lasting.healthy = s.healthy
+		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
+			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1)}}
+	s.shared.Healthy = s.healthy
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
 		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
 	})
@@ -54,20 +55,20 @@ func newServer(path string, out streams) *server {
 // serveHTTP gives a request the snapshot of this moment, for all of its life.
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
-	defer sn.release()
-	sn.gateway.ServeHTTP(s.leaving.Writer(w), r)
+	defer sn.Release()
+	sn.Gateway.ServeHTTP(s.leaving.Writer(w), r)
 }
 
 // servePlain does so for a request to listen.http_address.
 func (s *server) servePlain(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
-	defer sn.release()
-	sn.gateway.ServePlain(s.leaving.Writer(w), r)
+	defer sn.Release()
+	sn.Gateway.ServePlain(s.leaving.Writer(w), r)
 }
 
-func (s *server) acquire() *snapshot {
+func (s *server) acquire() *assembly.Snapshot {
 	for {
-		if sn := s.current.Load(); sn.acquire() {
+		if sn := s.current.Load(); sn.Acquire() {
 			return sn
 		}
 	}
@@ -76,19 +77,19 @@ func (s *server) acquire() *snapshot {
 // accept takes a connection as the snapshot of the moment says; nil: it is closed.
 func (s *server) accept(raw net.Conn) net.Conn {
 	sn := s.acquire()
-	defer sn.release()
-	conn := sn.gateway.Accepted(raw)
-	if conn == nil || sn.tls == nil {
+	defer sn.Release()
+	conn := sn.Gateway.Accepted(raw)
+	if conn == nil || sn.TLS == nil {
 		return conn
 	}
-	return tls.Server(conn, sn.tls) // the server knows TLS by this type
+	return tls.Server(conn, sn.TLS) // the server knows TLS by this type
 }
 
 // acceptPlain takes one of listen.http_address.
 func (s *server) acceptPlain(raw net.Conn) net.Conn {
 	sn := s.acquire()
-	defer sn.release()
-	return sn.gateway.Accepted(raw)
+	defer sn.Release()
+	return sn.Gateway.Accepted(raw)
 }
 
 // watchCertificate looks each minute whether the pairs' files have changed.
@@ -112,11 +113,11 @@ func every(ctx context.Context, period time.Duration, do func()) error {
 
 func (s *server) lookAtCertificate() {
 	sn := s.acquire()
-	defer sn.release()
-	if sn.certificates == nil {
+	defer sn.Release()
+	if sn.Certificates == nil {
 		return
 	}
-	changed, err := sn.certificates.Reload()
+	changed, err := sn.Certificates.Reload()
 	if err != nil {
 		s.log.Error("a new certificate cannot be used; the old one stays", "error", err.Error())
 	}
@@ -149,16 +150,16 @@ func failures(checks []health) (names []string) {
 // config and no keys, so those two always hold here.
 func (s *server) checks(ctx context.Context) []health {
 	sn := s.acquire()
-	defer sn.release()
+	defer sn.Release()
 	list := []health{{name: "config"}, {name: "keys"}, {name: "draining"}}
 	if s.draining.Load() {
 		list[2].problem = "the gateway is being shut down"
 	} else {
-		list = append(list, checkUpstreams(sn.gateway.Ready(ctx))...)
+		list = append(list, checkUpstreams(sn.Gateway.Ready(ctx))...)
 	}
-	for _, d := range sn.directories {
-		h := health{name: "directory " + d.name, information: true}
-		if d.ldap != nil && !d.ldap.Available() {
+	for _, d := range sn.Directories {
+		h := health{name: "directory " + d.Name, information: true}
+		if d.LDAP != nil && !d.LDAP.Available() {
 			h.problem = "at fault"
 		}
 		list = append(list, h)

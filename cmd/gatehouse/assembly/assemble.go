@@ -1,0 +1,114 @@
+package assembly
+
+import (
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
+	"gatehouse/tokens"
+)
+
+// assemble makes a snapshot of a config that was read. It starts, dials and reads nothing.
+func assemble(l *config.Loaded, p *Shared, old *Snapshot) *Snapshot {
+	s := &Snapshot{Loaded: l, Config: &l.Config}
+	s.refs.Store(1)
+	if !l.Decoded() {
+		return s
+	}
+	b := builder{l, &l.Config, p, old}
+	s.Policy = b.policy()
+	b.openDirectories(s)
+	s.Keyring = b.keyring()
+	s.Certificates = b.certificates()
+	s.TLS = s.listenerTLS(old)
+	s.Chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.Throttle, Refusals: p.Refusals, Logger: p.Logger})
+	s.Gateway = b.gateway(s)
+	return s
+}
+
+// builder makes the parts of a snapshot, and adds what is wrong to the report.
+type builder struct {
+	*config.Loaded
+	cfg    *config.Config
+	shared *Shared
+	old    *Snapshot // nil at the start
+}
+
+// policy compiles the rules; each knows the line it stands in.
+func (b *builder) policy() *authz.Policy {
+	p, err := authz.New(authz.Config{Rules: b.cfg.Policy, Directories: b.cfg.DirectoryNames(), Machines: b.cfg.MachineNames()})
+	b.Errors("policy", err)
+	return p
+}
+
+// allOf are the people whose every request the audit stream has.
+func (b *builder) allOf() *authz.Audience {
+	a, err := authz.NewAudience(b.cfg.Audit.AllOf, b.cfg.DirectoryNames(), b.cfg.MachineNames())
+	b.Errors("audit.all_of", err)
+	if len(b.cfg.Audit.AllOf) > 0 && b.cfg.Audit.File == "" {
+		b.Warn("audit.all_of", "audit.file is not given, so nothing is recorded")
+	}
+	return a
+}
+
+// keyring takes the keys; without any, the one made at start goes on.
+func (b *builder) keyring() *tokens.Keyring {
+	if b.Faulty("tokens.key_files") {
+		return nil
+	}
+	cfg := b.cfg.Tokens
+	cfg.Metrics = b.shared.Metrics
+	if len(cfg.KeyFiles) == 0 {
+		b.Warn("tokens.key_files", "none: a key is made at start, so tokens end with the process and no other instance takes them")
+		if err := b.shared.makeKey(); err != nil {
+			b.Fault("tokens.key_files", "no key could be made: %v", err)
+			return nil
+		}
+		cfg.KeyFiles = []authn.SecretFile{*b.shared.Key}
+	}
+	if b.Faulty("tokens.revoked") { // told already, better than the keyring can
+		cfg.Revoked = nil
+	}
+	k, err := tokens.NewKeyring(cfg)
+	b.Errors("tokens", err)
+	return k
+}
+
+// gateway makes the handler of all requests.
+func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
+	c, p := b.cfg, b.shared
+	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
+		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy,
+		Load: p.Load, Healthy: p.Healthy, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
+	if s.Keyring != nil && s.Policy != nil {
+		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})
+	}
+	for _, e := range c.Entries() {
+		if e.URL == "" && len(e.URLs) == 0 { // told already
+			return nil
+		}
+	}
+	g, err := proxy.New(cfg)
+	b.Errors("", err)
+	return g
+}
+
+// certificates are the listener's pairs: the old ones, which look at their files again
+// when the config is taken, where the files' names did not change.
+func (b *builder) certificates() *listener.Certificates {
+	t := b.cfg.Listen.TLS
+	if t == nil || b.Faulty("listen.tls") {
+		return nil
+	}
+	c, err := listener.NewCertificates(t)
+	b.Errors("listen.tls", err)
+	if c == nil {
+		return nil
+	}
+	b.Errors("listen", b.cfg.Listen.CheckNames(c))
+	if b.old != nil && b.old.Certificates != nil && t.SamePairs(b.old.Config.Listen.TLS) {
+		return b.old.Certificates
+	}
+	return c
+}
