@@ -53,6 +53,9 @@ type Library struct {
 // who waits.
 type slots struct{ all, idle *semaphore.Weighted }
 
+// patience is a page's with what it shows in a list.
+const patience = time.Second
+
 // mostTagBytes is how many bytes of lists of tags are kept.
 const mostTagBytes = 16 << 20
 

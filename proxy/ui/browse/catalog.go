@@ -157,6 +157,8 @@ func (l *Library) Deleted(place, repository string) {
 // settle finds out which repositories the list still names that something was deleted in,
 // of those that the caller may see.
 func (v *Visit) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	l := v.library
 	l.mu.Lock()
 	doubtful := slices.Clone(l.catalogLocked(v.caller.Place).doubtful)

@@ -3,6 +3,7 @@ package browse
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"strings"
 
@@ -72,12 +73,16 @@ func page[T any](all []T, number, size int) ([]T, Pager) {
 
 // Repositories lists what the caller may pull. The error is that of reading the list.
 func (v *Visit) Repositories(ctx context.Context, q RepositoryQuery) (*RepositoryList, error) {
+	prefixes := v.asker.Prefixes(v.caller.Source)
+	if len(prefixes) == 0 {
+		return &RepositoryList{Pager: Pager{Page: 1, Pages: 1}}, nil
+	}
 	v.settle(ctx)
 	names, cut, err := v.names(ctx)
 	if err != nil {
 		return nil, err
 	}
-	visible := v.visible(names, q)
+	visible := v.visible(names, prefixes, q)
 	rows := rowsOf(visible, q)
 	list := &RepositoryList{Cut: cut}
 	list.Rows, list.Pager = page(rows, q.Page, q.Size)
@@ -89,12 +94,12 @@ func (v *Visit) Repositories(ctx context.Context, q RepositoryQuery) (*Repositor
 }
 
 // visible are the names that the caller may pull, and that the query is about.
-func (v *Visit) visible(names []string, q RepositoryQuery) []string {
+func (v *Visit) visible(names, prefixes []string, q RepositoryQuery) []string {
 	list, below := []string{}, q.Folder+"/"
 	if q.Folder != "" {
 		names = within(names, below)
 	}
-	for name := range v.candidates(names) {
+	for name := range candidates(names, prefixes) {
 		if !strings.Contains(name, q.Search) || !v.Decide(authz.Pull, name).Allowed {
 			continue
 		}
@@ -105,10 +110,10 @@ func (v *Visit) visible(names []string, q RepositoryQuery) []string {
 	return list
 }
 
-// candidates yields the names that some rule may let the caller pull, in order.
-func (v *Visit) candidates(names []string) func(func(string) bool) {
+// candidates yields the names that some rule may let a caller pull.
+func candidates(names, prefixes []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, prefix := range v.asker.Prefixes(v.caller.Source) {
+		for _, prefix := range prefixes {
 			if own, ok := strings.CutSuffix(prefix, "/"); ok {
 				if _, found := slices.BinarySearch(names, own); found && !yield(own) {
 					return

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	patience       = time.Second      // of a page for what it shows
 	mostBackground = 2000             // tags that are read for an order
 	backgroundFor  = 10 * time.Minute // for reading them
 )
