@@ -36,11 +36,13 @@ func (c *children[K, V]) of(k K) V {
 	return known[k]
 }
 
+// all are those that were looked up.
+func (c *children[K, V]) all() map[K]V { return *c.known.Load() }
+
 // bound are the children that each request counts on.
 type bound struct {
 	requests    *children[requestLabels, prometheus.Counter]
-	durations   *children[string, prometheus.Observer] // by route
-	validations *children[string, prometheus.Counter]  // by result
+	validations *children[string, prometheus.Counter] // by result
 	pairs       *children[pairLabels, prometheus.Counter]
 	upstream    *children[upstreamLabels, prometheus.Counter]
 
@@ -68,7 +70,6 @@ func (m *Metrics) bind() {
 		requests: newChildren(func(l requestLabels) prometheus.Counter {
 			return m.requests.WithLabelValues(l.route, l.method, strconv.Itoa(l.code))
 		}),
-		durations:   newChildren(func(route string) prometheus.Observer { return m.requestDuration.WithLabelValues(route) }),
 		validations: newChildren(func(result string) prometheus.Counter { return m.tokenValidations.WithLabelValues(result) }),
 		pairs:       newChildren(func(l pairLabels) prometheus.Counter { return l.family.WithLabelValues(l.first, l.second) }),
 		upstream: newChildren(func(l upstreamLabels) prometheus.Counter {

@@ -16,7 +16,7 @@ func TestChildren(t *testing.T) {
 		all.Go(func() {
 			for i := range 300 {
 				m.RequestStarted()
-				m.RequestDone([]string{"blob", "manifest"}[i%2], []string{"GET", "ODD", "PUT"}[i%3], 200+i%5, time.Millisecond)
+				m.RequestDone("id-1", []string{"blob", "manifest"}[i%2], []string{"GET", "ODD", "PUT"}[i%3], 200+i%5, time.Millisecond)
 				m.TokenValidation("valid")
 				m.Decision("pull", "allowed")
 				m.CacheRequest("token", "hit")
@@ -37,7 +37,7 @@ func TestChildren(t *testing.T) {
 			t.Errorf("no line %s", want)
 		}
 	}
-	for name, count := range map[string]func(){"RequestDone": func() { m.RequestDone("blob", "GET", 200, time.Millisecond) }, "Decision": func() { m.Decision("pull", "allowed") },
+	for name, count := range map[string]func(){"RequestDone": func() { m.RequestDone("id-1", "blob", "GET", 200, time.Millisecond) }, "Decision": func() { m.Decision("pull", "allowed") },
 		"UpstreamRequest": func() { m.UpstreamRequest("a", 200, time.Millisecond) }} {
 		if n := testing.AllocsPerRun(100, count); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

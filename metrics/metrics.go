@@ -31,7 +31,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	requests         *prometheus.CounterVec
-	requestDuration  *prometheus.HistogramVec
+	requestDuration  *timings
 	requestsInFlight prometheus.Gauge
 
 	tokenRequests    *prometheus.CounterVec
@@ -78,7 +78,7 @@ var methods = map[string]bool{
 func New(build BuildInfo) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.requests = counter("http_requests_total", "Requests answered on the public listener.", "route", "method", "code")
-	m.requestDuration = histogram("http_request_duration_seconds", "Time from a request's headers to the end of its answer.", longBuckets, "route")
+	m.requestDuration = newTimings(histogram("http_request_duration_seconds", "Time from a request's headers to the end of its answer.", longBuckets, "route"), longBuckets)
 	m.requestsInFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered now."})
 	m.tokenRequests = counter("token_requests_total", "Requests to the token realm.", "grant", "result")
 	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
@@ -140,8 +140,9 @@ func (m *Metrics) RequestStarted() {
 }
 
 // RequestDone counts an answered request. Route is one of base, manifest, blob,
-// upload, tags, referrers, catalog, realm, other; an unknown method counts as other.
-func (m *Metrics) RequestDone(route, method string, code int, took time.Duration) {
+// upload, tags, referrers, catalog, realm, other; an unknown method counts as other. ID is the
+// request's, shown as an exemplar of its duration.
+func (m *Metrics) RequestDone(id, route, method string, code int, took time.Duration) {
 	if m == nil {
 		return
 	}
@@ -150,7 +151,7 @@ func (m *Metrics) RequestDone(route, method string, code int, took time.Duration
 	}
 	m.requestsInFlight.Dec()
 	m.bound.requests.of(requestLabels{route, method, code}).Inc()
-	m.bound.durations.of(route).Observe(took.Seconds())
+	m.requestDuration.routes.of(route).observe(id, took.Seconds())
 }
 
 // Credential counts a login, at the realm or by Basic under /v2/. Kind is password,

@@ -12,9 +12,9 @@ import (
 func TestExposition(t *testing.T) {
 	m := New(BuildInfo{Version: "1", Commit: "abc", GoVersion: "go1"})
 	m.RequestStarted()
-	m.RequestDone("blob", "GET", 200, time.Second)
+	m.RequestDone("id-1", "blob", "GET", 200, time.Second)
 	m.RequestStarted()
-	m.RequestDone("other", "BREW", 405, time.Second)
+	m.RequestDone("id-1", "other", "BREW", 405, time.Second)
 	m.TokenRequest("basic", "granted")
 	m.TokenValidation("valid")
 	m.Decision("pull", "allowed")
@@ -59,7 +59,7 @@ func TestExposition(t *testing.T) {
 func TestNil(t *testing.T) {
 	var m *Metrics
 	m.RequestStarted()
-	m.RequestDone("blob", "GET", 200, 0)
+	m.RequestDone("id-1", "blob", "GET", 200, 0)
 	m.TokenRequest("basic", "granted")
 	m.TokenValidation("valid")
 	m.Decision("pull", "allowed")

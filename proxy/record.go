@@ -36,7 +36,7 @@ func (r *records) emit(x *exchange) {
 	if e.err != nil && e.err.status == statusClientGone || x.r.Context().Err() != nil && !x.w.wrote {
 		status = statusClientGone
 	}
-	r.metrics.RequestDone(x.route.Kind.Label(), x.r.Method, status, took)
+	r.metrics.RequestDone(e.requestID, x.route.Kind.Label(), x.r.Method, status, took)
 	auditRequest(context.Background(), r.audit, r.allOf, x, status)
 	if r.access == nil {
 		return

@@ -200,7 +200,7 @@ func metricNames(t *testing.T) map[string]bool {
 	m := metrics.New(metrics.BuildInfo{Version: "v0"})
 	m.WatchTokens(func() []metrics.TokenCount { return []metrics.TokenCount{{Kind: "machine"}} })
 	m.RequestStarted()
-	m.RequestDone("base", "GET", 200, time.Second)
+	m.RequestDone("id-1", "base", "GET", 200, time.Second)
 	m.TokenRequest("basic", "granted")
 	m.TokenValidation("valid")
 	m.Credential("password", "ok")
