@@ -75,6 +75,9 @@ func (m *Metrics) bind() {
 		upstream: newChildren(func(l upstreamLabels) prometheus.Counter {
 			return m.upstreamRequests.WithLabelValues(l.upstream, strconv.Itoa(l.code))
 		}),
-		upstreamDurations: newChildren(func(upstream string) prometheus.Observer { return m.upstreamDuration.WithLabelValues(upstream) }),
+		upstreamDurations: newChildren(func(upstream string) prometheus.Observer {
+			m.upstreamRequests.WithLabelValues(upstream, "0") // so that the first request without an answer is seen as one
+			return m.upstreamDuration.WithLabelValues(upstream)
+		}),
 	}
 }

@@ -32,6 +32,7 @@ func TestChildren(t *testing.T) {
 		`gatehouse_http_request_duration_seconds_count{route="manifest"} 1200`, `gatehouse_http_requests_in_flight 0`,
 		`gatehouse_token_validations_total{result="valid"} 2400`, `gatehouse_decisions_total{action="pull",result="allowed"} 2400`,
 		`gatehouse_cache_requests_total{cache="token",result="hit"} 2400`, `gatehouse_upstream_requests_total{code="201",upstream="a"} 1200`,
+		`gatehouse_upstream_requests_total{code="0",upstream="a"} 0`,
 	} {
 		if !strings.Contains(w.Body.String(), want+"\n") {
 			t.Errorf("no line %s", want)

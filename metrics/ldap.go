@@ -193,10 +193,14 @@ func (m *ldapMetrics) watch(s *ldapSource) (stop func()) {
 }
 
 // WatchLDAPServers shows the state of a directory's servers until stop is called.
-// Servers is called at each scrape.
+// Servers is called at each scrape. The directory's faults are counted from 0, so that the
+// first is seen as one.
 func (m *Metrics) WatchLDAPServers(directory string, servers func() []LDAPServer) (stop func()) {
 	if m == nil {
 		return func() {}
+	}
+	for _, operation := range []string{"lookup", "login"} {
+		m.directoryRequests.WithLabelValues(directory, operation, "fault")
 	}
 	return m.ldap.watch(&ldapSource{directory: directory, servers: servers})
 }

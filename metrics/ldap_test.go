@@ -21,8 +21,10 @@ func TestLDAPExposition(t *testing.T) {
 	m.WatchLDAPCache("example", func() LDAPCache {
 		return LDAPCache{Entries: map[string]int{"identity": 7}, OldestStale: time.Minute}
 	})
-	if zero := `gatehouse_ldap_canary_failures_total{directory="example"} 0`; !strings.Contains(exposition(m), zero) {
-		t.Errorf("before the first event the exposition lacks %q", zero)
+	for _, zero := range []string{`gatehouse_ldap_canary_failures_total{directory="example"} 0`, `gatehouse_directory_requests_total{directory="example",operation="login",result="fault"} 0`} {
+		if !strings.Contains(exposition(m), zero) {
+			t.Errorf("before the first event the exposition lacks %q", zero)
+		}
 	}
 	for event := range ldapEvents {
 		m.LDAPEvent("example", event)

@@ -81,6 +81,9 @@ func New(build BuildInfo) *Metrics {
 	m.requestDuration = newTimings(histogram("http_request_duration_seconds", "Time from a request's headers to the end of its answer.", longBuckets, "route"), longBuckets)
 	m.requestsInFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered now."})
 	m.tokenRequests = counter("token_requests_total", "Requests to the token realm.", "grant", "result")
+	for _, result := range []string{"granted", "refused", "throttled", "unavailable"} {
+		m.tokenRequests.WithLabelValues("basic", result) // so that a first wave of refusals is seen as one
+	}
 	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
 	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
 	m.decisions = counter("decisions_total", "Policy decisions.", "action", "result")
