@@ -2,11 +2,8 @@ package metrics
 
 import (
 	"maps"
-	"strconv"
 	"sync"
 	"sync/atomic"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // children are the counters and histograms of a family by their labels, each looked up
@@ -38,46 +35,3 @@ func (c *children[K, V]) of(k K) V {
 
 // all are those that were looked up.
 func (c *children[K, V]) all() map[K]V { return *c.known.Load() }
-
-// bound are the children that each request counts on.
-type bound struct {
-	requests    *children[requestLabels, prometheus.Counter]
-	validations *children[string, prometheus.Counter] // by result
-	pairs       *children[pairLabels, prometheus.Counter]
-	upstream    *children[upstreamLabels, prometheus.Counter]
-
-	upstreamDurations *children[string, prometheus.Observer] // by upstream
-}
-
-type requestLabels struct {
-	route, method string
-	code          int
-}
-
-type upstreamLabels struct {
-	upstream string
-	code     int
-}
-
-// pairLabels are those of a family with two.
-type pairLabels struct {
-	family        *prometheus.CounterVec
-	first, second string
-}
-
-func (m *Metrics) bind() {
-	m.bound = bound{
-		requests: newChildren(func(l requestLabels) prometheus.Counter {
-			return m.requests.WithLabelValues(l.route, l.method, strconv.Itoa(l.code))
-		}),
-		validations: newChildren(func(result string) prometheus.Counter { return m.tokenValidations.WithLabelValues(result) }),
-		pairs:       newChildren(func(l pairLabels) prometheus.Counter { return l.family.WithLabelValues(l.first, l.second) }),
-		upstream: newChildren(func(l upstreamLabels) prometheus.Counter {
-			return m.upstreamRequests.WithLabelValues(l.upstream, strconv.Itoa(l.code))
-		}),
-		upstreamDurations: newChildren(func(upstream string) prometheus.Observer {
-			m.upstreamRequests.WithLabelValues(upstream, "0") // so that the first request without an answer is seen as one
-			return m.upstreamDuration.WithLabelValues(upstream)
-		}),
-	}
-}

@@ -12,6 +12,7 @@ package metrics
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -274,5 +275,48 @@ func (c *certificates) Collect(to chan<- prometheus.Metric) {
 	}
 	for name, end := range (*ends)() {
 		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(end.Unix()), strings.ToValidUTF8(name, "?"))
+	}
+}
+
+// bound are the children that each request counts on.
+type bound struct {
+	requests    *children[requestLabels, prometheus.Counter]
+	validations *children[string, prometheus.Counter] // by result
+	pairs       *children[pairLabels, prometheus.Counter]
+	upstream    *children[upstreamLabels, prometheus.Counter]
+
+	upstreamDurations *children[string, prometheus.Observer] // by upstream
+}
+
+type requestLabels struct {
+	route, method string
+	code          int
+}
+
+type upstreamLabels struct {
+	upstream string
+	code     int
+}
+
+// pairLabels are those of a family with two.
+type pairLabels struct {
+	family        *prometheus.CounterVec
+	first, second string
+}
+
+func (m *Metrics) bind() {
+	m.bound = bound{
+		requests: newChildren(func(l requestLabels) prometheus.Counter {
+			return m.requests.WithLabelValues(l.route, l.method, strconv.Itoa(l.code))
+		}),
+		validations: newChildren(func(result string) prometheus.Counter { return m.tokenValidations.WithLabelValues(result) }),
+		pairs:       newChildren(func(l pairLabels) prometheus.Counter { return l.family.WithLabelValues(l.first, l.second) }),
+		upstream: newChildren(func(l upstreamLabels) prometheus.Counter {
+			return m.upstreamRequests.WithLabelValues(l.upstream, strconv.Itoa(l.code))
+		}),
+		upstreamDurations: newChildren(func(upstream string) prometheus.Observer {
+			m.upstreamRequests.WithLabelValues(upstream, "0") // so that the first request without an answer is seen as one
+			return m.upstreamDuration.WithLabelValues(upstream)
+		}),
 	}
 }
