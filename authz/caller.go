@@ -113,7 +113,7 @@ func (c *Caller) judgeOne(places []int, r *Request, action actionSet) Decision {
 	for _, i := range places {
 		rule := &c.policy.rules[i]
 		if rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.deniesTags(&c.person, action, r.Tags) {
-			return Decision{Rule: rule.label}
+			return rule.decision(false)
 		}
 	}
 	if len(r.Tags) == 0 {
@@ -134,7 +134,7 @@ func (c *Caller) allowing(places []int, r *Request, action actionSet, tag string
 	for _, i := range places {
 		rule := &c.policy.rules[i]
 		if !rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.allowsTag(&c.person, action, tag, len(r.Tags) > 0) {
-			return Decision{Allowed: true, Rule: rule.label}
+			return rule.decision(true)
 		}
 	}
 	return Decision{}

@@ -308,9 +308,20 @@ func modelMomentsOf(list string) []time.Time {
 	return all
 }
 
+// bare is a decision as the model takes it, which holds no rule itself; the rule that it
+// holds has to be the one that it names.
+func bare(d Decision) Decision {
+	if name, position := d.By(); (Rule{Name: name, Position: position}).Label() != d.Rule {
+		panic(d.Rule + " is not " + name + " at " + position)
+	}
+	d.by = nil
+	return d
+}
+
 // checkHalves holds what is asked of a manifest's tags against the decisions on each.
 func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 	d, open := p.DecidePush(id, q)
+	d = bare(d)
 	q.Action = Push
 	if whole := m.decide(id, q); whole.Allowed && (d != whole || open != nil) {
 		t.Fatalf("%+v for %+v: %+v and %+v, the model allows both halves by %s", q, id, d, open, whole.Rule)
@@ -331,6 +342,7 @@ func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 		t.Fatalf("%+v for %+v: %+v and %+v", q, id, d, open)
 	}
 	for _, h := range open {
+		h.Create, h.Overwrite = bare(h.Create), bare(h.Overwrite)
 		if byTag[h.Tag] != h {
 			t.Fatalf("%+v for %+v: open is %+v, the model says %+v", q, id, h, byTag[h.Tag])
 		}
@@ -356,12 +368,12 @@ func checkModel(t *rapid.T) {
 		id, q := modelPerson.Draw(t, "who"), modelRequest.Draw(t, "request")
 		at := q.At
 		p.clock = func() time.Time { return at }
-		if got, want := p.Decide(id, q), m.decide(id, q); got != want {
+		if got, want := bare(p.Decide(id, q)), m.decide(id, q); got != want {
 			t.Fatalf("%+v for %+v: %+v, the model says %+v", q, id, got, want)
 		}
 		timeless := q
 		timeless.At = time.Time{}
-		if got, want := p.Decide(id, timeless), m.decide(id, q); got != want {
+		if got, want := bare(p.Decide(id, timeless)), m.decide(id, q); got != want {
 			t.Fatalf("%+v for %+v now: %+v, the model says %+v", q, id, got, want)
 		}
 		checkHalves(t, p, m, id, q)

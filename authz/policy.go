@@ -43,6 +43,17 @@ type Decision struct {
 	// several tags are allowed by several rules it is the first tag's, and where both
 	// halves of a push are it is that of create.
 	Rule string
+
+	by *rule // of Rule; nil: none
+}
+
+// By is the rule that decided, by its name, which may be empty, and its position; both
+// are empty where no rule did.
+func (d Decision) By() (name, position string) {
+	if d.by == nil {
+		return "", ""
+	}
+	return d.by.source.Name, d.by.source.Position
 }
 
 // Decide answers one request of one caller, as Caller.Decide does.
@@ -84,7 +95,8 @@ func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Ha
 			open = append(open, h)
 		}
 	}
-	return Decision{Allowed: len(open) > 0, Rule: d.Rule}, open
+	d.Allowed = len(open) > 0
+	return d, open
 }
 
 // Splits reports whether some rule speaks of one half of push alone.
@@ -113,7 +125,7 @@ func (p *Policy) catalogAt(id authn.Identity, now time.Time) Decision {
 	}
 	for _, i := range p.listing {
 		if rule := &p.rules[i]; rule.inTime(now) {
-			return Decision{Allowed: true, Rule: rule.label}
+			return rule.decision(true)
 		}
 	}
 	return Decision{}

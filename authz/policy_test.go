@@ -136,7 +136,7 @@ func TestDecide(t *testing.T) {
 		p := policy(t, c.rules...)
 		for text, want := range c.want {
 			id, r := request(text)
-			if d := p.Decide(id, r); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
+			if d := bare(p.Decide(id, r)); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
 				t.Errorf("%s: %q is %+v, want %s", c.name, text, d, want)
 			}
 		}
@@ -385,7 +385,7 @@ func TestManyGroups(t *testing.T) {
 				want = "-"
 			}
 			_, r := request("- " + text)
-			if d := p.Decide(id, r); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
+			if d := bare(p.Decide(id, r)); d != (Decision{Allowed: want[0] == '+', Rule: want[1:]}) {
 				t.Errorf("%s %s: %+v, want %s", who, text, d, want)
 			}
 		}

@@ -85,6 +85,11 @@ type rule struct {
 	from, until  time.Time // the first and the last moment of it; zero: no bound
 }
 
+// decision is one that the rule takes.
+func (r *rule) decision(allowed bool) Decision {
+	return Decision{Allowed: allowed, Rule: r.label, by: r}
+}
+
 func (r *rule) speaksTo(who *person) bool {
 	return anySubject(r.to, who) && !anySubject(r.except, who)
 }

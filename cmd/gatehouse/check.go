@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/question"
 )
 
 func checkCommand() *cobra.Command {
@@ -53,6 +55,9 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
+// onlineLimit is for each thing that --online asks.
+const onlineLimit = 30 * time.Second
+
 // checker runs the checks and counts faults.
 type checker struct {
 	out      io.Writer
@@ -69,8 +74,8 @@ func (c *checker) config(path string) {
 	if c.loaded.Custom {
 		fmt.Fprintf(c.out, "%s is loaded instead of %s\n", c.loaded.File, path)
 	}
-	printFindings(c.out, c.loaded.Warnings())
-	printFindings(c.out, c.loaded.Faults())
+	config.Print(c.out, c.loaded.Warnings())
+	config.Print(c.out, c.loaded.Faults())
 	c.faults = len(c.loaded.Faults())
 	c.built = c.faults == 0
 }
@@ -82,7 +87,7 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 		mark = "FAULT"
 		c.faults++
 	}
-	fmt.Fprintf(c.out, "%s  %s: %s\n", mark, subject, printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(c.out, "%s  %s: %s\n", mark, subject, question.Printable(fmt.Sprintf(format, args...)))
 }
 
 // online dials the upstreams and every directory.
@@ -101,7 +106,7 @@ func (c *checker) online(ctx context.Context) {
 		for _, f := range d.LDAP.Inspect(ctx) {
 			subject := "directory " + d.Name + ": " + f.Subject
 			if f.Warning {
-				fmt.Fprintf(c.out, "warning: %s: %s\n", subject, printable(f.Detail))
+				fmt.Fprintf(c.out, "warning: %s: %s\n", subject, question.Printable(f.Detail))
 				continue
 			}
 			c.say(f.OK, subject, "%s", f.Detail)
@@ -123,7 +128,7 @@ func (c *checker) user(ctx context.Context, name string) {
 		cancel()
 		switch subject := "directory " + d.Name; {
 		case errors.Is(err, authn.ErrUnknownUser):
-			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, config.Clip(name), printable(err.Error()))
+			fmt.Fprintf(c.out, "       %s: does not know %q (%s)\n", subject, config.Clip(name), question.Printable(err.Error()))
 		case err != nil:
 			c.say(false, subject, "%v", err)
 		default:
@@ -131,13 +136,13 @@ func (c *checker) user(ctx context.Context, name string) {
 			if known {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
-			printIdentity(c.out, id)
+			question.Describe(id).Print(c.out)
 			c.state(id)
 			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
 				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")
 			}
 			if id.Note != "" {
-				fmt.Fprintf(c.out, "warning: %s\n", printable(id.Note))
+				fmt.Fprintf(c.out, "warning: %s\n", question.Printable(id.Note))
 			}
 			c.rules(id)
 			known = true
@@ -160,8 +165,8 @@ func (c *checker) rules(id authn.Identity) {
 func (c *checker) state(id authn.Identity) {
 	switch err := c.snapshot.Keyring.Admit(id); {
 	case err != nil:
-		printField(c.out, "state", "may not log in: the person is on tokens.revoked")
+		question.PrintField(c.out, "state", "may not log in: the person is on tokens.revoked")
 	case id.NoLogin == "":
-		printField(c.out, "state", "may log in")
+		question.PrintField(c.out, "state", "may log in")
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/cmd/gatehouse/admin"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/migrate"
 	"gatehouse/cmd/gatehouse/reference"
@@ -63,7 +64,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand(openForTokens), healthCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand(openForTokens), admin.HealthCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

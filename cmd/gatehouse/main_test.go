@@ -95,9 +95,9 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// signal NAME TERM|INT|HUP|USR1.
+// signal NAME TERM|INT|HUP|USR1|KILL.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
-	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "KILL": syscall.SIGKILL}
 	ts.Check(running.get(ts, args[0]).Cmd.Process.Signal(signals[args[1]]))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -58,13 +59,14 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 		return err
 	}
 	defer func() { s.current.Load().Release() }()
-	cfg := s.current.Load().Config
+	loaded := s.current.Load().Loaded
+	cfg := &loaded.Config
 	set, err := sockets.Open(sockets.Addresses{Public: cfg.Listen.Address, HTTP: cfg.Listen.HTTPAddress,
-		Admin: cfg.Admin.Address, Shared: cfg.Listen.ReusePort})
+		Admin: cfg.Admin.Address, Socket: loaded.AdminSocket(), Shared: cfg.Listen.ReusePort})
 	if err != nil {
 		return err
 	}
-	s.log.Info("serving", "address", sockets.Names(set.Public), "http", sockets.Names(set.HTTP), "admin", sockets.Names(set.Admin), "tls", cfg.Listen.TLS != nil,
+	s.log.Info("serving", "address", sockets.Names(set.Public), "http", sockets.Names(set.HTTP), "admin", sockets.Names(set.Admin), "admin_socket", sockets.Names(set.Socket), "tls", cfg.Listen.TLS != nil,
 		"upstream", cfg.UpstreamURLs(), "version", buildInfo().Version)
 	s.checkDescriptors(&cfg.Limits.Limits)
 	return s.run(ctx, set, signals)
@@ -92,8 +94,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	limits := s.current.Load().Config.Limits
 	s.public = limits.Server(http.HandlerFunc(s.serveHTTP), errorLog)
 	s.plain = limits.Server(http.HandlerFunc(s.servePlain), errorLog)
-	adminServer := &http.Server{Handler: s.adminHandler(), ReadTimeout: adminLimit,
-		WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
+	adminServer, socketServer := newAdminServer(s.adminHandler(), errorLog), newAdminServer(s.socketHandler(), errorLog)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range set.Public {
 		s.front(group, s.public, &sockets.Taking{Listener: l, Take: s.accept})
@@ -104,6 +105,9 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	for _, l := range set.Admin {
 		group.Go(func() error { return ended(adminServer.Serve(l)) })
 	}
+	for _, l := range set.Socket {
+		group.Go(func() error { return ended(socketServer.Serve(l)) })
+	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.watchUpstreams(ctx) })
 	group.Go(func() error { return s.audit.Run(ctx) })
@@ -111,7 +115,8 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	s.notify.Ready()
 	group.Go(func() error {
 		err := s.control(ctx, signals)
-		adminServer.Close() // it answers to the end
+		adminServer.Close() // they answer to the end
+		socketServer.Close()
 		s.public.Close()
 		s.plain.Close()
 		s.audit.Record(audit.Stop)
@@ -119,6 +124,11 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 		return err
 	})
 	return group.Wait()
+}
+
+func newAdminServer(h http.Handler, errorLog *log.Logger) *http.Server {
+	return &http.Server{Handler: h, ReadTimeout: adminLimit, WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: errorLog}
 }
 
 // front serves clients; drain waits until nothing is accepted any more.

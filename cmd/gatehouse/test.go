@@ -24,7 +24,7 @@ func testCommand() *cobra.Command {
 		l := config.Load(cli.ConfigPath(*path))
 		policy, faults := question.Policy(l)
 		if len(faults) > 0 {
-			printFindings(cmd.ErrOrStderr(), faults)
+			config.Print(cmd.ErrOrStderr(), faults)
 			return cli.Exit(cli.Fault, "the config has %d fault(s), so nothing can be said", len(faults))
 		}
 		holds, err := question.Test(cmd.OutOrStdout(), l, policy, files)

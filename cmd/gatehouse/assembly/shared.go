@@ -59,6 +59,7 @@ func refuseMoves(l *config.Loaded, old *config.Config) {
 		{"listen.http_address", old.Listen.HTTPAddress, now.Listen.HTTPAddress},
 		{"listen.reuse_port", old.Listen.ReusePort, now.Listen.ReusePort},
 		{"admin.address", old.Admin.Address, now.Admin.Address},
+		{"admin.socket", old.Admin.Socket, now.Admin.Socket},
 		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},
 		{"limits.http2_streams", old.Limits.HTTP2Streams, now.Limits.HTTP2Streams},
 		{"limits.header_bytes", old.Limits.HeaderBytes, now.Limits.HeaderBytes},

@@ -14,7 +14,7 @@ const (
 	OK    = 0 // done, allowed, good
 	Fault = 1 // could not start, faults found, denied, not ready
 	Usage = 2 // wrong usage
-	Down  = 3 // a directory at fault
+	Down  = 3 // a directory at fault, or no gateway answers
 )
 
 // Error ends the process with a status; its text, where there is one, goes
@@ -32,6 +32,9 @@ func (e *Error) Error() string {
 	}
 	return e.Err.Error()
 }
+
+// Unwrap is the error whose text it has.
+func (e *Error) Unwrap() error { return e.Err }
 
 // Exit is an Error with a text.
 func Exit(status int, format string, args ...any) error {

@@ -132,10 +132,18 @@ func (l *Loaded) checkRevoked() {
 	}
 }
 
+// maxSocketPath is in bytes: the system takes 107, and a new socket has a longer name at first.
+const maxSocketPath = 100
+
 // checkStreams checks the log and who may see the admin listener.
 func (l *Loaded) checkStreams(c *Config) {
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); (err != nil || strings.ContainsAny(c.Log.Level, "+-")) && !l.Faulty("log.level") {
 		l.Fault("log.level", "must be debug, info, warn or error, not %q", Clip(c.Log.Level))
+	}
+	if path := l.AdminSocket(); len(path) > maxSocketPath {
+		l.Fault("admin.socket", "%s is longer than the %d bytes that the path of a socket may have", path, maxSocketPath)
+	} else if strings.ContainsRune(path, 0) || strings.HasSuffix(c.Admin.Socket, "/") {
+		l.Fault("admin.socket", "%q is no name of a file", Clip(c.Admin.Socket))
 	}
 	host, _, err := net.SplitHostPort(c.Admin.Address)
 	if addr, aerr := netip.ParseAddr(host); err == nil && (host == "" || aerr == nil && addr.IsUnspecified()) {

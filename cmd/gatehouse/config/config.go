@@ -59,6 +59,10 @@ type Config struct {
 type Admin struct {
 	// Address is host:port; metrics and health answer only here. Empty: off. Default 127.0.0.1:9180.
 	Address string `yaml:"address"`
+	// Socket is the file of a unix socket, made with mode 0600: it answers all that address
+	// does, and it alone changes something or shows people's data (`gatehouse explain --admin`
+	// and the like). Empty: none, which is the default.
+	Socket string `yaml:"socket"`
 	// Pprof serves Go's profiles under /debug/pprof/ too. Default false.
 	Pprof bool `yaml:"pprof"`
 }

@@ -49,3 +49,11 @@ func (l *Loaded) AuditFile() string {
 	}
 	return l.Path(l.Config.Audit.File)
 }
+
+// AdminSocket is the file of admin.socket, with its path; empty: there is none.
+func (l *Loaded) AdminSocket() string {
+	if l.Config.Admin.Socket == "" {
+		return ""
+	}
+	return l.Path(l.Config.Admin.Socket)
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,4 +171,14 @@ func join(path, name string) string {
 		return name
 	}
 	return path + "." + name
+}
+
+// Print writes findings, one a line.
+func Print(w io.Writer, list []Finding) {
+	for _, f := range list {
+		if f.Warning {
+			fmt.Fprint(w, "warning: ")
+		}
+		fmt.Fprintln(w, f)
+	}
 }

@@ -23,6 +23,7 @@ const NoDirectory = "(none)"
 // Question is whether somebody may do something.
 type Question struct {
 	User      string   `yaml:"user"`      // a name; "-" is the anonymous caller
+	Machine   string   `yaml:"-"`         // instead of a user: DIRECTORY/NAME
 	Directory string   `yaml:"directory"` // the user's; empty: none
 	Groups    []string `yaml:"groups"`    // names or full DNs
 	IP        string   `yaml:"ip"`        // the client's address; empty: left open
@@ -44,7 +45,12 @@ func (q *Question) Described() bool { return len(q.Groups) > 0 || q.Directory !=
 // Parse reads the question. Where ip, at or groups is at fault the error is an
 // *authn.KeyError with that key; otherwise its text names what is wrong.
 func (q *Question) Parse() (a Asked, err error) {
-	if a.Identity, err = q.identity(); err != nil {
+	if q.Machine == "" {
+		a.Identity, err = q.identity()
+	} else if q.Described() {
+		err = errors.New("a machine (--machine) stands without --group and --directory: the config has its groups")
+	}
+	if err != nil {
 		return a, err
 	}
 	switch a.Request.Action = authz.Action(q.Action); a.Request.Action {

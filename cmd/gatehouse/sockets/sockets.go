@@ -22,6 +22,7 @@ type Addresses struct {
 	Public string // listen.address
 	HTTP   string // listen.http_address; empty: none
 	Admin  string // admin.address; empty: none
+	Socket string // admin.socket, with its path; empty: none
 	Shared bool   // listen.reuse_port
 }
 
@@ -30,6 +31,7 @@ type Set struct {
 	Public []net.Listener // of the registry's API
 	HTTP   []net.Listener // that lead to HTTPS
 	Admin  []net.Listener // of health and metrics
+	Socket []net.Listener // of administration: none or one
 }
 
 // role is one of the three, with its key, the name of its sockets, and where it listens.
@@ -58,6 +60,12 @@ func open(a Addresses, passed []*os.File) (*Set, error) {
 		var l net.Listener
 		if l, err = listen(r.key, r.address, a.Shared); err == nil {
 			*r.into = append(*r.into, &stoppable{Listener: l})
+		}
+	}
+	if err == nil && a.Socket != "" {
+		var l net.Listener
+		if l, err = listenLocal(a.Socket, a.Shared); err == nil {
+			s.Socket = append(s.Socket, l)
 		}
 	}
 	if err != nil {
@@ -200,7 +208,7 @@ func (l *Taking) Accept() (net.Conn, error) {
 
 // Close closes all of them.
 func (s *Set) Close() {
-	for _, l := range slices.Concat(s.Public, s.HTTP, s.Admin) {
+	for _, l := range slices.Concat(s.Public, s.HTTP, s.Admin, s.Socket) {
 		l.Close()
 	}
 }

@@ -1,7 +1,8 @@
-package main
+package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,7 +20,8 @@ import (
 // healthLimit is below the time-outs that container engines give a health check.
 const healthLimit = 5 * time.Second
 
-func healthCommand() *cobra.Command {
+// HealthCommand is `healthcheck`.
+func HealthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "healthcheck",
 		Short:   "Ask the running gateway whether it is ready",
@@ -30,10 +32,10 @@ func healthCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		l := config.Load(cli.ConfigPath(*path))
 		if !l.Decoded() {
-			printFindings(cmd.ErrOrStderr(), l.Faults())
+			config.Print(cmd.ErrOrStderr(), l.Faults())
 			return &cli.Error{Status: cli.Fault}
 		}
-		answer, err := askReady(cmd.Context(), l.Config.Admin.Address)
+		answer, err := askReady(cmd.Context(), l)
 		if err != nil {
 			return cli.Exit(cli.Fault, "not ready: %w", err)
 		}
@@ -43,33 +45,34 @@ func healthCommand() *cobra.Command {
 	return cmd
 }
 
-// askReady asks the admin listener. Faults elsewhere in the config do not matter
-// here: the gateway may run on what the file said before.
-func askReady(ctx context.Context, address string) (string, error) {
-	if address == "" {
-		return "", fmt.Errorf("admin.address is empty, so there is nobody to ask")
+// askReady asks admin.socket where there is one, else the admin listener. Faults
+// elsewhere in the config do not matter here: the gateway may run on what the file said
+// before.
+func askReady(ctx context.Context, l *config.Loaded) (string, error) {
+	transport := &http.Transport{DisableKeepAlives: true} // and no proxy of the environment
+	host := "gatehouse"
+	if path := l.AdminSocket(); path != "" {
+		transport.DialContext = dialer(path)
+	} else if host = l.Config.Admin.Address; host == "" {
+		return "", errors.New("admin.socket and admin.address are empty, so there is nobody to ask")
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(address)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(host)+"/readyz", nil)
 	if err != nil {
 		return "", err
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // and no proxy of the environment
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	if err != nil {
-		return "", err
+	text := strings.TrimSpace(string(body))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", resp.StatusCode, text)
 	}
-	if text := strings.TrimSpace(string(body)); resp.StatusCode == http.StatusOK {
-		return text, nil
-	} else {
-		return "", fmt.Errorf("status %d: %s", resp.StatusCode, text)
-	}
+	return text, err
 }
 
 // dialable is the address to reach a listener at: one that listens everywhere

@@ -1,0 +1,187 @@
+package question
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/config"
+)
+
+// Source is where a question is asked: a config, or a running gateway.
+type Source struct {
+	Policy      *authz.Policy                                                     // decides
+	Find        func(ctx context.Context, user string) (authn.Identity, error)    // asks the directories
+	FindMachine func(ctx context.Context, machine string) (authn.Identity, error) // of DIRECTORY/NAME
+	Directories []string                                                          // their names
+}
+
+// Answer is what explain says, in lines or as JSON.
+type Answer struct {
+	Allowed    bool     `json:"allowed"`    // all of what was asked
+	Rule       Rule     `json:"rule"`       // that decided
+	Identity   Identity `json:"identity"`   // as the rules see it
+	Conditions []string `json:"conditions"` // what the answer hangs on that the question leaves open
+}
+
+// Rule is one of the policy.
+type Rule struct {
+	Name     string `json:"name"`     // empty: it has none
+	Position string `json:"position"` // file and line; none: no rule decided
+}
+
+// Identity is all of a caller that rules can hang on.
+type Identity struct {
+	User      string   `json:"user,omitempty"`      // a name, or (anonymous); empty for a machine
+	Machine   string   `json:"machine,omitempty"`   // a name; empty for a person
+	Directory string   `json:"directory,omitempty"` // none for somebody described without one
+	ID        string   `json:"id,omitempty"`        // that lasts, of the directory
+	DN        string   `json:"dn,omitempty"`        // of LDAP
+	Groups    []string `json:"groups"`              // each with its DN in brackets where it has one
+	NoLogin   string   `json:"no_login,omitempty"`  // why they may not log in
+	Unknown   string   `json:"unknown,omitempty"`   // why nobody of that name is known; all else is empty then
+}
+
+// onlineLimit is how long directories have for a question.
+const onlineLimit = 30 * time.Second
+
+// ErrDirectory is the error of a question about somebody who is not known,
+// because a directory is at fault. Every other error is of a question that is wrong.
+var ErrDirectory = errors.New("a directory is at fault")
+
+// Ask answers the question.
+func (q *Question) Ask(ctx context.Context, s Source) (a Answer, err error) {
+	asked, err := q.Parse()
+	if err != nil {
+		return a, err
+	}
+	if q.Directory != "" && !slices.Contains(s.Directories, q.Directory) {
+		return a, &authn.KeyError{Key: "directory", Err: fmt.Errorf("the config has no directory %q", config.Clip(q.Directory))}
+	}
+	id, err := q.find(ctx, s, asked.Identity)
+	switch {
+	case errors.Is(err, authn.ErrUnknownUser):
+		return unknown(q, err), nil
+	case err != nil:
+		return a, fmt.Errorf("%w, so nothing is known of %s: %w", ErrDirectory, config.Clip(q.who()), err)
+	}
+	x := s.Policy.Explain(id, asked.Request)
+	name, position := x.By()
+	if position == "" {
+		position = "none"
+	}
+	return Answer{x.Allowed, Rule{name, position}, Describe(id), append([]string{}, x.Conditions...)}, nil
+}
+
+// who is the caller that is asked about.
+func (q *Question) who() string {
+	if q.Machine != "" {
+		return q.Machine
+	}
+	return q.User
+}
+
+func (q *Question) find(ctx context.Context, s Source, described authn.Identity) (authn.Identity, error) {
+	if q.Machine != "" {
+		return s.FindMachine(ctx, q.Machine)
+	}
+	if q.User == "-" || q.Described() {
+		return described, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	return s.Find(ctx, q.User)
+}
+
+func unknown(q *Question, err error) Answer {
+	id := Identity{Groups: []string{}, Unknown: err.Error()}
+	if q.Machine != "" {
+		id.Machine = config.Clip(q.Machine)
+	} else {
+		id.User = config.Clip(q.User)
+	}
+	return Answer{Rule: Rule{Position: "none"}, Identity: id, Conditions: []string{}}
+}
+
+// Print writes the answer in lines.
+func (a Answer) Print(w io.Writer) {
+	verdict := "denied"
+	if a.Allowed {
+		verdict = "allowed"
+	}
+	fmt.Fprintf(w, "%s\nrule: %s\n", verdict, authz.Rule{Name: a.Rule.Name, Position: a.Rule.Position}.Label())
+	a.Identity.Print(w)
+	for _, c := range a.Conditions {
+		fmt.Fprintf(w, "condition: %s\n", Printable(c))
+	}
+}
+
+// Describe is an identity in the words of explain.
+func Describe(id authn.Identity) Identity {
+	out := Identity{Directory: id.Directory, ID: id.ID, DN: id.DN, Groups: make([]string, len(id.Groups)), NoLogin: id.NoLogin}
+	switch {
+	case id.Anonymous():
+		out.User = "(anonymous)"
+	case id.Machine:
+		out.Machine = id.Username
+	default:
+		out.User = id.Username
+	}
+	if out.Directory == NoDirectory {
+		out.Directory = "none"
+	}
+	for i, g := range id.Groups {
+		if out.Groups[i] = g.Name; g.DN != "" {
+			out.Groups[i] += " (" + g.DN + ")"
+		}
+	}
+	return out
+}
+
+// Print writes it in lines.
+func (i Identity) Print(w io.Writer) {
+	kind, name := "user", i.User
+	if i.Machine != "" {
+		kind, name = "machine", i.Machine
+	}
+	if i.Unknown != "" {
+		fmt.Fprintf(w, "%s: %s is unknown (%s)\n", kind, Printable(name), Printable(i.Unknown))
+		return
+	}
+	PrintField(w, kind, name)
+	if i.Directory == "" { // the anonymous caller
+		return
+	}
+	PrintField(w, "directory", i.Directory)
+	PrintField(w, "id", i.ID)
+	PrintField(w, "dn", i.DN)
+	groups := strings.Join(i.Groups, "; ")
+	if groups == "" {
+		groups = "none"
+	}
+	PrintField(w, "groups", groups)
+	PrintField(w, "no login", i.NoLogin)
+}
+
+// PrintField writes a line, where there is a value.
+func PrintField(w io.Writer, name, value string) {
+	if value != "" {
+		fmt.Fprintf(w, "%s: %s\n", name, Printable(value))
+	}
+}
+
+// Printable keeps control characters, which a server may have sent, off the terminal.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,50 @@
+package question
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+
+	"gatehouse/cmd/gatehouse/config"
+)
+
+// Query is the question as GET /explain takes it.
+func (q *Question) Query() url.Values {
+	values := url.Values{"group": q.Groups}
+	for key, field := range q.texts() {
+		if *field != "" {
+			values.Set(key, *field)
+		}
+	}
+	return values
+}
+
+// FromQuery reads the question of a GET /explain.
+func FromQuery(values url.Values) (*Question, error) {
+	q := &Question{Groups: values["group"]}
+	fields := q.texts()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		field, known := fields[key]
+		switch {
+		case key == "group":
+		case !known:
+			return nil, fmt.Errorf("unknown parameter %q", config.Clip(key))
+		case len(values[key]) > 1:
+			return nil, fmt.Errorf("%s is given twice", key)
+		default:
+			*field = values[key][0]
+		}
+	}
+	if q.Machine != "" && q.User != "" {
+		return nil, errors.New("user stands beside machine; give one")
+	}
+	return q, nil
+}
+
+// texts are the parameters but the groups.
+func (q *Question) texts() map[string]*string {
+	return map[string]*string{"user": &q.User, "machine": &q.Machine, "directory": &q.Directory,
+		"action": &q.Action, "ref": &q.Ref, "ip": &q.IP, "at": &q.At}
+}
