@@ -57,7 +57,7 @@ type slots struct{ all, idle *semaphore.Weighted }
 const patience = time.Second
 
 // mostTagBytes is how many bytes of lists of tags are kept.
-const mostTagBytes = 16 << 20
+const mostTagBytes = 32 << 20
 
 // NewLibrary returns an empty Library. Metrics may be nil.
 func NewLibrary(cfg Config, m *metrics.Metrics) *Library {

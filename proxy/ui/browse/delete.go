@@ -209,7 +209,7 @@ func (v *Visit) send(ctx context.Context, r *Result) {
 	if r.Image {
 		reference = r.Digest
 	}
-	rt, err := target(http.MethodDelete, r.Repository, "manifests/"+reference)
+	rt, err := target(http.MethodDelete, r.Repository, "manifests/", reference)
 	if err != nil {
 		r.fail(err)
 		return

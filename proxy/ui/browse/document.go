@@ -2,7 +2,7 @@ package browse
 
 import (
 	"encoding/json"
-	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -44,19 +44,26 @@ type document struct {
 	at        time.Time
 }
 
-func (d *document) weight() int64 { return 3 * int64(len(d.body)) }
+// weight is what a document takes in memory at most, its parsed form with it.
+func (d *document) weight() int64 {
+	n := 3 * int64(len(d.body))
+	if m := d.manifest; m != nil {
+		n += 200 * int64(len(m.Layers.list)+len(m.Blobs.list)+len(m.Manifests.list))
+	}
+	return n
+}
 
 // manifest is a manifest or an index of any kind, as far as it is shown. The structs of the
 // specification would refuse all of it for one size that is out of range.
 type manifest struct {
-	MediaType    string       `json:"mediaType"`
-	ArtifactType string       `json:"artifactType"`
-	Config       *descriptor  `json:"config"`
-	Layers       []descriptor `json:"layers"`
-	Blobs        []descriptor `json:"blobs"`
-	Manifests    []descriptor `json:"manifests"`
-	Subject      *descriptor  `json:"subject"`
-	Annotations  texts        `json:"annotations"`
+	MediaType    string      `json:"mediaType"`
+	ArtifactType string      `json:"artifactType"`
+	Config       *descriptor `json:"config"`
+	Layers       descriptors `json:"layers"`
+	Blobs        descriptors `json:"blobs"`
+	Manifests    descriptors `json:"manifests"`
+	Subject      *descriptor `json:"subject"`
+	Annotations  texts       `json:"annotations"`
 }
 
 type descriptor struct {
@@ -65,7 +72,7 @@ type descriptor struct {
 	Digest       string    `json:"digest"`
 	Size         size      `json:"size"`
 	Platform     *platform `json:"platform"`
-	Annotations  texts     `json:"annotations"`
+	Annotations  marks     `json:"annotations"`
 }
 
 type platform struct {
@@ -89,87 +96,13 @@ type config struct {
 		Volumes    map[string]any `json:"Volumes"`
 		Labels     texts          `json:"Labels"`
 	} `json:"config"`
-	History []struct {
-		CreatedBy string `json:"created_by"`
-		Comment   string `json:"comment"`
-		Empty     bool   `json:"empty_layer"`
-	} `json:"history"`
+	History []step `json:"history"`
 }
 
-// size is a number of bytes; -1 is one that cannot be.
-type size int64
-
-// UnmarshalJSON takes any value for a size.
-func (s *size) UnmarshalJSON(b []byte) error {
-	var n int64
-	if err := json.Unmarshal(b, &n); err != nil || n < 0 {
-		n = -1
-	}
-	*s = size(n)
-	return nil
-}
-
-// plus adds sizes; what has a part that is not known, or is beyond all bounds, is not known.
-func (s size) plus(o size) size {
-	if s < 0 || o < 0 || s > math.MaxInt64-o {
-		return -1
-	}
-	return s + o
-}
-
-// moment is a time; zero is one that cannot be.
-type moment struct{ time.Time }
-
-// UnmarshalJSON takes any value for a time (RFC 3339).
-func (m *moment) UnmarshalJSON(b []byte) error {
-	var text string
-	if json.Unmarshal(b, &text) == nil {
-		m.Time = parseTime(text)
-	}
-	return nil
-}
-
-// parseTime reads a time of this calendar, zero where there is none.
-func parseTime(text string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.Year() < 1 || t.UTC().Year() > 9999 {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-// list is a list of texts, or one text.
-type list []string
-
-// UnmarshalJSON takes any value for a list.
-func (l *list) UnmarshalJSON(b []byte) error {
-	var one string
-	switch {
-	case json.Unmarshal(b, (*[]string)(l)) == nil:
-	case json.Unmarshal(b, &one) == nil:
-		*l = list{one}
-	default:
-		*l = nil
-	}
-	return nil
-}
-
-// texts are texts by name.
-type texts map[string]string
-
-// UnmarshalJSON takes any value for texts; those that are none are left out.
-func (t *texts) UnmarshalJSON(b []byte) error {
-	var all map[string]any
-	if json.Unmarshal(b, &all) != nil {
-		return nil
-	}
-	*t = texts{}
-	for key, value := range all {
-		if text, ok := value.(string); ok {
-			(*t)[key] = text
-		}
-	}
-	return nil
+// step is one of those that made an image.
+type step struct {
+	CreatedBy string `json:"created_by"`
+	Empty     bool   `json:"empty_layer"`
 }
 
 // parseManifest reads one, nil where it is no JSON object.
@@ -187,6 +120,7 @@ func parseConfig(body []byte) *config {
 	if json.Unmarshal(body, c) != nil {
 		return nil
 	}
+	c.History = slices.Clone(c.History[:min(len(c.History), 4*mostLayers)])
 	return c
 }
 

@@ -31,7 +31,7 @@ func (v *Visit) named(ctx context.Context, name, reference string) (naming, erro
 
 // readNaming asks for a manifest, but not for what is here already.
 func (v *Visit) readNaming(ctx context.Context, name, reference string, before naming, r *repository) (naming, error) {
-	rt, err := target(http.MethodGet, name, "manifests/"+reference)
+	rt, err := target(http.MethodGet, name, "manifests/", reference)
 	if err != nil {
 		return naming{}, err
 	}
@@ -71,8 +71,9 @@ func (l *Library) name(key tagsKey, since *repository, reference string, n namin
 	if r.serial != since.serial {
 		return
 	}
-	if len(r.named) >= 2*max(len(r.tags), mostUnlisted) {
-		clear(r.named)
+	if _, known := r.named[reference]; !known {
+		r.held += namingBytes
+		l.repositories.grown(namingBytes)
 	}
 	r.named[reference] = n
 }
@@ -161,7 +162,7 @@ func (v *Visit) document(ctx context.Context, name, digest, kind, under string, 
 		return d, nil
 	}
 	return flight(ctx, v.library, kind+"\x00"+key.place+"\x00"+key.repository+"\x00"+key.digest, readLimit, func(ctx context.Context) (*document, error) {
-		rt, err := target(http.MethodGet, name, under+digest)
+		rt, err := target(http.MethodGet, name, under, digest)
 		if err != nil {
 			return nil, err
 		}

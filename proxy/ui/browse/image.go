@@ -192,18 +192,14 @@ func (i *Image) describe(d, config *document) {
 	i.addLayers(d.layers(), commands(config))
 }
 
-func (i *Image) addLayers(layers []descriptor, commands []string) {
-	sum := size(0)
-	for _, layer := range layers {
-		sum = sum.plus(layer.Size)
-	}
-	i.MoreLayers = max(len(layers)-mostLayers, 0)
-	for n, layer := range layers[:min(len(layers), mostLayers)] {
-		one := Layer{Digest: short(layer.Digest), MediaType: short(layer.MediaType), Size: int64(layer.Size), Title: short(layer.Annotations["org.opencontainers.image.title"])}
-		if sum > 0 && layer.Size >= 0 {
-			one.Share = int(float64(layer.Size) / float64(sum) * 100)
+func (i *Image) addLayers(layers *descriptors, commands []string) {
+	i.MoreLayers = layers.more
+	for n, layer := range layers.list {
+		one := Layer{Digest: short(layer.Digest), MediaType: short(layer.MediaType), Size: int64(layer.Size), Title: short(layer.Annotations[markTitle])}
+		if layers.sum > 0 && layer.Size >= 0 {
+			one.Share = int(float64(layer.Size) / float64(layers.sum) * 100)
 		}
-		if len(commands) == len(layers) {
+		if len(commands) == len(layers.list)+layers.more {
 			one.Command = commands[n]
 		}
 		i.Layers = append(i.Layers, one)

@@ -2,8 +2,8 @@ package browse
 
 import "time"
 
-// mostUnlisted is how many names are kept of a repository whose list is not.
-const mostUnlisted = 100
+// namingBytes is about what one naming takes.
+const namingBytes = 256
 
 // catalog is the list of the repositories of one place, for all callers. The Library's lock
 // guards it; names are never changed, but replaced.
@@ -28,6 +28,7 @@ type repository struct {
 	tags  []string  // from the oldest version to the newest
 	began time.Time // the reading of them; zero: they were not read
 	bytes int64
+	held  int64             // bytes of what is named
 	named map[string]naming // by tag, and by digest for what is there
 	// serial is another one after each change, so that what was begun before does not count.
 	serial string
@@ -40,4 +41,4 @@ type naming struct {
 	at        time.Time // when that was asked
 }
 
-func (r *repository) weight() int64 { return r.bytes + 256*int64(max(len(r.tags), mostUnlisted)) }
+func (r *repository) weight() int64 { return r.bytes + 24*int64(len(r.tags)) + r.held }

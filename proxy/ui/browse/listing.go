@@ -72,6 +72,7 @@ func (l *Library) keepTagsLocked(key tagsKey, r *repository) {
 	for _, tag := range r.tags {
 		if n, ok := before.named[tag]; ok {
 			r.named[tag] = n
+			r.held += namingBytes
 		}
 	}
 	l.repositories.put(key, r)
@@ -79,7 +80,7 @@ func (l *Library) keepTagsLocked(key tagsKey, r *repository) {
 
 // listTags reads all pages.
 func (v *Visit) listTags(ctx context.Context, name string, r *repository) error {
-	rt, err := target(http.MethodGet, name, "tags/list")
+	rt, err := target(http.MethodGet, name, "tags/list", "")
 	var all []string
 	for n := 0; err == nil; n++ {
 		var tags []string

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/route"
 )
 
@@ -104,10 +105,14 @@ func (r *reply) unexpected() error {
 	return fmt.Errorf("%w: status %d", ErrAnswer, r.status)
 }
 
-// target is the route to what a path of a repository's leads to, with what it needs. What
-// has no route cannot be there.
-func target(method, repository, path string) (route.Route, error) {
-	rt, err := route.Parse(method, "/v2/"+repository+"/"+path)
+// target is the route of a part of a repository, with what it needs: under is manifests/,
+// blobs/ or referrers/, with a reference; or tags/list, without one. What can have no route
+// is not there.
+func target(method, repository, under, reference string) (route.Route, error) {
+	if reference != "" && !route.ValidDigest(reference) && !authz.ValidTag(reference) {
+		return route.Route{}, ErrAbsent
+	}
+	rt, err := route.Parse(method, "/v2/"+repository+"/"+under+reference)
 	if err != nil {
 		return rt, errors.Join(ErrAbsent, err)
 	}

@@ -113,7 +113,7 @@ func (v *Visit) referrersOf(ctx context.Context, name, digest string) ([]Referre
 
 // listed are those that the registry lists itself.
 func (v *Visit) listed(ctx context.Context, name, digest string) (found []Referrer, err error) {
-	rt, err := target(http.MethodGet, name, "referrers/"+digest)
+	rt, err := target(http.MethodGet, name, "referrers/", digest)
 	for n := 0; err == nil && n < mostPages && len(found) <= mostReferrers; n++ {
 		reply, err := v.read(ctx, "referrers", rt, http.Header{"Accept": {typeIndex}}, mostBody)
 		switch {
@@ -142,7 +142,7 @@ func (v *Visit) listed(ctx context.Context, name, digest string) (found []Referr
 
 // referrersIn are those of an index.
 func referrersIn(index *manifest, tag string) (found []Referrer) {
-	for _, m := range index.Manifests[:min(len(index.Manifests), mostReferrers+1)] {
+	for _, m := range index.Manifests.list {
 		if !route.ValidDigest(m.Digest) {
 			continue
 		}
@@ -186,18 +186,18 @@ func (v *Visit) under(ctx context.Context, name, tag string) ([]Referrer, error)
 	}
 	one := Referrer{Digest: n.digest, Tag: tag, Size: int64(len(d.body)), ArtifactType: d.artifactType(),
 		Purpose: map[string]Purpose{"sig": Signature, "att": Attestation, "sbom": SBOM}[suffix]}
-	if layers := d.manifest.Layers; one.ArtifactType == "" && len(layers) > 0 {
+	if layers := d.manifest.Layers.list; one.ArtifactType == "" && len(layers) > 0 {
 		one.ArtifactType = short(layers[0].MediaType)
 	}
 	return []Referrer{one}, nil
 }
 
 // purposeOf is what a type is for.
-func purposeOf(artifactType string, annotations texts) Purpose {
+func purposeOf(artifactType string, annotations marks) Purpose {
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(artifactType, word) })
 	}
-	predicate := annotations["dev.sigstore.bundle.predicateType"]
+	predicate := annotations[markPredicate]
 	switch {
 	case has("sigstore.bundle") && predicate != "" && predicate != "https://sigstore.dev/cosign/sign/v1":
 		return Attestation

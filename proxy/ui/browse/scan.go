@@ -21,7 +21,7 @@ const (
 // current asks what a reference names now, whatever is kept.
 func (v *Visit) current(ctx context.Context, name, reference string) (naming, error) {
 	l, key := v.library, tagsKey{v.caller.Place, name}
-	rt, err := target(http.MethodHead, name, "manifests/"+reference)
+	rt, err := target(http.MethodHead, name, "manifests/", reference)
 	if err != nil {
 		return naming{}, err
 	}
@@ -130,8 +130,8 @@ func (v *Visit) needing(f *found, name, digest string) (tags []string) {
 		if !ok || index == digest || d.manifest == nil {
 			continue
 		}
-		for i := range d.manifest.Manifests {
-			if d.manifest.Manifests[i].Digest == digest {
+		for i := range d.manifest.Manifests.list {
+			if d.manifest.Manifests.list[i].Digest == digest {
 				tags = append(tags, f.tags[index]...)
 				break
 			}

@@ -170,9 +170,9 @@ func (d *document) children() (images []descriptor, attestations int) {
 	if !d.isIndex() {
 		return nil, 0
 	}
-	for _, m := range d.manifest.Manifests[:min(len(d.manifest.Manifests), mostLayers)] {
+	for _, m := range d.manifest.Manifests.list {
 		switch {
-		case m.Annotations["vnd.docker.reference.type"] == "attestation-manifest":
+		case m.Annotations[markReference] == "attestation-manifest":
 			attestations++
 		case m.MediaType != typeIndex && m.MediaType != typeDockerList && m.Platform.name() != "":
 			images = append(images, m)
@@ -245,21 +245,18 @@ func (d *document) size() int64 {
 	if d.manifest == nil || d.isIndex() {
 		return -1
 	}
-	sum := size(0)
+	sum := d.layers().sum
 	if d.manifest.Config != nil {
 		sum = sum.plus(d.manifest.Config.Size)
-	}
-	for _, layer := range d.layers() {
-		sum = sum.plus(layer.Size)
 	}
 	return int64(sum)
 }
 
-func (d *document) layers() []descriptor {
+func (d *document) layers() *descriptors {
 	if d.mediaType == typeArtifact {
-		return d.manifest.Blobs
+		return &d.manifest.Blobs
 	}
-	return d.manifest.Layers
+	return &d.manifest.Layers
 }
 
 // summarize describes a manifest by what was read of it.

@@ -6,23 +6,16 @@ import (
 	"strings"
 )
 
-// version is a tag, taken apart for its place in the order of versions.
+// version is a tag with its place in the order of versions. There may be a million of them,
+// so they are compared where they stand.
 type version struct {
-	tag    string
-	word   bool   // no digit is in it
-	prefix string // what stands before the first digit, a lone v left out
-	core   []string
-	suffix []part
+	tag  string
+	core int // where its first digit stands; -1: none, it is a word
+	rest int // where its numbers end
 }
 
-// part is one piece of what follows the numbers of a version: `-rc1` or `-alpine3`.
-type part struct {
-	rank int // see the ranks
-	text string
-}
-
-// The ranks of a part: an early version stands below the release, which has no part there,
-// and anything else beside it.
+// The ranks of a part of what follows the numbers, such as `-rc1` or `-alpine3`: an early
+// version stands below the release, which has no part there, and anything else beside it.
 const (
 	early = iota - 1
 	ended
@@ -33,39 +26,59 @@ const (
 var earlyWords = map[string]bool{"alpha": true, "beta": true, "rc": true, "pre": true, "dev": true, "snapshot": true}
 
 func parseVersion(tag string) version {
-	v := version{tag: tag}
-	at := strings.IndexFunc(tag, isDigit)
-	if at < 0 {
-		v.word = true
+	v := version{tag: tag, core: strings.IndexFunc(tag, isDigit)}
+	if v.core < 0 {
 		return v
 	}
-	if v.prefix = tag[:at]; v.prefix == "v" || v.prefix == "V" {
-		v.prefix = ""
-	}
-	rest := tag[at:]
-	for {
-		number, after := digits(rest)
-		v.core, rest = append(v.core, number), after
-		if len(rest) < 2 || rest[0] != '.' || !isDigit(rune(rest[1])) {
-			break
-		}
-		rest = rest[1:]
-	}
-	for text := range strings.FieldsFuncSeq(rest, func(c rune) bool { return c == '-' || c == '_' }) {
-		v.suffix = append(v.suffix, newPart(text))
+	for v.rest = v.core; v.rest < len(tag) && (isDigit(rune(tag[v.rest])) || tag[v.rest] == '.' && v.rest+1 < len(tag) && isDigit(rune(tag[v.rest+1]))); {
+		v.rest++
 	}
 	return v
 }
 
-func newPart(text string) part {
-	letters := strings.ToLower(strings.TrimLeft(text, "."))
-	if end := strings.IndexFunc(letters, func(c rune) bool { return c < 'a' || c > 'z' }); end >= 0 {
+func (v *version) word() bool { return v.core < 0 }
+
+// prefix is what stands before the first digit, a lone v left out.
+func (v *version) prefix() string {
+	prefix := v.tag[:max(v.core, 0)]
+	if prefix == "v" || prefix == "V" {
+		return ""
+	}
+	return prefix
+}
+
+// early reports whether it is a version before a release.
+func (v *version) early() bool {
+	for rest := v.tag[v.rest:]; rest != ""; {
+		var part string
+		if part, rest = nextPart(rest); rankOf(part) == early {
+			return true
+		}
+	}
+	return false
+}
+
+// nextPart cuts off the first part of what follows the numbers, "" where there is none.
+func nextPart(s string) (part, rest string) {
+	s = strings.TrimLeft(s, "-_")
+	if end := strings.IndexAny(s, "-_"); end >= 0 {
+		return s[:end], s[end:]
+	}
+	return s, ""
+}
+
+func rankOf(part string) int {
+	if part == "" {
+		return ended
+	}
+	letters := strings.TrimLeft(part, ".")
+	if end := strings.IndexFunc(letters, func(c rune) bool { return c < 'A' || c > 'Z' && c < 'a' || c > 'z' }); end >= 0 {
 		letters = letters[:end]
 	}
-	if earlyWords[letters] {
-		return part{early, strings.ToLower(text)}
+	if earlyWords[strings.ToLower(letters)] {
+		return early
 	}
-	return part{beside, text}
+	return beside
 }
 
 func isDigit(c rune) bool { return '0' <= c && c <= '9' }
@@ -82,21 +95,44 @@ func digits(s string) (number, rest string) {
 // compare puts an older version before a newer one, and words after all of them: a total
 // order, in which only the same tag is equal.
 func (v *version) compare(o *version) int {
-	if v.word || o.word {
+	if v.word() || o.word() {
 		return v.compareWords(o)
 	}
-	if v.prefix != o.prefix {
-		return comparePrefixes(v.prefix, o.prefix)
-	}
-	if c := slices.CompareFunc(v.core, o.core, compareNumbers); c != 0 {
-		return c
-	}
-	for i := range max(len(v.suffix), len(o.suffix)) {
-		if c := partAt(v.suffix, i).compare(partAt(o.suffix, i)); c != 0 {
+	return cmp.Or(comparePrefixes(v.prefix(), o.prefix()), compareCores(v.tag[v.core:v.rest], o.tag[o.core:o.rest]),
+		compareRests(v.tag[v.rest:], o.tag[o.rest:]), strings.Compare(v.tag, o.tag))
+}
+
+// compareCores compares numbers with dots between them.
+func compareCores(a, b string) int {
+	for a != "" && b != "" {
+		var m, n string
+		m, a = digits(strings.TrimPrefix(a, "."))
+		n, b = digits(strings.TrimPrefix(b, "."))
+		if c := compareNumbers(m, n); c != 0 {
 			return c
 		}
 	}
-	return strings.Compare(v.tag, o.tag)
+	return cmp.Compare(len(a), len(b)) // one of them has no more
+}
+
+// compareRests compares what follows the numbers, part by part.
+func compareRests(a, b string) int {
+	for a != "" || b != "" {
+		var p, q string
+		p, a = nextPart(a)
+		q, b = nextPart(b)
+		rank := rankOf(p)
+		if c := cmp.Compare(rank, rankOf(q)); c != 0 {
+			return c
+		}
+		if rank == early {
+			p, q = strings.ToLower(p), strings.ToLower(q)
+		}
+		if c := compareNatural(p, q); c != 0 {
+			return c
+		}
+	}
+	return 0
 }
 
 // compareWords puts latest at the end, before it the other words from z to a, and before
@@ -104,7 +140,7 @@ func (v *version) compare(o *version) int {
 func (v *version) compareWords(o *version) int {
 	rank := func(v *version) int {
 		switch {
-		case !v.word:
+		case !v.word():
 			return 0
 		case v.tag == "latest":
 			return 2
@@ -120,17 +156,6 @@ func comparePrefixes(a, b string) int {
 		return cmp.Compare(len(b), len(a))
 	}
 	return strings.Compare(b, a)
-}
-
-func partAt(parts []part, i int) part {
-	if i < len(parts) {
-		return parts[i]
-	}
-	return part{}
-}
-
-func (p part) compare(o part) int {
-	return cmp.Or(cmp.Compare(p.rank, o.rank), compareNatural(p.text, o.text))
 }
 
 // compareNatural compares runs of digits by their number, and all else as text.
@@ -175,18 +200,17 @@ func sortVersions(tags []string) []string {
 // newestOf is the newest release of tags in the order of versions; where there is none,
 // the newest version, or the last word. "": there are no tags.
 func newestOf(sorted []string) string {
-	newest := ""
+	newest := version{core: -1}
 	for _, tag := range slices.Backward(sorted) {
 		v := parseVersion(tag)
-		released := !v.word && v.prefix == "" && !slices.ContainsFunc(v.suffix, func(p part) bool { return p.rank == early })
-		if released {
+		if !v.word() && v.prefix() == "" && !v.early() {
 			return tag
 		}
-		if newest == "" || parseVersion(newest).word && !v.word {
-			newest = tag
+		if newest.tag == "" || newest.word() && !v.word() {
+			newest = v
 		}
 	}
-	return newest
+	return newest.tag
 }
 
 // split takes apart the tags that people gave, and those under which tools keep

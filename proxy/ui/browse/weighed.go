@@ -24,7 +24,7 @@ func newWeighed[K comparable, V interface{ weight() int64 }](most int64) *weighe
 
 func (w *weighed[K, V]) get(k K) (V, bool) { return w.entries.Get(k) }
 
-// put keeps a value, whose weight does not change any more, where there is room for it at all.
+// put keeps a value where there is room for it at all.
 func (w *weighed[K, V]) put(k K, v V) {
 	w.entries.Remove(k)
 	if v.weight()+overhead > w.most {
@@ -32,6 +32,12 @@ func (w *weighed[K, V]) put(k K, v V) {
 	}
 	w.bytes += v.weight() + overhead
 	w.entries.Add(k, v)
+	w.fit()
+}
+
+// grown counts what a value that is kept became heavier by.
+func (w *weighed[K, V]) grown(bytes int64) {
+	w.bytes += bytes
 	w.fit()
 }
 
