@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -40,18 +42,49 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-// TestDocs: every link from one page to another file of the repository leads there.
+// TestDocs: every link from one page to another file of the repository leads there, and
+// where it names a part of a page, that has it.
 func TestDocs(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#: ]*)(?:#([^)]*))?\)`)
 	for _, page := range append(glob(t, "docs/*.md"), glob(t, "*.md")...) {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), found[1])); err != nil {
-				t.Errorf("%s links to %s: %v", page, found[1], err)
+		for _, found := range link.FindAllStringSubmatch(read(t, page), -1) {
+			to := page
+			if found[1] != "" {
+				to = filepath.Join(filepath.Dir(page), found[1])
 			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s: %v", page, found[1], err)
+			} else if found[2] != "" && !slices.Contains(anchors(read(t, to)), found[2]) {
+				t.Errorf("%s links to %s#%s, which has no such part", page, found[1], found[2])
+			}
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// anchors are the names by which links lead to the headings of a page.
+func anchors(page string) (all []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all = append(all, strings.ReplaceAll(name, " ", "-"))
+	}
+	return all
+}
+
+// TestIndex: the index of the pages has each of them.
+func TestIndex(t *testing.T) {
+	index := read(t, docs("README.md"))
+	for _, page := range glob(t, "docs/*.md") {
+		if name := filepath.Base(page); name != "README.md" && !strings.Contains(index, "("+name+")") {
+			t.Errorf("docs/README.md does not lead to %s: add it where its readers look", name)
 		}
 	}
 }
