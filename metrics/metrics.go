@@ -38,6 +38,7 @@ type Metrics struct {
 	tokenRequests    *prometheus.CounterVec
 	tokenValidations *prometheus.CounterVec
 	credentials      *prometheus.CounterVec
+	storeRequests    *prometheus.CounterVec
 	decisions        *prometheus.CounterVec
 
 	directoryRequests *prometheus.CounterVec
@@ -86,6 +87,7 @@ func New(build BuildInfo) *Metrics {
 		m.tokenRequests.WithLabelValues("basic", result) // so that a first wave of refusals is seen as one
 	}
 	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
+	m.storeRequests = counter("store_requests_total", "Requests to the store.", "operation", "result")
 	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
 	m.decisions = counter("decisions_total", "Policy decisions.", "action", "result")
 	m.directoryRequests = counter("directory_requests_total", "Questions that reached a directory.", "directory", "operation", "result")
@@ -115,7 +117,7 @@ func New(build BuildInfo) *Metrics {
 	for _, result := range []string{"ok", "failed"} {
 		m.configReloads.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials,
+	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials, m.storeRequests,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
 		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -38,3 +38,41 @@ func (c *tokenCounter) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 }
+
+// StoreRequest counts a request to the store. Operation is get, list, put, delete, update
+// or since; result is ok, none (no such record), fault or canceled (the asker has gone).
+func (m *Metrics) StoreRequest(operation, result string) {
+	if m != nil {
+		m.storeRequests.WithLabelValues(operation, result).Inc()
+	}
+}
+
+// storeState asks at each scrape.
+type storeState struct {
+	desc *prometheus.Desc
+	up   func() (up, there bool)
+}
+
+// WatchStore shows whether the store answers, at each scrape, where there is one. It is
+// called once.
+func (m *Metrics) WatchStore(up func() (up, there bool)) {
+	if m != nil {
+		m.registry.MustRegister(&storeState{prometheus.NewDesc("gatehouse_store_up", "1 where the store answered last time, 0 where it is at fault.", nil, nil), up})
+	}
+}
+
+// Describe is of prometheus.Collector.
+func (s *storeState) Describe(to chan<- *prometheus.Desc) { to <- s.desc }
+
+// Collect is of prometheus.Collector.
+func (s *storeState) Collect(to chan<- prometheus.Metric) {
+	up, there := s.up()
+	if !there {
+		return
+	}
+	value := 0.0
+	if up {
+		value = 1
+	}
+	to <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, value)
+}

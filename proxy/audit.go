@@ -18,6 +18,7 @@ import (
 
 // auditRequest writes the request's audit record, if it is one of those.
 func auditRequest(ctx context.Context, to *slog.Logger, allOf *authz.Audience, x *exchange, status int) {
+	e := &x.event
 	if to == nil || !to.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
@@ -36,6 +37,8 @@ func auditRequest(ctx context.Context, to *slog.Logger, allOf *authz.Audience, x
 	l := make(line, 0, 20)
 	l.text("result", string(result))
 	l.request(x)
+	l.text("by", e.change.by)
+	l.text("name", e.change.name)
 	if event == audit.Push {
 		l.text("digest", x.w.Header().Get("Docker-Content-Digest"))
 	}
@@ -82,6 +85,9 @@ func (x *exchange) auditEvent(status int) (audit.Event, audit.Result) {
 		return audit.Token, audit.Refused
 	case e.decision == "denied":
 		return audit.Denied, audit.Refused
+	}
+	if e.change.result != "" {
+		return audit.Credential, e.change.result
 	}
 	if event, result := x.change(); event != "" {
 		return event, result

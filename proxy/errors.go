@@ -13,6 +13,7 @@ import (
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
+	"gatehouse/tokens/store"
 )
 
 // apiError is what a client is told, in the registry's JSON (distribution
@@ -116,6 +117,8 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
 		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "directory unavailable", retry: 5 * time.Second, cause: err}
+	case errors.Is(err, store.ErrUnavailable):
+		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the store of tokens is unavailable", retry: 5 * time.Second, cause: err}
 	case errors.Is(err, authn.ErrBadToken): // shown in the place of a password
 		return &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: badToken, basic: true, cause: err}
 	case errors.Is(err, tokens.ErrInvalidToken): // before unknown user, which it wraps where its person is gone

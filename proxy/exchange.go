@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/audit"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
@@ -36,7 +37,7 @@ type exchange struct {
 }
 
 // underAPI reports whether the request's target is under /v2/, parsed or not.
-func (x *exchange) underAPI() bool { return x.route.Kind != route.Realm }
+func (x *exchange) underAPI() bool { return !x.route.Kind.Auth() }
 
 // caller is who speaks, and what their token lets through; a caller with Basic
 // credentials has no token, and no ceiling but the policy.
@@ -74,8 +75,16 @@ type event struct {
 	login          bool   // a password was presented under /v2/
 	grant          string // realm only: basic, password, refresh, anonymous, or the kind of token
 	cache          string // what became of it at the content cache
+	change         credentialChange
 	note           string // what the operator should know of a good answer
 	err            *apiError
+}
+
+// credentialChange is what became of a long-lived token by a request, for the audit stream.
+type credentialChange struct {
+	result audit.Result // empty: nothing
+	by     string       // holder, owner or admin
+	name   string       // the token's
 }
 
 // requestID is the one a trusted proxy gave, or a new one of 130 random bits.

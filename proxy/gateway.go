@@ -31,6 +31,7 @@ type Gateway struct {
 	health     health
 	caps       caps
 	realm      realm
+	revoker    revoker
 	identifier identifier
 	decider    decider
 	mounter    mounter
@@ -73,6 +74,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.health = health{cfg.Listen.HealthPath, cfg.Healthy}
 	g.caps = caps{&g.limits, g.load}
 	g.realm = realm{cfg.Granter, &g.caps, g.metrics}
+	g.revoker = revoker{&g.realm, cfg.Keyring, cfg.Chain}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
 	g.decider = decider{cfg.Policy, g.metrics}
 	g.mounter = mounter{g.upstreams, cfg.Policy}
@@ -169,8 +171,8 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if x.route, err = route.Parse(x.r.Method, x.r.RequestURI); err != nil {
 		return err
 	}
-	if x.route.Kind == route.Realm {
-		return g.realm.serve(x)
+	if x.route.Kind.Auth() {
+		return g.auth(x)
 	}
 	if err = checkBody(x, g.limits.HeaderTimeout); err != nil {
 		return err
@@ -195,6 +197,15 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	}
 	g.mounter.settle(x)
 	return g.cache.serve(x)
+}
+
+// auth answers what is under /auth.
+func (g *Gateway) auth(x *exchange) error {
+	switch x.route.Kind {
+	case route.Revoke:
+		return g.revoker.serve(x)
+	}
+	return g.realm.serve(x)
 }
 
 // base answers /v2/ (end-1): the token is good, and that is all.

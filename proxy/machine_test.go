@@ -53,7 +53,7 @@ func newYard(t *testing.T) *yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, KeyFiles: []authn.SecretFile{key}})
+	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, KeyFiles: []authn.SecretFile{key}, Revoker: tokens.NewRevoker(nil, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

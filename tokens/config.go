@@ -32,6 +32,7 @@ type Config struct {
 	// Revoked ends tokens before their time.
 	Revoked []Revocation `yaml:"revoked"`
 
+	Revoker *Revoker         `yaml:"-"` // of what is ended while the gateway runs; nil: nothing is
 	Metrics *metrics.Metrics `yaml:"-"` // nil: none
 	Now     func() time.Time `yaml:"-"` // nil: time.Now
 }

@@ -28,10 +28,15 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 		return authn.Identity{}, err
 	case id.PasswordStamp != t.PasswordStamp:
 		return authn.Identity{}, errChanged
-	case k.revoked.ends(id.Directory, id.Username, t.IssuedAt):
+	case k.ended(id, t.IssuedAt):
 		return authn.Identity{}, ErrRevoked
 	}
 	return id, nil
+}
+
+// ended reports whether what the person was given at that moment is revoked.
+func (k *Keyring) ended(id authn.Identity, issued time.Time) bool {
+	return k.revoked.ends(id.Directory, id.Username, issued) || k.cfg.Revoker.list().ends(id.Directory, id.Username, issued)
 }
 
 var errChanged = fmt.Errorf("%w: the password was changed", ErrInvalidToken)

@@ -167,11 +167,27 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 	if k.cfg.Now().After(t.Expires.Add(grace)) {
 		return Token{}, ErrExpired
 	}
-	if k.revoked.revoked(&t) {
-		return Token{ID: t.ID, Subject: t.Subject}, ErrRevoked
+	return k.current(t)
+}
+
+// current holds a token that is good against what is revoked.
+func (k *Keyring) current(t Token) (Token, error) {
+	known := Token{ID: t.ID, Subject: t.Subject, Credential: t.Credential, IssuedAt: t.IssuedAt}
+	if k.revoked.revoked(&t) || k.cfg.Revoker.list().revoked(&t) {
+		return known, ErrRevoked
+	}
+	err := k.cfg.Revoker.sees(t.IssuedAt)
+	if err != nil && t.Kind == Access && t.Credential == (Credential{}) {
+		err = errOld
+	}
+	if err != nil {
+		return known, err
 	}
 	return t, nil
 }
+
+// errOld is errBlind of a token that its person can get again by the password.
+var errOld = fmt.Errorf("%w: issued before the start, since which the store could not be asked what is revoked", ErrInvalidToken)
 
 // recall takes a verified token from the cache, or verifies it.
 func (k *Keyring) recall(raw string) (Token, error) {

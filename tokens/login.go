@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authn/apitoken"
@@ -58,10 +59,13 @@ func (k *Keyring) showToken(chain *authn.Chain, kind CredentialKind, a authn.Att
 
 // AdmitToken is Admit for a machine that has shown the token with this id.
 func (k *Keyring) AdmitToken(id authn.Identity, tokenID string) error {
-	if k.revoked.ids[tokenID] || k.Admit(id) != nil {
+	switch {
+	case k.revoked.ids[tokenID] || k.Admit(id) != nil:
 		return fmt.Errorf("%w: on tokens.revoked", authn.ErrRevokedToken)
+	case k.cfg.Revoker.list().ids[tokenID]:
+		return authn.ErrRevokedToken
 	}
-	return nil
+	return k.cfg.Revoker.sees(time.Time{})
 }
 
 // KindOf tells passwords from what is shown in their place.

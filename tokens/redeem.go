@@ -29,6 +29,9 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 	if err != nil {
 		return l, err
 	}
+	if l.Origin == (Credential{}) { // of a password: what is issued now ends with the refresh token
+		l.Origin = l.Shown
+	}
 	if age := k.cfg.Now().Sub(t.IssuedAt); age > k.cfg.RefreshLifetime { // made shorter since
 		return l, fmt.Errorf("%w: older than refresh tokens may be now", ErrExpired)
 	}

@@ -42,6 +42,7 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 	old := s.current.Load()
 	next := assembly.Prepare(s.path, s.shared, old)
 	l = next.Loaded
+	s.openStore(l)
 	stream := s.openAudit(l)
 	s.logFindings(l)
 	if len(l.Faults()) > 0 {

@@ -55,6 +55,7 @@ func serveCommand() *cobra.Command {
 func serve(ctx context.Context, path string, out streams, signals <-chan os.Signal) error {
 	s := newServer(path, out)
 	defer s.audit.Close()
+	defer s.closeStore()
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -110,6 +111,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	}
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.watchUpstreams(ctx) })
+	group.Go(func() error { return s.followStore(ctx) })
 	group.Go(func() error { return s.audit.Run(ctx) })
 	group.Go(func() error { return s.notify.Watchdog(ctx) })
 	s.notify.Ready()

@@ -17,6 +17,8 @@ import (
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/listener"
+	"gatehouse/tokens"
+	"gatehouse/tokens/store"
 )
 
 const certificatePeriod = time.Minute
@@ -36,6 +38,7 @@ type server struct {
 	accepting sync.WaitGroup // the loops that accept clients' connections
 	leaving   listener.Leaving
 	notify    sockets.Notify
+	store     *store.Store // nil: the config names none
 }
 
 func newServer(path string, out streams) *server {
@@ -43,12 +46,14 @@ func newServer(path string, out streams) *server {
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: audit.Clip})
 	s := &server{path: path, log: out.log, level: out.level, audit: a,
 		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
-			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1)}}
+			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1),
+			Revoker: tokens.NewRevoker(out.log, nil)}}
 	s.shared.Healthy = s.healthy
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
 		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
 	})
 	m.WatchTokens(s.countTokens)
+	m.WatchStore(s.storeUp)
 	return s
 }
 
@@ -164,5 +169,5 @@ func (s *server) checks(ctx context.Context) []health {
 		}
 		list = append(list, h)
 	}
-	return list
+	return append(list, s.storeHealth()...)
 }

@@ -10,17 +10,18 @@ type Event string
 
 // The events.
 const (
-	Login    Event = "login"    // a password or refresh token was taken, refused, or could not be checked
-	Token    Event = "token"    // a token was refused that no clock made bad
-	Throttle Event = "throttle" // a login or request was refused with 429
-	Denied   Event = "denied"   // the policy said no
-	Push     Event = "push"     // a manifest or blob was stored
-	Delete   Event = "delete"   // one was deleted
-	Reload   Event = "reload"   // a config was taken or refused
-	Start    Event = "start"    // of the gateway
-	Stop     Event = "stop"     // of the gateway
-	Request  Event = "request"  // one of somebody whose every request is recorded, of no other kind
-	LeftOut  Event = "left_out" // records of a kind were too many
+	Login      Event = "login"      // a password or refresh token was taken, refused, or could not be checked
+	Token      Event = "token"      // a token was refused that no clock made bad
+	Throttle   Event = "throttle"   // a login or request was refused with 429
+	Denied     Event = "denied"     // the policy said no
+	Push       Event = "push"       // a manifest or blob was stored
+	Delete     Event = "delete"     // one was deleted
+	Reload     Event = "reload"     // a config was taken or refused
+	Credential Event = "credential" // a long-lived token was made, revoked, or has ended
+	Start      Event = "start"      // of the gateway
+	Stop       Event = "stop"       // of the gateway
+	Request    Event = "request"    // one of somebody whose every request is recorded, of no other kind
+	LeftOut    Event = "left_out"   // records of a kind were too many
 )
 
 // Result is how an event ended; its text stands in the record's field result.
@@ -32,6 +33,11 @@ const (
 	Refused     Result = "refused"
 	Unavailable Result = "unavailable" // it could not be found out
 	Unknown     Result = "unknown"     // the registry was asked and gave no answer
+
+	// Those of a Credential.
+	Created Result = "created"
+	Revoked Result = "revoked"
+	Expired Result = "expired"
 )
 
 // Strangers reports whether somebody without any right can cause the event in any

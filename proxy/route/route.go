@@ -23,17 +23,24 @@ const (
 	Referrers Kind = "referrers" // end-12a, 12b
 	Catalog   Kind = "catalog"   // Docker's own, not OCI
 	Realm     Kind = "realm"     // the token realm
+	Revoke    Kind = "revoke"    // where a token is ended (RFC 7009)
 	Other     Kind = "other"
 )
 
 // Label is the route's value in metrics and logs: starting and continuing an
-// upload are one.
+// upload are one, and so is all that is under /auth.
 func (k Kind) Label() string {
-	if k == Session {
+	switch {
+	case k == Session:
 		return string(Upload)
+	case k.Auth():
+		return string(Realm)
 	}
 	return string(k)
 }
+
+// Auth reports whether the endpoint is one of ours, under /auth, and none of the API.
+func (k Kind) Auth() bool { return k == Realm || k == Revoke }
 
 // Content reports whether the endpoint's answers are what somebody pushed.
 func (k Kind) Content() bool { return k == Manifest || k == Blob }
@@ -49,6 +56,7 @@ var methods = map[Kind][]string{
 	Referrers: {"GET", "HEAD"},
 	Catalog:   {"GET", "HEAD"},
 	Realm:     {"GET", "POST"},
+	Revoke:    {"POST"},
 }
 
 // Access is one thing that a request needs.
@@ -100,7 +108,7 @@ func Parse(method, target string) (Route, error) {
 	if err := r.checkMethod(); err != nil {
 		return r, err
 	}
-	if r.Kind == Realm {
+	if r.Kind.Auth() {
 		return r, nil // its parameters are another grammar
 	}
 	if err := r.checkNames(); err != nil {
@@ -120,11 +128,14 @@ func At(path string) (Route, string, error) {
 	return r, clean, r.classify(clean)
 }
 
+// ours are the endpoints that no registry has.
+var ours = map[string]Kind{"/auth": Realm, "/auth/revoke": Revoke}
+
 // classify finds the endpoint. It reads from the right end, where the keywords
 // of an endpoint stand, so a repository may be called like one (`a/tags/list`).
 func (r *Route) classify(path string) error {
-	if path == "/auth" {
-		r.Kind = Realm
+	if kind, ok := ours[path]; ok {
+		r.Kind = kind
 		return nil
 	}
 	if path == "/v2" || path == "/v2/" {
@@ -218,7 +229,7 @@ func (r *Route) checkReference() error {
 
 func (r *Route) need() Access {
 	switch {
-	case r.Kind == Base || r.Kind == Realm:
+	case r.Kind == Base || r.Kind.Auth():
 		return Access{}
 	case r.Kind == Catalog:
 		return Access{Action: authz.Catalog}
@@ -258,7 +269,7 @@ func (r *Route) CarriesBody() bool {
 	case "PUT", "PATCH":
 		return true
 	case "POST":
-		return r.Kind == Realm || r.Digest != ""
+		return r.Kind.Auth() || r.Digest != ""
 	}
 	return false
 }

@@ -58,7 +58,7 @@ func (b *builder) keyring() *tokens.Keyring {
 		return nil
 	}
 	cfg := b.cfg.Tokens
-	cfg.Metrics = b.shared.Metrics
+	cfg.Metrics, cfg.Revoker = b.shared.Metrics, b.shared.Revoker
 	if len(cfg.KeyFiles) == 0 {
 		b.Warn("tokens.key_files", "none: a key is made at start, so tokens end with the process and no other instance takes them")
 		if err := b.shared.makeKey(); err != nil {

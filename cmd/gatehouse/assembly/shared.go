@@ -23,6 +23,7 @@ type Shared struct {
 	Hasher   *authn.Hasher              // of passwords; nil: nobody logs in
 	Load     *proxy.Load                // what is in flight
 	Key      *authn.SecretFile          // made by Prepare where the config names none
+	Revoker  *tokens.Revoker            // of tokens; nil: nothing is ended but by the config
 	Healthy  func(context.Context) bool // see proxy.Config
 	Access   *slog.Logger               // request records
 	Audit    *slog.Logger               // audit events
@@ -51,6 +52,9 @@ func Look(path string) *Snapshot {
 // restart can do it whole. Each key that moves is named.
 func refuseMoves(l *config.Loaded, old *config.Config) {
 	now := &l.Config
+	if !now.Store.Same(&old.Store) {
+		l.Fault("store", "cannot change while the gateway runs; restart it")
+	}
 	for _, key := range []struct {
 		name        string
 		before, now any

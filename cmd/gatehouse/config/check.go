@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,6 +17,7 @@ import (
 
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/content"
+	"gatehouse/tokens/store"
 )
 
 // checkTags holds every value against what its tags say.
@@ -93,6 +96,7 @@ func (l *Loaded) checkSections() {
 	l.checkRevoked()
 	l.checkStreams(c)
 	l.checkAudit()
+	l.checkStore()
 	l.checkDirectories()
 }
 
@@ -165,6 +169,21 @@ func (l *Loaded) checkAudit() {
 		l.Fault("audit.file", "%s cannot be used: %v", l.Config.Audit.File, err)
 	} else if !isDir(filepath.Dir(name)) {
 		l.Fault("audit.file", "%s cannot be used: its folder does not exist", l.Config.Audit.File)
+	}
+}
+
+// checkStore looks at the store's file from outside: nothing is made or locked.
+func (l *Loaded) checkStore() {
+	name := l.StoreFile()
+	if name == "" {
+		return
+	}
+	l.files["store.file"] = true
+	switch err := store.CheckFile(name); {
+	case errors.Is(err, fs.ErrNotExist) && !isDir(filepath.Dir(name)):
+		l.Fault("store.file", "%s cannot be used: its folder does not exist", l.Config.Store.File)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		l.Fault("store.file", "%s cannot be used: %v", l.Config.Store.File, reason(err))
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
+	"gatehouse/tokens/store"
 )
 
 // Config is the file as the contract describes it.
@@ -39,6 +40,8 @@ type Config struct {
 	Cache *content.Config `yaml:"cache"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
+	// Store is where what is revoked is kept. Default: nowhere.
+	Store store.Config `yaml:"store"`
 	// Throttle limits failed logins.
 	Throttle authn.ThrottleConfig `yaml:"throttle"`
 	// Limits bound what clients can take from everybody else.

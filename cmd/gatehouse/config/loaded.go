@@ -57,3 +57,11 @@ func (l *Loaded) AdminSocket() string {
 	}
 	return l.Path(l.Config.Admin.Socket)
 }
+
+// StoreFile is the store's name, with its path; empty: it is no file.
+func (l *Loaded) StoreFile() string {
+	if l.Config.Store.File == "" {
+		return ""
+	}
+	return l.Path(l.Config.Store.File)
+}

@@ -15,6 +15,7 @@ test $# -gt 0 || needed=(
 	docker-registry:docker-registry skopeo:skopeo
 	dockerd:docker.io docker:docker.io iptables:iptables
 	nginx:nginx-light haproxy:haproxy wrk:wrk promtool:prometheus prometheus:prometheus
+	redis-server:redis-server redis-cli:redis-tools
 	curl:curl jq:jq openssl:openssl
 )
 policy=/usr/sbin/policy-rc.d
