@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,7 @@ func TestProxies(t *testing.T) {
 			startNginx(t, nginxBlock(t, 1, "listen 8443", address, gateway, pair))
 		}},
 		{"HAProxy", startHAProxy},
+		{"Caddy", startCaddy},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			address := authntest.FreeAddress(t)
@@ -119,6 +121,130 @@ func startHAProxy(t *testing.T, address, gateway string, pair *keyPair) {
 	config := filepath.Join(dir, "haproxy.cfg")
 	write(t, config, block(t, "haproxy", 0, ":443", address, "/etc/haproxy/registry.pem", filepath.Join(dir, "registry.pem"), "127.0.0.1:5000", gateway))
 	start(t, "haproxy", "-db", "-f", config)
+}
+
+// startCaddy runs a Caddy with the page's block.
+func startCaddy(t *testing.T, address, gateway string, pair *keyPair) {
+	t.Helper()
+	authntest.Need(t, "caddy")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "Caddyfile")
+	write(t, config, block(t, "caddy", 0, "auto_https disable_redirects", "admin off\n\tauto_https disable_redirects", "registry.example.com:443", address,
+		"/etc/ssl/registry.crt", pair.Cert, "/etc/ssl/registry.key", pair.Key, "127.0.0.1:5000", gateway))
+	cmd := exec.Command(authntest.Program("caddy"), "run", "--adapter", "caddyfile", "--config", config)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	authntest.Start(t, cmd)
+}
+
+// TestBalancers: with the page's blocks for an ALB and for Azure's gateway, their health
+// checks are answered, and clients are led to the public URL and known by their own address.
+func TestBalancers(t *testing.T) {
+	registry := startRegistry(t)
+	for name, balancer := range map[string]struct {
+		block         int
+		subnet, shown string
+	}{
+		"ALB":   {3, "10.0.0.0/16", "203.0.113.9"},
+		"Azure": {5, "10.0.1.0/24", "203.0.113.9:50123"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, setup{Upstream: registry.url(), ListenKeys: listenKeys(t, balancer.block, balancer.subnet, "127.0.0.0/8")})
+			through := func(host string) func(*http.Request) {
+				return func(r *http.Request) {
+					r.Host = host
+					r.Header.Set("X-Forwarded-For", balancer.shown)
+					r.Header.Set("X-Forwarded-Proto", "https")
+					r.Header.Set("X-Forwarded-Port", "443")
+				}
+			}
+			g.send(http.MethodGet, "/healthz", func(r *http.Request) { r.Host = "10.0.3.17:5000" }, nil).want(t, "a health check", http.StatusOK)
+			a := g.send(http.MethodGet, "/v2/", through("registry.example.com"), nil).want(t, "without a token", http.StatusUnauthorized)
+			if h := a.header.Get("WWW-Authenticate"); !strings.Contains(h, `realm="https://registry.example.com/auth"`) {
+				t.Errorf("the challenge leads elsewhere: %s", h)
+			}
+			g.send(http.MethodGet, "/v2/", through("other.example.com"), nil).want(t, "another host", http.StatusMisdirectedRequest)
+			eventually(t, 5*time.Second, "the client's address stands in the log", func() bool { return strings.Contains(g.Log(), `"client_ip":"203.0.113.9"`) })
+		})
+	}
+}
+
+// TestNetworkBalancer: with the page's block for an NLB, its health check (a PROXY header of
+// kind LOCAL, then HTTPS) is answered, and one without the header is not.
+func TestNetworkBalancer(t *testing.T) {
+	pair := newKeyPair(t)
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), TLS: pair, ListenKeys: listenKeys(t, 4, "10.0.0.0/16", "127.0.0.0/8") + "\n  health_path: /healthz"})
+	check := func(header string) (int, error) {
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialFrom("127.0.0.1")(ctx, network, address)
+			if err == nil {
+				_, err = conn.Write([]byte(header))
+			}
+			return conn, err
+		}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: pair.trust(), DialContext: dial, DisableKeepAlives: true}}
+		response, err := client.Get("https://" + g.address + "/healthz")
+		if err != nil {
+			return 0, err
+		}
+		response.Body.Close()
+		return response.StatusCode, nil
+	}
+	if status, err := check("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"); err != nil || status != http.StatusOK {
+		t.Errorf("the balancer's check: %d, %v", status, err)
+	}
+	if status, err := check(""); err == nil {
+		t.Errorf("a check without the header: %d", status)
+	}
+}
+
+// TestBrowserUI: nginx as the page has it serves a UI and the gateway under one name, so
+// that the UI's requests are of the same origin.
+func TestBrowserUI(t *testing.T) {
+	pair, address, folder := newKeyPair(t), authntest.FreeAddress(t), t.TempDir()
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "index.html"), []byte("<h1>a UI</h1>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), ListenKeys: listenKeys(t, 0, "registry.example.com", address)})
+	startNginx(t, "server {\nlisten "+address+" ssl;\nssl_certificate "+pair.Cert+";\nssl_certificate_key "+pair.Key+";\n"+
+		block(t, "nginx", 2, "127.0.0.1:5000", g.address, "/usr/share/registry-ui", folder)+"}\n")
+	outer := &gateway{address: address, scheme: "https", client: &http.Client{Transport: &http.Transport{TLSClientConfig: pair.trust()}}}
+	defer outer.client.CloseIdleConnections()
+	eventually(t, 20*time.Second, "nginx passes requests on", func() bool { return outer.get("/v2/", "").status == http.StatusUnauthorized })
+	if a := outer.get("/", "").want(t, "the UI", http.StatusOK); string(a.body) != "<h1>a UI</h1>" {
+		t.Errorf("the UI: %s", a.body)
+	}
+	token := outer.token(t, "admin", adminPassword, "registry:catalog:*")
+	a := outer.get("/v2/_catalog", token).want(t, "the catalog for the UI", http.StatusOK)
+	if a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("other origins may read it: %v", a.header)
+	}
+}
+
+// TestRedirectToStore: a redirect to the store that the page's block lists passes; one to
+// another host is 502, and the log names it.
+func TestRedirectToStore(t *testing.T) {
+	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	host := "my-bucket.s3.eu-central-1.amazonaws.com"
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			http.Redirect(w, r, "https://"+host+"/blob?signed", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer upstream.Close()
+	keys := regexp.MustCompile(`redirect_hosts: .*`).FindString(block(t, "yaml", 7))
+	g := startGateway(t, setup{Upstream: upstream.URL, UpstreamKeys: keys})
+	g.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	token := g.token(t, "admin", adminPassword, "repository:team/app:pull")
+	a := g.get("/v2/team/app/blobs/"+digest, token).want(t, "a redirect to the store", http.StatusTemporaryRedirect)
+	if a.header.Get("Location") != "https://"+host+"/blob?signed" {
+		t.Errorf("it leads to %s", a.header.Get("Location"))
+	}
+	host = "elsewhere.example.com"
+	g.get("/v2/team/app/blobs/"+digest, token).refusal(t, http.StatusBadGateway, "UNAVAILABLE")
+	eventually(t, 5*time.Second, "the log names the host", func() bool { return strings.Contains(g.Log(), "elsewhere.example.com") })
 }
 
 // TestHealthChecksByAddress: a balancer that asks by address and over plain HTTP learns

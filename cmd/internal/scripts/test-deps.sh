@@ -14,7 +14,7 @@ test $# -gt 0 || needed=(
 	slapd:slapd slapadd:slapd ldapsearch:ldap-utils
 	docker-registry:docker-registry skopeo:skopeo
 	dockerd:docker.io docker:docker.io iptables:iptables
-	nginx:nginx-light haproxy:haproxy wrk:wrk promtool:prometheus prometheus:prometheus
+	nginx:nginx-light haproxy:haproxy caddy:caddy wrk:wrk promtool:prometheus prometheus:prometheus
 	redis-server:redis-server redis-cli:redis-tools
 	curl:curl jq:jq openssl:openssl
 )
