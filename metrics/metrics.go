@@ -59,6 +59,7 @@ type Metrics struct {
 
 	configReloads *prometheus.CounterVec
 	certificates  *certificates
+	acmeOrders    *prometheus.CounterVec
 
 	bound bound
 }
@@ -112,6 +113,10 @@ func New(build BuildInfo) *Metrics {
 	m.bind()
 	m.configReloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.certificates = &certificates{desc: prometheus.NewDesc("gatehouse_tls_certificate_not_after_seconds", "Ends of the certificates that are served, in seconds since 1970.", []string{"name"}, nil)}
+	m.acmeOrders = counter("acme_orders_total", "Orders of certificates at the ACME server.", "result")
+	for _, result := range []string{"ok", "failed"} {
+		m.acmeOrders.WithLabelValues(result)
+	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_build_info", Help: "Always 1; the labels say which build this is."}, []string{"version", "commit", "goversion"})
 	info.WithLabelValues(build.Version, build.Commit, build.GoVersion).Set(1)
 	for _, result := range []string{"ok", "failed"} {
@@ -119,7 +124,7 @@ func New(build BuildInfo) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials, m.storeRequests,
 		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
-		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, info,
+		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, m.acmeOrders, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -249,6 +254,13 @@ func (m *Metrics) AuditRecord(result string) {
 func (m *Metrics) ConfigReload(result string) {
 	if m != nil {
 		m.configReloads.WithLabelValues(result).Inc()
+	}
+}
+
+// ACMEOrder counts an order of a certificate; result is ok or failed.
+func (m *Metrics) ACMEOrder(result string) {
+	if m != nil {
+		m.acmeOrders.WithLabelValues(result).Inc()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"gatehouse/authn"
@@ -28,6 +29,10 @@ type Config struct {
 
 	// Healthy reports whether requests can be served, for the listener's health path; nil: always.
 	Healthy func(context.Context) bool
+
+	// Answer answers ACME's http-01 challenge on the plain listener, or reports that a
+	// request is none; nil: there are none.
+	Answer func(http.ResponseWriter, *http.Request) bool
 
 	// Service is the challenge's service, as in the Keyring.
 	Service string

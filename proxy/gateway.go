@@ -26,7 +26,8 @@ type Gateway struct {
 	limits     Limits
 	load       *Load
 	edge       *listener.Edge
-	hsts       string // Strict-Transport-Security over TLS; empty: none
+	hsts       string                                        // Strict-Transport-Security over TLS; empty: none
+	acme       func(http.ResponseWriter, *http.Request) bool // see Config.Answer
 	door       listener.Door
 	health     health
 	caps       caps
@@ -57,7 +58,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := errors.Join(under("listen", listenFaults), upstreamFaults); err != nil {
 		return nil, err
 	}
-	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, hsts: cfg.Listen.TLS.StrictTransport(), upstreams: to, metrics: cfg.Metrics, logger: cfg.Logger}
+	g := &Gateway{limits: cfg.Limits, load: cfg.Load, edge: e, hsts: cfg.Listen.TLS.StrictTransport(), acme: cfg.Answer, upstreams: to, metrics: cfg.Metrics, logger: cfg.Logger}
 	if g.limits == (Limits{}) {
 		g.limits = DefaultLimits()
 	}

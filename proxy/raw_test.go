@@ -365,7 +365,7 @@ func (a *arena) serveTLS() (string, *tls.Config) {
 	}
 	section := &listener.TLS{CertFile: authn.File{Name: "crt", Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})},
 		KeyFile: authn.SecretFile{Name: "key", Secret: authn.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}, MinVersion: tls.VersionTLS12}
-	certificates, err := listener.NewCertificates(section)
+	certificates, err := listener.NewCertificates(section, nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -3,11 +3,6 @@
 package e2e
 
 import (
-	"os"
-	"os/exec"
-	"path"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"gatehouse/authn/authntest"
@@ -47,29 +42,6 @@ const (
 	ctrModule        = "github.com/containerd/containerd/v2/cmd/ctr@v2.4.2"
 	containerdModule = "github.com/containerd/containerd/v2/cmd/containerd@v2.4.2"
 )
-
-// goProgram returns the path of a program that is built once.
-func goProgram(t *testing.T, module string) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := path.Base(strings.Split(module, "@")[0])
-	folder := filepath.Join(cache, "gatehouse", "clients", name+"-"+strings.Split(module, "@")[1])
-	binary := filepath.Join(folder, name)
-	if _, err := os.Stat(binary); err == nil {
-		return binary
-	}
-	t.Logf("building %s, once", module)
-	build := exec.Command("go", "install", module)
-	build.Dir = os.TempDir() // outside of this module, so that its own versions are taken
-	build.Env = append(os.Environ(), "GOBIN="+folder, "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", module, err, out)
-	}
-	return binary
-}
 
 // programs are all clients, with the daemons that some of them need. authority is
 // the file of the certificate that the daemons trust.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gatehouse/proxy"
+	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 )
 
@@ -53,4 +54,14 @@ func (s *server) withGateway(f func(*proxy.Gateway)) {
 	sn := s.acquire()
 	defer sn.Release()
 	f(sn.Gateway)
+}
+
+// checkCertificates are the names that have no ordered certificate yet: a fault where
+// none has one, else for information.
+func checkCertificates(c *listener.Certificates) (checks []health) {
+	missing, none := c.Missing()
+	for _, s := range missing {
+		checks = append(checks, health{name: "certificate " + s.Name, problem: s.Missing().Error(), information: !none})
+	}
+	return checks
 }

@@ -50,6 +50,7 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 		return l, false
 	}
 	next.Expire(old)
+	next.Restore(old)
 	s.adopt(l, stream)
 	s.shared.Metrics.WatchCertificates(next.Certificates.Ends)
 	s.current.Store(next)

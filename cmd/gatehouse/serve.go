@@ -112,6 +112,9 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.watchUpstreams(ctx) })
 	group.Go(func() error { return s.followStore(ctx) })
+	ordering, orders := newOrders(ctx)
+	s.orders = orders
+	group.Go(func() error { return s.watchOrders(ordering) })
 	group.Go(func() error { return s.audit.Run(ctx) })
 	group.Go(func() error { return s.notify.Watchdog(ctx) })
 	s.notify.Ready()
@@ -194,6 +197,7 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, limits.Timeout, errCut)
 	defer stop()
+	s.orders.end(ctx)
 	s.leaving.Begin()
 	s.sockets.Stop()
 	s.accepting.Wait()

@@ -37,6 +37,7 @@ type server struct {
 	sockets   *sockets.Set
 	accepting sync.WaitGroup // the loops that accept clients' connections
 	leaving   listener.Leaving
+	orders    *orders // of certificates
 	notify    sockets.Notify
 	store     *store.Store // nil: the config names none
 }
@@ -48,7 +49,7 @@ func newServer(path string, out streams) *server {
 		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
 			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1),
 			Revoker: tokens.NewRevoker(out.log, nil)}}
-	s.shared.Healthy = s.healthy
+	s.shared.Healthy, s.shared.Listening = s.healthy, s.listening
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
 		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
 	})
@@ -156,7 +157,7 @@ func failures(checks []health) (names []string) {
 func (s *server) checks(ctx context.Context) []health {
 	sn := s.acquire()
 	defer sn.Release()
-	list := []health{{name: "config"}, {name: "keys"}, {name: "draining"}}
+	list := append([]health{{name: "config"}, {name: "keys"}, {name: "draining"}}, checkCertificates(sn.Certificates)...)
 	if s.draining.Load() {
 		list[2].problem = "the gateway is being shut down"
 	} else {

@@ -2,11 +2,13 @@ package listener
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -16,13 +18,15 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/acme"
 )
 
 // Certificates are the key pairs that the listener serves, each read again when its
-// files' content changes. A bad new pair never replaces a good old one. It is safe for
-// concurrent use.
+// files' content changes, and the certificates that are ordered for other names. A bad
+// new pair never replaces a good old one. It is safe for concurrent use.
 type Certificates struct {
-	pairs   []*pair // in the config's order, the default pair last
+	pairs   []*pair       // in the config's order, the default pair last
+	orders  *acme.Manager // nil: none are ordered
 	current atomic.Pointer[byName]
 
 	mu sync.Mutex // of each pair's loaded and sum
@@ -45,10 +49,10 @@ type byName struct {
 	ends     map[string]time.Time          // by a certificate's first name
 }
 
-// NewCertificates takes the pairs as they were read. Its error joins *authn.KeyError
-// values relative to `listen.tls`.
-func NewCertificates(cfg *TLS) (*Certificates, error) {
-	c := &Certificates{}
+// NewCertificates takes the pairs as they were read, and orders, which are of cfg.ACME
+// (nil where that is). Its error joins *authn.KeyError values relative to `listen.tls`.
+func NewCertificates(cfg *TLS, orders *acme.Manager) (*Certificates, error) {
+	c := &Certificates{orders: orders}
 	for i, p := range cfg.Certificates {
 		c.pairs = append(c.pairs, &pair{section: fmt.Sprintf("certificates[%d].", i), cert: p.CertFile, key: p.KeyFile})
 	}
@@ -69,7 +73,60 @@ func NewCertificates(cfg *TLS) (*Certificates, error) {
 	}
 	c.indexLocked()
 	c.warnOfDoubles(&faults)
+	for i, s := range orders.States() {
+		if c.paired(s.Name) {
+			faults.Warn(fmt.Sprintf("acme.names[%d]", i), fmt.Errorf("%s is a name of a pair, so no certificate is ordered for it", s.Name))
+		}
+	}
 	return c, faults.Err()
+}
+
+// Orders are the certificates that are ordered; nil: none.
+func (c *Certificates) Orders() *acme.Manager {
+	if c == nil {
+		return nil
+	}
+	return c.orders
+}
+
+// Restore takes what was ordered before, see acme.Manager.Restore; nil does nothing.
+func (c *Certificates) Restore(old *acme.Manager) {
+	if c.Orders() != nil {
+		c.orders.Restore(old)
+	}
+}
+
+// Order orders what is due, see acme.Manager.Order.
+func (c *Certificates) Order(ctx context.Context, start func(func())) {
+	if c.Orders() != nil {
+		c.orders.Order(ctx, c.paired, start)
+	}
+}
+
+// paired reports whether a pair has the name, or a wildcard that takes it in.
+func (c *Certificates) paired(name string) bool {
+	exact, wildcard := keysOf(name)
+	names := c.current.Load().names
+	return len(names[exact]) > 0 || len(names[wildcard]) > 0
+}
+
+// Missing are the names that have no certificate yet, and why. One that has none does not
+// hinder the others: none reports whether no handshake at all can succeed.
+func (c *Certificates) Missing() (missing []acme.State, none bool) {
+	if c == nil {
+		return nil, false
+	}
+	none = len(c.pairs) == 0
+	for _, s := range c.orders.States() {
+		switch {
+		case c.paired(s.Name):
+		case s.Certificate == nil:
+			missing = append(missing, s)
+		default:
+			none = false
+		}
+	}
+	return missing, none
 }
 
 // warnOfDoubles names a pair that is never served under a name, as another one of the
@@ -93,7 +150,7 @@ func (c *Config) CheckNames(certificates *Certificates) error {
 	var faults authn.Faults
 	for i, s := range c.PublicURLs {
 		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "https" || len(c.TrustedProxies) > 0 || certificates.covers(u.Hostname()) {
+		if err != nil || u.Scheme != "https" || len(c.TrustedProxies) > 0 || certificates.covers(u.Hostname()) || certificates.orders.Has(u.Hostname()) {
 			continue
 		}
 		faults.Warn(fmt.Sprintf("public_urls[%d]", i), fmt.Errorf("no certificate of listen.tls has the name %.100s, so clients will refuse the connection", u.Hostname()))
@@ -107,12 +164,18 @@ func (c *Certificates) covers(name string) bool {
 	return err == nil && cert.Leaf.VerifyHostname(name) == nil
 }
 
-// Ends are when the pairs that are served now end, by their first names; none on nil.
+// Ends are when the certificates that are served now end, by their first names; none on nil.
 func (c *Certificates) Ends() map[string]time.Time {
 	if c == nil {
 		return nil
 	}
-	return c.current.Load().ends
+	ends := maps.Clone(c.current.Load().ends)
+	for _, s := range c.orders.States() {
+		if _, ok := ends[s.Name]; !ok && s.Certificate != nil && !c.paired(s.Name) {
+			ends[s.Name] = s.Certificate.Leaf.NotAfter
+		}
+	}
+	return ends
 }
 
 // Reload looks at the files again. It compares content, not times, because a
@@ -203,13 +266,21 @@ func namesOf(leaf *x509.Certificate) []string {
 	return slices.Compact(names)
 }
 
+// keysOf are the names under which certificates for a name are found.
+func keysOf(name string) (exact, wildcard string) {
+	exact = strings.ToLower(name)
+	_, parent, _ := strings.Cut(exact, ".")
+	return exact, "*." + parent
+}
+
 // choose is the certificate for a handshake: one of the very name before one of a
-// wildcard, and of several the first whose key the client can use; else the default pair.
+// wildcard, and of several the first whose key the client can use; then one that was
+// ordered; else the default pair.
 func (c *Certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	current, name := c.current.Load(), strings.ToLower(hello.ServerName)
-	_, parent, _ := strings.Cut(name, ".")
-	for _, n := range []string{name, "*." + parent} {
-		list := current.names[n]
+	current := c.current.Load()
+	exact, wildcard := keysOf(hello.ServerName)
+	for _, name := range []string{exact, wildcard} {
+		list := current.names[name]
 		for _, cert := range list {
 			if hello.SupportsCertificate(cert) == nil {
 				return cert, nil
@@ -219,8 +290,11 @@ func (c *Certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 			return list[0], nil
 		}
 	}
+	if ordered := c.orders.Certificate(exact); ordered != nil {
+		return ordered, nil
+	}
 	if current.fallback == nil {
-		return nil, fmt.Errorf("there is no certificate for %.100q, and no default pair", name)
+		return nil, fmt.Errorf("there is no certificate for %.100q, and no default pair", exact)
 	}
 	return current.fallback, nil
 }

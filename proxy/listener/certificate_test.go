@@ -75,13 +75,13 @@ func TestCertificate(t *testing.T) {
 		p := readPair(dir, "tls")
 		return &TLS{CertFile: p.CertFile, KeyFile: p.KeyFile, MinVersion: tls.VersionTLS13}
 	}
-	if _, err := NewCertificates(section()); err == nil {
+	if _, err := NewCertificates(section(), nil); err == nil {
 		t.Fatal("a missing pair was taken")
 	}
 	end := time.Now().Add(time.Hour)
 	writePair(t, dir, "tls", end, "One.example")
 	cfg := section()
-	c, err := NewCertificates(cfg)
+	c, err := NewCertificates(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestCertificatesByName(t *testing.T) {
 		{"example.com", "default", ""}, {"x.y.example.com", "default", ""}, {"other.test", "default", ""}, {"", "default", ""},
 	} {
 		for want, cfg := range map[string]*TLS{"with " + test.with: {CertFile: fallback.CertFile, KeyFile: fallback.KeyFile, Certificates: cfg.Certificates}, "without " + test.without: cfg} {
-			c, err := NewCertificates(cfg)
+			c, err := NewCertificates(cfg, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +139,7 @@ func TestCertificatesByName(t *testing.T) {
 			}
 		}
 	}
-	c, _ := NewCertificates(cfg)
+	c, _ := NewCertificates(cfg, nil)
 	if got := c.Ends(); len(got) != 2 || got["*.example.com"].IsZero() || got["a.example.com"].IsZero() {
 		t.Errorf("ends are %v", got)
 	}
@@ -160,7 +160,7 @@ func TestCertificateWarnings(t *testing.T) {
 	writePair(t, dir, "two", end, "b.test", "a.test")
 	cfg := Config{TLS: &TLS{Certificates: []Pair{readPair(dir, "one"), readPair(dir, "two")}},
 		PublicURLs: []string{"https://a.test", "https://x.wild.test:8443", "https://c.test", "http://d.test"}}
-	c, err := NewCertificates(cfg.TLS)
+	c, err := NewCertificates(cfg.TLS, nil)
 	if c == nil || err == nil || !strings.Contains(err.Error(), "certificates[1].cert_file: a.test is a name of one.crt too") {
 		t.Errorf("a double name: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/acme"
 )
 
 // Config is the public listener: the section `listen`.
@@ -28,8 +29,8 @@ type Config struct {
 	AllowPlaintext bool `yaml:"allow_plaintext"`
 	// Basic takes Basic credentials under /v2/ too. Default false: they count as no token.
 	Basic bool `yaml:"basic"`
-	// HTTPAddress is host:port or :port of a second listener, in plain HTTP, that leads GET
-	// and HEAD to the public URL of their host and refuses all else. It needs tls. Default
+	// HTTPAddress is host:port or :port of a second listener, in plain HTTP, that answers
+	// ACME's http-01, leads GET and HEAD to the public URL of their host and refuses all else. It needs tls. Default
 	// empty: there is none.
 	HTTPAddress string `yaml:"http_address"`
 	// ReusePort lets a second gateway of the same user listen at all addresses while the
@@ -74,6 +75,9 @@ func (c *Config) Check() error {
 	}
 	if c.HTTPAddress != "" && c.TLS == nil {
 		faults.Add("http_address", errors.New("needs listen.tls: it leads clients to HTTPS"))
+	}
+	if c.HTTPAddress == "" && c.TLS != nil && c.TLS.ACME != nil && c.TLS.ACME.Challenge == acme.HTTP01 {
+		faults.Add("tls.acme.challenge", errors.New("http-01 needs listen.http_address, which the ACME server asks at port 80 of each name"))
 	}
 	everybody := false
 	for i, text := range c.TrustedProxies {

@@ -33,7 +33,7 @@ func TestSwapsUnderHandshakes(t *testing.T) {
 	link(0)
 	writePair(t, dir, "plain", end(0), "plain.test")
 	cfg := &TLS{Certificates: []Pair{readPair(filepath.Join(dir, "..data"), "linked"), readPair(dir, "plain")}}
-	c, err := NewCertificates(cfg)
+	c, err := NewCertificates(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/proxy/acme"
 )
 
 // TLSVersion is the least version of TLS that is spoken. Its text is 1.2 or 1.3.
@@ -40,13 +41,16 @@ func (v TLSVersion) MarshalText() ([]byte, error) { return []byte(v.String()), n
 // TLS is the section `listen.tls`.
 type TLS struct {
 	// CertFile holds the certificate of the default pair and its chain in PEM; it is read
-	// again each minute. Required, unless there are certificates.
+	// again each minute. Required, unless there are certificates or acme.
 	CertFile authn.File `yaml:"cert_file"`
 	// KeyFile holds its private key in PEM; it is read again each minute. Required with cert_file.
 	KeyFile authn.SecretFile `yaml:"key_file"`
 	// Certificates are more pairs, chosen by the names of their certificates, exact before
 	// wildcard; the default pair is for all other names. Default empty.
 	Certificates []Pair `yaml:"certificates"`
+	// ACME orders certificates for names that no pair has, and renews them when a third of
+	// their life is left. Default: none are ordered.
+	ACME *acme.Config `yaml:"acme"`
 	// MinVersion is the least version of TLS: "1.2" or "1.3". Default "1.2".
 	MinVersion TLSVersion `yaml:"min_version" values:"1.2 1.3"`
 	// ClientCAFile holds the CAs of clients' certificates in PEM: one is asked for, and
@@ -76,10 +80,11 @@ func (t *TLS) Defaults() { t.MinVersion = tls.VersionTLS12 }
 func (t *TLS) Check() error {
 	var faults authn.Faults
 	half := t.CertFile.Name != "" || t.KeyFile.Name != ""
-	if t.CertFile.Name == "" && (half || len(t.Certificates) == 0) {
+	none := len(t.Certificates) == 0 && t.ACME == nil
+	if t.CertFile.Name == "" && (half || none) {
 		faults.Add("cert_file", errors.New("is required"))
 	}
-	if t.KeyFile.Name == "" && (half || len(t.Certificates) == 0) {
+	if t.KeyFile.Name == "" && (half || none) {
 		faults.Add("key_file", errors.New("is required"))
 	}
 	switch {
@@ -131,7 +136,8 @@ func (t *TLS) SameHandshakes(other *TLS) bool {
 // always the pairs that are current, and clients' certificates. Where what is asked of
 // clients changes, another Server is needed: old sessions do not resume with it.
 func (t *TLS) Server(c *Certificates, http2 bool) *tls.Config {
-	cfg := &tls.Config{MinVersion: uint16(t.MinVersion), NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.choose}
+	cfg := &tls.Config{MinVersion: uint16(t.MinVersion), NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.choose,
+		GetConfigForClient: c.orders.Challenge}
 	if !http2 {
 		cfg.NextProtos = cfg.NextProtos[1:]
 	}

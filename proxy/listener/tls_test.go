@@ -62,7 +62,7 @@ func TestClientCertificates(t *testing.T) {
 			if err := cfg.Check(); err != nil {
 				t.Fatal(err)
 			}
-			c, err := NewCertificates(cfg)
+			c, err := NewCertificates(cfg, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy"
+	"gatehouse/proxy/acme"
 	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 )
@@ -80,7 +81,7 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.shared
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy,
-		Load: p.Load, Healthy: p.Healthy, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
+		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
 	if s.Keyring != nil && s.Policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})
 	}
@@ -101,14 +102,28 @@ func (b *builder) certificates() *listener.Certificates {
 	if t == nil || b.Faulty("listen.tls") {
 		return nil
 	}
-	c, err := listener.NewCertificates(t)
+	orders := b.orders(t)
+	c, err := listener.NewCertificates(t, orders)
 	b.Errors("listen.tls", err)
 	if c == nil {
 		return nil
 	}
 	b.Errors("listen", b.cfg.Listen.CheckNames(c))
-	if b.old != nil && b.old.Certificates != nil && t.SamePairs(b.old.Config.Listen.TLS) {
+	if b.old != nil && b.old.Certificates != nil && t.SamePairs(b.old.Config.Listen.TLS) && orders == b.old.Certificates.Orders() {
 		return b.old.Certificates
 	}
 	return c
+}
+
+// orders are the certificates that are ordered: those of old where their config did not
+// change.
+func (b *builder) orders(t *listener.TLS) *acme.Manager {
+	if t.ACME == nil {
+		return nil
+	}
+	folder := b.ACMEFolder()
+	if b.old != nil && b.old.Certificates.Orders().Same(t.ACME, folder) {
+		return b.old.Certificates.Orders()
+	}
+	return acme.New(acme.Options{Config: *t.ACME, Folder: folder, Listening: b.shared.Listening, Metrics: b.shared.Metrics, Logger: b.shared.Logger})
 }

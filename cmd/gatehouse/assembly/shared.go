@@ -17,17 +17,18 @@ import (
 
 // Shared is what outlives a reload: everything in it is shared by all snapshots.
 type Shared struct {
-	Metrics  *metrics.Metrics           // nil: none are kept
-	Throttle *authn.Throttle            // of logins
-	Refusals *authn.RefusalTime         // how long a refusal takes
-	Hasher   *authn.Hasher              // of passwords; nil: nobody logs in
-	Load     *proxy.Load                // what is in flight
-	Key      *authn.SecretFile          // made by Prepare where the config names none
-	Revoker  *tokens.Revoker            // of tokens; nil: nothing is ended but by the config
-	Healthy  func(context.Context) bool // see proxy.Config
-	Access   *slog.Logger               // request records
-	Audit    *slog.Logger               // audit events
-	Logger   *slog.Logger               // all else
+	Metrics   *metrics.Metrics              // nil: none are kept
+	Throttle  *authn.Throttle               // of logins
+	Refusals  *authn.RefusalTime            // how long a refusal takes
+	Hasher    *authn.Hasher                 // of passwords; nil: nobody logs in
+	Load      *proxy.Load                   // what is in flight
+	Key       *authn.SecretFile             // made by Prepare where the config names none
+	Revoker   *tokens.Revoker               // of tokens; nil: nothing is ended but by the config
+	Healthy   func(context.Context) bool    // see proxy.Config
+	Listening func() (secure, plain string) // see acme.Options
+	Access    *slog.Logger                  // request records
+	Audit     *slog.Logger                  // audit events
+	Logger    *slog.Logger                  // all else
 }
 
 // Prepare reads a config and makes a snapshot of it; what is wrong stands in the

@@ -14,6 +14,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy"
+	"gatehouse/proxy/acme"
 	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 )
@@ -151,4 +152,14 @@ func (s *Snapshot) Expire(old *Snapshot) {
 			d.cache.Expire()
 		}
 	}
+}
+
+// Restore takes the certificates that were ordered before, from their storage and, where
+// the config of the orders changed, from old; nil: there is none.
+func (s *Snapshot) Restore(old *Snapshot) {
+	var before *acme.Manager
+	if old != nil {
+		before = old.Certificates.Orders()
+	}
+	s.Certificates.Restore(before)
 }

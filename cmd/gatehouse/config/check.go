@@ -97,6 +97,7 @@ func (l *Loaded) checkSections() {
 	l.checkStreams(c)
 	l.checkAudit()
 	l.checkStore()
+	l.checkACME()
 	l.checkDirectories()
 }
 
