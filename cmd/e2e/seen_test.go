@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -153,7 +154,8 @@ func wrongRegistry(t *testing.T) string {
 }
 
 // quiet are the alerts that nothing below brings about.
-var quiet = []string{"GatehouseRestarts", "GatehouseDescriptorsEnd", "GatehouseBuildsDiffer", "GatehouseDirectorySlow", "GatehouseAuditFails"}
+var quiet = []string{"GatehouseRestarts", "GatehouseDescriptorsEnd", "GatehouseBuildsDiffer", "GatehouseDirectorySlow", "GatehouseAuditFails",
+	"GatehouseACMEFails"} // which takes a second order, up to a minute later
 
 // TestSeen: a Prometheus that scrapes a gateway with pulls, pushes, refusals and one fault
 // after the other has data for each recorded series, each alert and each panel of the dashboard;
@@ -162,16 +164,28 @@ func TestSeen(t *testing.T) {
 	registry, ldap := startRegistry(t), startDirectory(t)
 	token, entry := newToken(t)
 	entry = regexp.MustCompile(`\d{4}-\d\d-\d\d`).ReplaceAllString(entry, time.Now().AddDate(0, 0, 5).Format(time.DateOnly))
+	pair, redis := newKeyPair(t), authntest.FreeAddress(t)
+	_, port, _ := net.SplitHostPort(redis)
+	authntest.Need(t, "redis-server")
+	redisServer := start(t, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	if err := redisServer.Await(10*time.Second, func() bool { return authntest.Listening(redis) }); err != nil {
+		t.Fatal(err)
+	}
 	g := startGateway(t, setup{
 		Upstreams: fmt.Sprintf(`  - {name: wrong, repositories: ["wrong/**"], urls: [%q]}
   - {name: rest, urls: [%q, "http://%s"]}`, wrongRegistry(t), registry.url(), authntest.FreeAddress(t)),
-		LDAP: ldap, FreshFor: "1s", StaleFor: "10m", Timeout: "1s", Keys: "canary_user: mozart", TLS: newKeyPair(t),
-		Directories: robots("jenkins", entry), Policy: machineRules, Sections: "cache: {}\naudit: {file: audit.log}",
+		LDAP: ldap, FreshFor: "1s", StaleFor: "10m", Timeout: "1s", Keys: "canary_user: mozart", Ailing: true, // until the order of a certificate succeeds
+		ListenKeys: fmt.Sprintf("tls: {cert_file: %s, key_file: %s, acme: {directory_url: \"https://%s/dir\", names: [acme.example.com], terms_agreed: true}}",
+			pair.Cert, pair.Key, authntest.FreeAddress(t)),
+		Directories: robots("jenkins", entry), Policy: machineRules,
+		Sections: "cache: {}\naudit: {file: audit.log}\nstore: {redis: {url: \"redis://" + redis + "\"}}",
 	})
+	g.scheme, g.client.Transport = "https", &http.Transport{TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true}
 	p := startPrometheus(t, g.admin)
 	eventually(t, 10*time.Second, "a scrape", func() bool { return p.points(t, "gatehouse_build_info") > 0 })
 	id := g.seenTraffic(t, token)
 	pull := g.seenFaults(t, ldap, registry)
+	redisServer.Kill()
 	p.judge(t, pull)
 	p.exemplar(t, id)
 }
@@ -236,7 +250,10 @@ func (g *gateway) seenFaults(t *testing.T, ldap *authntest.Slapd, registry *regi
 	until("a reload fails", `gatehouse_config_reloads_total{result="failed"}`)
 	ldap.Stop()
 	registry.Kill()
-	until("the directory is at fault", `gatehouse_directory_requests_total{directory="example",operation="lookup",result="fault"}`)
+	eventually(t, 20*time.Second, "the directory is down", func() bool {
+		pull()
+		return g.metric(t, fmt.Sprintf(`gatehouse_ldap_up{directory="example",server=%q}`, ldap.URL())) == 0
+	})
 	until("people are judged by what is stale", `gatehouse_cache_requests_total{cache="identity",result="stale"}`)
 	return pull
 }

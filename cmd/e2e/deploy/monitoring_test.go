@@ -204,6 +204,8 @@ func metricNames(t *testing.T) map[string]bool {
 	m.TokenRequest("basic", "granted")
 	m.TokenValidation("valid")
 	m.Credential("password", "ok")
+	m.StoreRequest("get", "ok")
+	m.WatchStore(func() (bool, bool) { return true, true })
 	m.WatchLDAPServers("example", func() []metrics.LDAPServer { return []metrics.LDAPServer{{URL: "ldap://a"}} })
 	m.LDAPBind("example", "ok")
 	m.LDAPDial("example", "ok")
