@@ -81,7 +81,7 @@ func (c *compiler) warn(key string, err error) {
 }
 
 func (c *compiler) rule(key string, r Rule) rule {
-	out := rule{source: r, label: r.Label(), deny: len(r.Deny) > 0}
+	out := rule{source: r, label: r.Label(), key: r.key(), deny: len(r.Deny) > 0}
 	switch {
 	case len(r.Allow) == 0 && len(r.Deny) == 0:
 		c.fail(key, errors.New("a rule needs allow or deny, with at least one action"))

@@ -76,6 +76,7 @@ func (r Rule) String() string {
 type rule struct {
 	source       Rule
 	label        string // see Rule.Label
+	key          string // see Rule.key
 	deny         bool
 	actions      actionSet
 	repositories []pattern

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"gatehouse/authz"
 	"gatehouse/metrics"
@@ -12,6 +13,7 @@ import (
 // decider holds a request against the policy and its token.
 type decider struct {
 	policy  *authz.Policy
+	counts  *authz.Counts
 	metrics *metrics.Metrics
 }
 
@@ -19,7 +21,7 @@ type decider struct {
 // 401 says that a better token would help, 403 that none would.
 func (d *decider) decide(x *exchange) error {
 	need, found := x.route.Need, d.ask(x)
-	x.event.rule = found.Rule
+	x.found(found)
 	switch {
 	case !found.Allowed:
 		return d.decided(x, "denied", denied(x, need, found))
@@ -52,6 +54,9 @@ func (d *decider) ask(x *exchange) authz.Decision {
 func (d *decider) decided(x *exchange, result string, err error) error {
 	x.event.decision = result
 	d.metrics.Decision(string(x.route.Need.Action), result)
+	if result != "insufficient_scope" { // which the token decided
+		d.counts.Add(x.by, time.Now())
+	}
 	return err
 }
 

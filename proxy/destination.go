@@ -175,7 +175,8 @@ func (d *decider) direct(x *exchange, to destinations) error {
 	if found.Allowed {
 		return errUnserved
 	}
-	x.event.decision, x.event.rule = "denied", found.Rule
+	x.event.decision = "denied"
+	x.found(found)
 	if x.caller.identity.Anonymous() {
 		return errLogin
 	}

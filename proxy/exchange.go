@@ -26,6 +26,7 @@ type exchange struct {
 	caller caller
 	event  event
 
+	by       authz.Decision     // what the policy says
 	upstream *upstream.Registry // where the repository is; nil: not known yet, or there is none
 
 	// Of a manifest under tags, where the policy tells the halves of a push apart.
@@ -35,6 +36,9 @@ type exchange struct {
 	held []holding  // see caps.hold
 	room [3]holding // where most of held has its place
 }
+
+// found notes what the policy says.
+func (x *exchange) found(d authz.Decision) { x.by, x.event.rule = d, d.Rule }
 
 // underAPI reports whether the request's target is under /v2/, parsed or not.
 func (x *exchange) underAPI() bool { return !x.route.Kind.Auth() }

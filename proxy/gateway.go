@@ -15,7 +15,9 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 )
@@ -77,7 +79,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.realm = realm{cfg.Granter, &g.caps, g.metrics}
 	g.revoker = revoker{&g.realm, cfg.Keyring, cfg.Chain}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
-	g.decider = decider{cfg.Policy, g.metrics}
+	g.decider = decider{cfg.Policy, &g.load.counts, g.metrics}
 	g.mounter = mounter{g.upstreams, cfg.Policy}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
@@ -97,7 +99,16 @@ func (g *Gateway) Close() {
 
 // Take makes the config count for what is kept over reloads. It is called before the first
 // request.
-func (g *Gateway) Take() { g.cache.take() }
+func (g *Gateway) Take() {
+	g.cache.take()
+	g.load.counts.Take(g.decider.policy, time.Now())
+}
+
+// Rules are those of the policy, with how many requests each decided.
+func (g *Gateway) Rules() []authz.RuleCount { return g.load.counts.Rules(g.decider.policy) }
+
+// Frozen is what is closed to pushes and deletes now; nil: nothing.
+func (g *Gateway) Frozen() *freeze.Order { return g.load.freeze.Now() }
 
 // Accepted takes a connection of the public listener under the limits, or closes it
 // and returns nil; see listener.Door.
@@ -185,6 +196,9 @@ func (g *Gateway) serve(x *exchange) (err error) {
 		return base(x)
 	}
 	if err = g.decider.decide(x); err != nil {
+		return err
+	}
+	if err = g.frozen(x); err != nil {
 		return err
 	}
 	if err = g.caps.holdRequest(x); err != nil {

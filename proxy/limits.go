@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/content"
+	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 )
@@ -80,6 +82,8 @@ type Load struct {
 	addresses *upstream.States
 	turns     *turns
 	tags      localHolds
+	counts    authz.Counts
+	freeze    freeze.State
 
 	mu    sync.Mutex
 	kept  *content.Cache // of the Gateway that was taken last
@@ -105,6 +109,9 @@ type holding struct {
 func NewLoad() *Load {
 	return &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
 }
+
+// Freeze is what is closed to pushes and deletes.
+func (l *Load) Freeze() *freeze.State { return &l.freeze }
 
 // Settle waits until no client is connected any more, or ctx ends, but not for long; see
 // listener.Connections.

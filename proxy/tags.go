@@ -88,11 +88,11 @@ func (g *tagGuard) settle(x *exchange, body *outgoing) error {
 			d, action = h.Overwrite, authz.Overwrite
 		}
 		if !d.Allowed {
-			x.event.rule = d.Rule
+			x.found(d)
 			return g.decider.decided(x, "denied", deniedTag(x, d, action, h.Tag, named))
 		}
 		if i == 0 && h.Tag == x.route.Tags[0] {
-			x.event.rule = d.Rule
+			x.found(d)
 		}
 	}
 	return g.decider.decided(x, "allowed", nil)

@@ -1,37 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/pprof"
 	"strings"
-
-	"gatehouse/authn"
-	"gatehouse/cmd/gatehouse/admin"
-	"gatehouse/cmd/gatehouse/question"
 )
-
-// socketHandler answers on admin.socket: all that adminHandler does, and what shows
-// people's data or changes something.
-func (s *server) socketHandler() http.Handler {
-	routes := admin.NewRoutes(s.adminHandler())
-	routes.Get("/explain", s.explain)
-	return routes
-}
-
-// badQuery is the answer to a question that is wrong, or cannot be answered now.
-func badQuery(err error) error {
-	status, key := http.StatusBadRequest, new(authn.KeyError)
-	switch {
-	case errors.Is(err, question.ErrDirectory):
-		status = http.StatusServiceUnavailable
-	case errors.As(err, &key):
-		err = fmt.Errorf("%s: %w", key.Key, key.Err)
-	}
-	return &admin.Fault{Status: status, Message: err.Error()}
-}
 
 // adminHandler answers health and metrics, and profiles where the config of the
 // moment wants them. Nothing of it is ever on the public listener.

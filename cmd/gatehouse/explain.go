@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -130,13 +131,19 @@ func sourceOf(s *assembly.Snapshot) question.Source {
 func (s *server) explain(ctx context.Context, query url.Values) (any, error) {
 	q, err := question.FromQuery(query)
 	if err != nil {
-		return nil, badQuery(err)
+		return nil, admin.Wrong(err)
 	}
 	sn := s.acquire()
 	defer sn.Release()
 	answer, err := q.Ask(ctx, sourceOf(sn))
-	if err != nil {
-		return nil, badQuery(err)
+	key := new(authn.KeyError)
+	switch {
+	case errors.Is(err, question.ErrDirectory):
+		return nil, &admin.Fault{Status: http.StatusServiceUnavailable, Message: err.Error()}
+	case errors.As(err, &key):
+		return nil, admin.Wrong(fmt.Errorf("%s: %w", key.Key, key.Err))
+	case err != nil:
+		return nil, admin.Wrong(err)
 	}
 	return answer, nil
 }

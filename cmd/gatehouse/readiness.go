@@ -24,6 +24,15 @@ func checkUpstreams(list []proxy.UpstreamHealth) (checks []health) {
 	return checks
 }
 
+// checkFreeze tells of a freeze, for information.
+func checkFreeze(load *proxy.Load) health {
+	h := health{name: "freeze", information: true}
+	if o := load.Freeze().Now(); o != nil {
+		h.problem = o.String()
+	}
+	return h
+}
+
 // upstreamSubject is an upstream in a line of output; the only one needs no name.
 func upstreamSubject(name string) string {
 	if name == upstream.DefaultName {

@@ -55,6 +55,7 @@ func newServer(path string, out streams) *server {
 	})
 	m.WatchTokens(s.countTokens)
 	m.WatchStore(s.storeUp)
+	m.WatchFrozen(func() bool { return s.shared.Load.Freeze().Now() != nil })
 	return s
 }
 
@@ -157,7 +158,8 @@ func failures(checks []health) (names []string) {
 func (s *server) checks(ctx context.Context) []health {
 	sn := s.acquire()
 	defer sn.Release()
-	list := append([]health{{name: "config"}, {name: "keys"}, {name: "draining"}}, checkCertificates(sn.Certificates)...)
+	list := []health{{name: "config"}, {name: "keys"}, {name: "draining"}, checkFreeze(s.shared.Load)}
+	list = append(list, checkCertificates(sn.Certificates)...)
 	if s.draining.Load() {
 		list[2].problem = "the gateway is being shut down"
 	} else {

@@ -21,6 +21,8 @@ const (
 	Start      Event = "start"      // of the gateway
 	Stop       Event = "stop"       // of the gateway
 	Request    Event = "request"    // one of somebody whose every request is recorded, of no other kind
+	Freeze     Event = "freeze"     // pushes and deletes were stopped
+	Thaw       Event = "thaw"       // and let through again
 	LeftOut    Event = "left_out"   // records of a kind were too many
 )
 

@@ -33,6 +33,9 @@ type Fault struct {
 	Message string `json:"message"` // for whoever asks
 }
 
+// Wrong is the answer to a question that is wrong.
+func Wrong(err error) *Fault { return &Fault{http.StatusBadRequest, err.Error()} }
+
 func (f *Fault) Error() string { return f.Message }
 
 // Text is an answer in plain text. All others are JSON.

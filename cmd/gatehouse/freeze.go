@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/proxy/audit"
+	"gatehouse/proxy/freeze"
+)
+
+// rules is GET /rules: those of the moment, with how many requests each decided.
+func (s *server) rules(context.Context, url.Values) (any, error) {
+	sn := s.acquire()
+	defer sn.Release()
+	return sn.Gateway.Rules(), nil
+}
+
+// freeze is POST /freeze.
+func (s *server) freeze(_ context.Context, asked admin.FreezeRequest) (any, error) {
+	order, err := orderOf(asked, time.Now())
+	if err != nil {
+		return nil, admin.Wrong(err)
+	}
+	s.shared.Load.Freeze().Set(order)
+	s.tellFreeze(audit.Freeze, order)
+	return admin.FreezeAnswer{Text: order.String()}, nil
+}
+
+func orderOf(asked admin.FreezeRequest, now time.Time) (*freeze.Order, error) {
+	order := &freeze.Order{Reason: asked.Reason, Repositories: asked.Repositories, Since: now.UTC().Truncate(time.Second)}
+	if asked.Until != "" {
+		_, end, err := authz.ParseTime(asked.Until)
+		if err != nil {
+			return nil, fmt.Errorf("until: %w", err)
+		}
+		end = end.UTC()
+		order.Until = &end
+	}
+	return order, order.Check(now)
+}
+
+// thaw is POST /thaw.
+func (s *server) thaw(context.Context, struct{}) (any, error) {
+	order := s.shared.Load.Freeze().Now()
+	if order == nil {
+		return nil, &admin.Fault{Status: http.StatusNotFound, Message: "nothing is frozen"}
+	}
+	s.shared.Load.Freeze().Set(nil)
+	s.tellFreeze(audit.Thaw, order)
+	return admin.FreezeAnswer{Text: "thawed; it was " + order.String()}, nil
+}
+
+func (s *server) tellFreeze(event audit.Event, o *freeze.Order) {
+	attrs := []any{"result", string(audit.OK), "reason", o.Reason, "repositories", o.Repositories}
+	if o.Until != nil {
+		attrs = append(attrs, "until", o.Until.Format(time.RFC3339))
+	}
+	s.audit.Record(event, attrs...)
+	s.log.Warn(string(event), attrs[2:]...)
+}
+
+// socketHandler answers on admin.socket: all that adminHandler does, and what shows
+// people's data or changes something.
+func (s *server) socketHandler() http.Handler {
+	routes := admin.NewRoutes(s.adminHandler())
+	routes.Get("/explain", s.explain)
+	routes.Get("/rules", s.rules)
+	admin.Post(routes, "/freeze", s.freeze)
+	admin.Post(routes, "/thaw", s.thaw)
+	return routes
+}

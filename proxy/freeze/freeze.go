@@ -1,0 +1,111 @@
+// Package freeze closes repositories to pushes and deletes for a time: for a registry's
+// garbage collection, a move, an incident.
+package freeze
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/authz"
+)
+
+// Order is one freeze, from its beginning to a thaw or its own end.
+type Order struct {
+	Reason       string     `json:"reason"`       // for people, in refusals
+	Repositories []string   `json:"repositories"` // patterns without placeholders; empty: all
+	Since        time.Time  `json:"since"`        // when it began
+	Until        *time.Time `json:"until"`        // its end; nil: the thaw
+
+	patterns []authz.Pattern
+}
+
+// The bounds of an order.
+const (
+	maxReason   = 500 // bytes
+	maxPatterns = 100
+)
+
+// Check makes the order ready to be asked; its error says what is wrong with it.
+func (o *Order) Check(now time.Time) error {
+	o.Reason = strings.TrimSpace(o.Reason)
+	switch {
+	case o.Reason == "":
+		return errors.New("a reason is needed: whoever is refused is shown it")
+	case len(o.Reason) > maxReason:
+		return fmt.Errorf("the reason is longer than %d bytes", maxReason)
+	case strings.ContainsFunc(o.Reason, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }):
+		return errors.New("the reason has characters that are no text; it is one line")
+	case len(o.Repositories) > maxPatterns:
+		return fmt.Errorf("there are more than %d repositories", maxPatterns)
+	case o.Until != nil && !o.Until.After(now):
+		return fmt.Errorf("until %s is over", o.Until.Format(time.RFC3339))
+	}
+	o.patterns = nil
+	for _, text := range o.Repositories {
+		p, err := authz.NewPattern(text)
+		if err != nil {
+			return err
+		}
+		o.patterns = append(o.patterns, p)
+	}
+	return nil
+}
+
+// over reports whether its time is up.
+func (o *Order) over(now time.Time) bool { return o.Until != nil && !o.Until.After(now) }
+
+// covers reports whether a repository is closed.
+func (o *Order) covers(repository string) bool {
+	for _, p := range o.patterns {
+		if p.Match(repository) {
+			return true
+		}
+	}
+	return len(o.patterns) == 0
+}
+
+// Left is how long it goes on; zero: until the thaw.
+func (o *Order) Left(now time.Time) time.Duration {
+	if o.Until == nil {
+		return 0
+	}
+	return o.Until.Sub(now)
+}
+
+// String is the order in one line.
+func (o *Order) String() string {
+	text := "frozen since " + o.Since.UTC().Format(time.RFC3339)
+	if o.Until != nil {
+		text += " until " + o.Until.UTC().Format(time.RFC3339)
+	}
+	if len(o.Repositories) > 0 {
+		text += " (" + strings.Join(o.Repositories, ", ") + ")"
+	}
+	return text + ": " + o.Reason
+}
+
+// State is the order that counts, if any. It outlives reloads, is safe for concurrent
+// use, and its zero value is no order.
+type State struct{ order atomic.Pointer[Order] }
+
+// Set makes an order the one that counts; it was checked. nil: none.
+func (s *State) Set(o *Order) { s.order.Store(o) }
+
+// Now is the order that counts at this moment; nil: none.
+func (s *State) Now() *Order {
+	if o := s.order.Load(); o != nil && !o.over(time.Now()) {
+		return o
+	}
+	return nil
+}
+
+// Closes is the order that closes a repository now; nil: none does.
+func (s *State) Closes(repository string) *Order {
+	if o := s.Now(); o != nil && o.covers(repository) {
+		return o
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package freeze
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestState: an order counts from Set to its end or the next Set, for the repositories
+// that it names.
+func TestState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s State
+		if s.Now() != nil || s.Closes("a") != nil {
+			t.Error("it begins frozen")
+		}
+		until := time.Now().Add(time.Hour)
+		o := &Order{Reason: " collecting garbage ", Repositories: []string{"prod/**", "base"}, Since: time.Now(), Until: &until}
+		if err := o.Check(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s.Set(o)
+		for repository, closed := range map[string]bool{"prod/app": true, "base": true, "base/x": false, "team/app": false} {
+			if (s.Closes(repository) != nil) != closed {
+				t.Errorf("%s: closed %v", repository, !closed)
+			}
+		}
+		if text := o.String(); !strings.HasPrefix(text, "frozen since 2000-01-01T00:00:00Z until 2000-01-01T01:00:00Z (prod/**, base): collecting garbage") {
+			t.Error(text)
+		}
+		time.Sleep(time.Hour - time.Nanosecond)
+		if s.Closes("base") == nil || o.Left(time.Now()) != time.Nanosecond {
+			t.Error("it ends early")
+		}
+		time.Sleep(time.Nanosecond)
+		if s.Now() != nil || s.Closes("base") != nil {
+			t.Error("it does not end")
+		}
+		all := &Order{Reason: "incident"}
+		if err := all.Check(time.Now()); err != nil || all.Left(time.Now()) != 0 {
+			t.Fatal(err)
+		}
+		if s.Set(all); s.Closes("any/thing") != all {
+			t.Error("an order of all closes not all")
+		}
+		if s.Set(nil); s.Closes("any/thing") != nil {
+			t.Error("a thaw opens nothing")
+		}
+	})
+}
+
+// TestCheck: what an order may not be.
+func TestCheck(t *testing.T) {
+	now := time.Now()
+	for want, o := range map[string]Order{
+		"a reason is needed": {Reason: " \t"}, "longer than 500": {Reason: strings.Repeat("x", 501)}, "no text": {Reason: "a\nb"},
+		"more than 100": {Reason: "x", Repositories: slices.Repeat([]string{"a"}, 101)}, "is over": {Reason: "x", Until: &now},
+		"placeholders": {Reason: "x", Repositories: []string{"a", "{user}/**"}}, "empty": {Reason: "x", Repositories: []string{""}},
+	} {
+		if err := o.Check(now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+.50v: %v, want %s", o, err, want)
+		}
+	}
+}
