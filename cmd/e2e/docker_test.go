@@ -60,6 +60,7 @@ func TestDocker(t *testing.T) {
 			t.Run("RefusedLogins", func(t *testing.T) { refusedLogins(t, e, g) })
 			t.Run("PullOnly", func(t *testing.T) { pullOnly(t, e, g) })
 			t.Run("AdminPushesAndDeletes", func(t *testing.T) { pushDelete(t, e, g) })
+			t.Run("Messages", func(t *testing.T) { messages(t, e, g) })
 		})
 	}
 }
