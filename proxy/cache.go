@@ -189,29 +189,48 @@ func named(a *content.Answer, x *exchange) string {
 
 // give answers with what the cache has.
 func (c *cache) give(x *exchange, result *content.Result) error {
-	h, from := x.w.Header(), "memory"
-	maps.Copy(h, http.Header(result.Entry.Header))
+	e := result.Entry
+	if e.File != nil {
+		defer e.File.Close()
+		if _, err := e.File.Ready(x.r.Context(), 0); err != nil {
+			return err // nothing was said yet
+		}
+	}
+	defer c.served(x, result)()
+	h := x.w.Header()
+	maps.Copy(h, http.Header(e.Header))
 	x.ownHeaders()
 	switch result.Outcome {
 	case content.Hit, content.Stale:
 		h.Set("Cache-Status", "gatehouse; hit") // RFC 9211
 	case content.Joined:
-		from = "flight"
 	default:
-		from = "flight"
 		x.event.sent, x.event.upstreamStatus = true, http.StatusOK
 	}
-	defer func() { c.metrics.ContentServed(from, x.w.bytes) }()
-	if status := precondition(x.r, result.Entry.Digest); status != 0 {
+	if status := precondition(x.r, e.Digest); status != 0 {
 		return unsent(x, h, status)
 	}
 	if x.r.Header["Range"] != nil {
-		return c.part(x, result.Entry)
+		return c.part(x, e)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(result.Entry.Body)))
+	h.Set("Content-Length", strconv.FormatInt(e.Size, 10))
 	x.w.WriteHeader(http.StatusOK)
-	if x.r.Method == http.MethodHead {
+	switch {
+	case x.r.Method == http.MethodHead:
 		return nil
+	case e.File != nil:
+		return c.forwarder.file(x, e.File)
 	}
-	return c.forwarder.body(x, result.Entry.Body)
+	return c.forwarder.body(x, e.Body)
+}
+
+// served counts what an answer has sent, at its end.
+func (c *cache) served(x *exchange, result *content.Result) func() {
+	from := "flight"
+	if result.Outcome == content.Hit || result.Outcome == content.Stale {
+		if from = "memory"; result.Entry.File != nil {
+			from = "disk"
+		}
+	}
+	return func() { c.metrics.ContentServed(from, x.w.bytes) }
 }

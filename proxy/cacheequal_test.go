@@ -3,7 +3,9 @@ package proxy
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -141,6 +143,14 @@ func (e *equalRun) compare(s step, a ask, digest string) string {
 	return fmt.Sprintf("%s %s %s %v: %s", a.user, a.method, a.path, a.header, difference)
 }
 
+// diskRuns is how many sequences are tried with a disk.
+func diskRuns() int {
+	if n, err := strconv.Atoi(os.Getenv("GATEHOUSE_CASES")); err == nil {
+		return n
+	}
+	return 8
+}
+
 func differ(bare, cached got) string {
 	if bare.status != cached.status || bare.cut != cached.cut {
 		return fmt.Sprintf("without a cache %d, with %d", bare.status, cached.status)
@@ -173,13 +183,23 @@ func differ(bare, cached got) string {
 // always; with 60s every difference is a digest that was deleted behind our back less
 // than 60s ago.
 func TestCacheIsEqual(t *testing.T) {
-	for _, fresh := range []time.Duration{0, time.Minute} {
-		t.Run(fresh.String(), func(t *testing.T) {
+	for what, cfg := range map[string]content.Config{
+		"0s": {}, "60s": {FreshFor: time.Minute},
+		"0s on disk": {Memory: 1 << 20, Dir: "dir", Disk: 1 << 20}, "60s on disk": {FreshFor: time.Minute, Memory: 1 << 20, Dir: "dir", Disk: 1 << 20},
+	} {
+		t.Run(what, func(t *testing.T) {
+			runs := 0
 			rapid.Check(t, func(rt *rapid.T) {
+				if runs++; cfg.Dir != "" && runs > diskRuns() {
+					return // each waits for the disk
+				}
 				steps := rapid.SliceOfN(rapid.Custom(genStep), 20, 80).Draw(rt, "steps")
 				var different string
 				synctest.Test(t, func(t *testing.T) {
-					e := &equalRun{newCacheHouse(t, content.Config{FreshFor: fresh}), fresh, map[string]time.Time{}}
+					if cfg.Dir != "" {
+						cfg.Dir = t.TempDir()
+					}
+					e := &equalRun{newCacheHouse(t, cfg), cfg.FreshFor, map[string]time.Time{}}
 					e.fill()
 					for _, s := range steps {
 						if different = e.play(s); different != "" {

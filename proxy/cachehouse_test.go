@@ -85,10 +85,40 @@ func newCacheHouse(t *testing.T, cfg content.Config) *cacheHouse {
 	if cfg.Memory == 0 {
 		cfg.Memory, cfg.Small = 64<<20, 256<<10
 	}
+	h.config.Load = NewLoad()
+	if cfg.Dir != "" {
+		h.useFolder(cfg.Dir)
+	}
 	h.cached = h.gateway(&cfg)
 	h.cached.Take()
 	h.content = h.cached.cache.content
+	h.tend()
 	return h
+}
+
+// useFolder keeps large blobs there.
+func (h *cacheHouse) useFolder(dir string) {
+	h.t.Helper()
+	folder, err := content.OpenFolder(dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.config.Load.UseFolder(folder)
+}
+
+// tend looks after the folder until the test ends.
+func (h *cacheHouse) tend() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- h.config.Load.Tend(ctx) }()
+	h.t.Cleanup(func() {
+		synctest.Wait() // what runs gets its answers first
+		cancel()
+		if err := <-done; err != nil {
+			h.t.Error(err)
+		}
+	})
+	synctest.Wait()
 }
 
 func (h *cacheHouse) gateway(c *content.Config) *Gateway {

@@ -85,10 +85,11 @@ type Load struct {
 	counts    authz.Counts
 	freeze    freeze.State
 
-	mu    sync.Mutex
-	kept  *content.Cache // of the Gateway that was taken last
-	held  map[holder]int
-	named map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
+	mu     sync.Mutex
+	folder *content.Folder // of the cache; nil: none
+	kept   *content.Cache  // of the Gateway that was taken last
+	held   map[holder]int
+	named  map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
 
 // holder is who is held to a limit: one person, one network, or all, who are nobody
@@ -128,8 +129,21 @@ func (l *Load) content() *content.Cache {
 func (l *Load) keep(c *content.Cache) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kept = c
+	if l.kept = c; c != nil {
+		c.Use(l.folder)
+	}
 }
+
+// UseFolder has the cache keep larger blobs there. It is called before the first Gateway is
+// taken, and Tend has to run then.
+func (l *Load) UseFolder(f *content.Folder) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.folder = f
+}
+
+// Tend looks after what is kept on disk until ctx ends, and gives it up then.
+func (l *Load) Tend(ctx context.Context) error { return l.content().Tend(ctx) }
 
 // acquire adds to what is held, or reports that it would be more than most.
 func (l *Load) acquire(h holding, most int) bool {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -63,7 +64,11 @@ func (c *cache) part(x *exchange, e *content.Entry) error {
 	if since := x.r.Header["If-Range"]; since != nil && (len(since) > 1 || since[0] != `"`+e.Digest+`"`) {
 		wanted.Header = http.Header{} // it has another version, so it needs the whole
 	}
-	http.ServeContent(&partWriter{x, c.forwarder.caps.limits.progressNeeded()}, wanted, "", time.Time{}, bytes.NewReader(e.Body))
+	var whole io.ReadSeeker = bytes.NewReader(e.Body)
+	if e.File != nil {
+		whole = e.File
+	}
+	http.ServeContent(&partWriter{x, c.forwarder.caps.limits.progressNeeded()}, wanted, "", time.Time{}, whole)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,20 +92,35 @@ func TestCacheOverReloads(t *testing.T) {
 // TestCacheConfig: each fault of the section has its place and its key.
 func TestCacheConfig(t *testing.T) {
 	for text, want := range map[string]string{
-		"cache: {}":                          "",
-		"cache: {memory: 1GiB, small: 0}":    "",
-		"cache:":                             "2:1: cache: is empty",
-		"cache: {memory: -1}":                "2:17: cache.memory: must be a size such as",
-		"cache: {memory: 64MB}":              "2:17: cache.memory: must be a size such as",
-		"cache: {memory: 1KiB}":              "2:9: cache.memory: must be at least 1MiB, not 1KiB",
-		"cache: {small: 1GiB}":               "2:9: cache.small: must be from 0 to 16MiB, not 1GiB",
-		"cache: {memory: 1MiB, small: 2MiB}": "small (2MiB) is above memory (1MiB)",
-		"cache: {fresh_for: -1s}":            "2:20: cache.fresh_for: must not be negative",
-		"cache: {stale_for: 5}":              "2:20: cache.stale_for: must be a time with its unit",
-		"cache: {disk: 20GiB}":               `unknown key "disk" in cache`,
-		"cache: {dir: /tmp}":                 `unknown key "dir" in cache`,
+		"cache: {}":                               "",
+		"cache: {memory: 1GiB, small: 0}":         "",
+		"cache:":                                  "2:1: cache: is empty",
+		"cache: {memory: -1}":                     "2:17: cache.memory: must be a size such as",
+		"cache: {memory: 64MB}":                   "2:17: cache.memory: must be a size such as",
+		"cache: {memory: 1KiB}":                   "2:9: cache.memory: must be at least 1MiB, not 1KiB",
+		"cache: {small: 1GiB}":                    "2:9: cache.small: must be from 0 to 16MiB, not 1GiB",
+		"cache: {memory: 1MiB, small: 2MiB}":      "small (2MiB) is above memory (1MiB)",
+		"cache: {fresh_for: -1s}":                 "2:20: cache.fresh_for: must not be negative",
+		"cache: {stale_for: 5}":                   "2:20: cache.stale_for: must be a time with its unit",
+		`cache: {dir: ""}`:                        "",
+		"cache: {disk: 20GiB}":                    "2:9: cache.disk: needs cache.dir beside it",
+		"cache: {free: 20%}":                      "2:9: cache.free: needs cache.dir beside it",
+		"cache: {dir: own, disk: -1}":             "2:25: cache.disk: must be a size such as",
+		"cache: {dir: own, disk: 1KiB}":           "2:19: cache.disk: must be at least 1MiB, not 1KiB",
+		"cache: {dir: own, free: -1%}":            "2:25: cache.free: must be a part of the file system from 0% to 90%",
+		"cache: {dir: own, free: 91%}":            "2:25: cache.free: must be a part",
+		"cache: {dir: own, free: 10}":             "2:25: cache.free: must be a part",
+		"cache: {dir: own, disk: 1GiB, free: 0%}": "",
+		"cache: {dir: not/there}":                 "2:9: cache.dir: not/there cannot be made: its folder does not exist",
+		"cache: {dir: gatehouse.yaml}":            "2:9: cache.dir: gatehouse.yaml is no folder",
+		"cache: {dir: open}":                      "2:9: cache.dir: open can be written by others (mode 0777); chmod go-w it",
+		"cache: {dir: open/below}":                "2:9: cache.dir: open/below can be replaced by others",
 	} {
 		file := filepath.Join(t.TempDir(), "gatehouse.yaml")
+		open := filepath.Join(filepath.Dir(file), "open")
+		if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(file, []byte(minimal+text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

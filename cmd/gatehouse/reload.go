@@ -8,6 +8,7 @@ import (
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/content"
 )
 
 // start reads the config for the first time.
@@ -43,6 +44,9 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 	next := assembly.Prepare(s.path, s.shared, old)
 	l = next.Loaded
 	s.openStore(l)
+	if old == nil {
+		s.openCache(l)
+	}
 	stream := s.openAudit(l)
 	s.logFindings(l)
 	if len(l.Faults()) > 0 {
@@ -58,6 +62,18 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 		old.Release()
 	}
 	return l, true
+}
+
+// openCache takes the folder of the cache, for as long as the gateway runs.
+func (s *server) openCache(l *config.Loaded) {
+	if len(l.Faults()) > 0 || l.Config.CacheDir() == "" {
+		return
+	}
+	folder, err := content.OpenFolder(l.Path(l.Config.CacheDir()))
+	if err != nil {
+		l.Fault("cache.dir", "%s cannot be used: %v", l.Config.CacheDir(), err)
+	}
+	s.shared.Load.UseFolder(folder)
 }
 
 // openAudit opens the audit stream of a config that is good otherwise: that it

@@ -2,8 +2,12 @@ package content
 
 import (
 	"context"
+	"errors"
 	"io"
 )
+
+// ErrMismatch is the error of an answer whose content has another digest.
+var ErrMismatch = errors.New("the registry's answer has another digest")
 
 // Question is what the registry is asked for.
 type Question struct {
@@ -19,6 +23,8 @@ type Question struct {
 	Accept []string
 	// Unless is the digest that needs not be sent; "" is none.
 	Unless string
+	// From is how many bytes are here already: only those behind them are wanted. 0: all.
+	From int64
 }
 
 // Ask asks the registry. Without a whole answer it returns an error, and with it an

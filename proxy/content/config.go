@@ -15,6 +15,14 @@ type Config struct {
 	Memory Size `yaml:"memory" min:"1MiB"`
 	// Small is how large a blob may be to be kept in memory, 0 to 16MiB. Default 256KiB.
 	Small Size `yaml:"small" min:"0" max:"16MiB"`
+	// Dir is the folder in which larger blobs are kept, relative to the config's. It is made where
+	// there is none, for the gateway alone, and holds private layers in clear: use an encrypted
+	// disk. Default none: larger blobs are not kept. Another one needs a restart.
+	Dir string `yaml:"dir"`
+	// Disk is how many bytes are kept in dir, none of a blob above a quarter of it. Default 20GiB.
+	Disk Size `yaml:"disk" min:"1MiB"`
+	// Free is how much of dir's file system stays free, whoever fills it, 0% to 90%. Default 10%.
+	Free Percent `yaml:"free"`
 	// FreshFor is how long after the registry said that a repository has a digest it is
 	// served without asking. Default 60s; 0s: asked each time.
 	FreshFor time.Duration `yaml:"fresh_for"`
@@ -28,6 +36,7 @@ type Config struct {
 // Defaults are what the config file may leave out.
 func (c *Config) Defaults() {
 	c.Memory, c.Small, c.FreshFor = 64<<20, 256<<10, time.Minute
+	c.Disk, c.Free = 20<<30, 10
 }
 
 // Check finds sizes that do not go together.
@@ -76,5 +85,25 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return errors.New("must be a size such as 256KiB, 64MiB or 20GiB")
 	}
 	*s = Size(n) * factor
+	return nil
+}
+
+// Percent is a part of a hundred, 0 to 90.
+type Percent int
+
+// String is how the config file writes it.
+func (p Percent) String() string { return strconv.Itoa(int(p)) + "%" }
+
+// MarshalText is String.
+func (p Percent) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText takes a whole number with a percent sign.
+func (p *Percent) UnmarshalText(text []byte) error {
+	number, ok := strings.CutSuffix(string(text), "%")
+	n, err := strconv.ParseUint(number, 10, 8)
+	if err != nil || !ok || n > 90 {
+		return errors.New("must be a part of the file system from 0% to 90%, such as 10%")
+	}
+	*p = Percent(n)
 	return nil
 }

@@ -1,5 +1,5 @@
 // Package content is the cache of what a registry holds: manifests and small blobs in
-// memory. It knows neither HTTP nor people. Whoever uses it has decided already that the
+// memory, larger blobs in a folder. It knows neither HTTP nor people. Whoever uses it has decided already that the
 // asker may have what they ask for in that repository.
 //
 // Three facts are kept apart. Content is bytes by digest: it certifies itself, belongs to
@@ -11,7 +11,6 @@ package content
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -34,9 +33,6 @@ const (
 	suspicion = time.Minute
 )
 
-// ErrMismatch is the error of an answer whose content has another digest.
-var ErrMismatch = errors.New("the registry's answer has another digest")
-
 // Cache is safe for concurrent use.
 type Cache struct {
 	metrics *metrics.Metrics
@@ -46,12 +42,17 @@ type Cache struct {
 	cfg      Config
 	upstream string // of the latest Take
 	memory   *memory
+	disk     *disk // nil: no folder
 	ledger   *ledger
 	flights  flights
 	filling  int64                          // bytes held for answers that are being read
 	faults   map[string]*fault              // the last of each upstream that still counts
 	manners  map[string]string              // the label of the last manifest of each upstream
 	suspects *simplelru.LRU[key, time.Time] // wrong answers, until then
+	growing  map[key]*growth                // downloads into files that may be joined
+	growths  map[*growth]bool               // all of them
+	grows    sync.WaitGroup                 // those
+	closing  bool                           // none begins any more
 }
 
 // fault is when a registry last could not be asked.
@@ -66,7 +67,7 @@ func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Cache{metrics: m, logger: logger, cfg: cfg, memory: newMemory(int64(cfg.Memory), m), ledger: newLedger(), suspects: newLRU[key, time.Time](mostEnded),
-		faults: map[string]*fault{}, manners: map[string]string{}}
+		faults: map[string]*fault{}, manners: map[string]string{}, growing: map[key]*growth{}, growths: map[*growth]bool{}}
 	c.flights = flights{lock: &c.mu, now: c.ledger.now, running: map[key]*flight{}}
 	return c
 }
@@ -74,6 +75,11 @@ func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
 // Take takes other sizes and times at once, and makes every standing due, though still good
 // as stale on a fault. Where the upstream is another one than before, all of them end.
 func (c *Cache) Take(cfg Config, upstream string) {
+	c.disk.discard(c.takeOver(cfg, upstream), "space")
+}
+
+// takeOver returns what has no room any more.
+func (c *Cache) takeOver(cfg Config, upstream string) (gone []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cfg, c.memory.most = cfg, int64(cfg.Memory)
@@ -83,6 +89,8 @@ func (c *Cache) Take(cfg Config, upstream string) {
 		c.upstream, c.faults, c.manners = upstream, map[string]*fault{}, map[string]string{}
 		c.ledger.end()
 	}
+	c.disk.measure(&c.cfg)
+	return c.disk.fit(0)
 }
 
 // Outcome is what became of a request.

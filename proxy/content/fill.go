@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unique"
 )
 
 // role keeps the keys of questions about one digest apart.
@@ -57,16 +56,12 @@ func (c *Cache) confirmed(q *Question, a *Answer, m moment) verdict {
 	case refuses(status):
 		c.ledger.refuse(&q.Subject, q.Reference)
 		return gone
-	case status == 200 && names(a.Header, q.Reference) && c.ledger.renew(&q.Subject, q.Reference, m, a.Header):
+	case status != 200 || !names(a.Header, q.Reference):
+		return away
+	case c.ledger.renew(&q.Subject, q.Reference, m, a.Header), c.renewGrowthLocked(&q.Subject, q.Reference, m, a.Header):
 		return kept
 	}
 	return away
-}
-
-// names reports whether an answer is, by its own words, not another digest.
-func names(h Header, digest string) bool {
-	named := h.get("Docker-Content-Digest")
-	return named == "" || named == digest
 }
 
 // joinFill asks for a digest by a full GET.
@@ -80,11 +75,11 @@ func (c *Cache) joinFill(r *Request) (*flight, bool) {
 // fill asks by GET, and keeps the answer where it can.
 func (c *Cache) fill(ask Ask, q Question, m moment) outcome {
 	a, err := c.ask(context.Background(), ask, q)
-	return c.take(&q, a, err, m)
+	return c.take(ask, &q, a, err, m)
 }
 
 // take keeps an answer to a GET, or finds out what else it is.
-func (c *Cache) take(q *Question, a *Answer, err error, m moment) outcome {
+func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outcome {
 	status := statusOf(a)
 	c.heard(q.Subject.Upstream, status, m)
 	switch {
@@ -94,11 +89,34 @@ func (c *Cache) take(q *Question, a *Answer, err error, m moment) outcome {
 	case refuses(status):
 		c.deny(q)
 	}
-	if err != nil || !c.fits(q.Subject.Kind, a) || !c.reserve(a) {
+	if err == nil && keepable(a) {
+		if o, ok := c.keep(ask, q, a, m); ok {
+			return o
+		}
+	} else {
 		c.metrics.ContentFill("unkept")
-		return outcome{verdict: other, answer: a, err: err}
 	}
-	return c.keep(q, a, m)
+	return outcome{verdict: other, answer: a, err: err}
+}
+
+// keep keeps an answer where it has room.
+func (c *Cache) keep(ask Ask, q *Question, a *Answer, m moment) (o outcome, ok bool) {
+	if c.fits(q.Subject.Kind, a) {
+		if release, ok := c.hold(a.Header.length()); ok {
+			defer release()
+			return c.readWhole(q, a, m), true
+		}
+	} else if q.Subject.Kind == Blob && c.disk != nil {
+		if o, ok := c.large(ask, q, a, m); ok {
+			return o, true
+		}
+		if c.mayKeep(a.Header.length()) {
+			c.metrics.ContentFill("nospace")
+			return outcome{}, false
+		}
+	}
+	c.metrics.ContentFill("unkept")
+	return outcome{}, false
 }
 
 // deny notes that the registry does not have what it was asked for.
@@ -112,16 +130,17 @@ func (c *Cache) deny(q *Question) {
 	c.ledger.refuse(&q.Subject, q.Reference)
 }
 
+// keepable reports whether an answer is content in a form to keep.
+func keepable(a *Answer) bool {
+	named := a.Header.get("Docker-Content-Digest")
+	schema1 := strings.HasPrefix(a.Header.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+")
+	// The digest of that is one of a part of it, without the signatures.
+	return !schema1 && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (named == "" || Known(named)) && a.Header.length() >= 0
+}
+
 // fits reports whether an answer is one to read whole.
 func (c *Cache) fits(kind Kind, a *Answer) bool {
-	encoding, named := a.Header.get("Content-Encoding"), a.Header.get("Docker-Content-Digest")
 	n := a.Header.length()
-	if schema1 := strings.HasPrefix(a.Header.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+"); schema1 {
-		return false // its digest is of a part of it, without the signatures
-	}
-	if a.Status != 200 || a.Body == nil || encoding != "" && encoding != "identity" || named != "" && !Known(named) || n < 0 {
-		return false
-	}
 	if kind == Manifest {
 		return n <= MaxManifest
 	}
@@ -130,27 +149,24 @@ func (c *Cache) fits(kind Kind, a *Answer) bool {
 	return n <= int64(c.cfg.Small)
 }
 
-// reserve takes the room that reading an answer needs, which read gives back.
-func (c *Cache) reserve(a *Answer) bool {
-	n := a.Header.length()
+// hold takes so many bytes of the room that is there for answers being read.
+func (c *Cache) hold(n int64) (release func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.filling+n > mostFilling {
-		return false
+		return nil, false
 	}
 	c.filling += n
-	return true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.filling -= n
+	}, true
 }
 
-// read reads an answer for which there is room reserved.
-func (c *Cache) read(a *Answer) ([]byte, verdict) {
-	n := a.Header.length()
-	defer func() {
-		c.mu.Lock()
-		c.filling -= n
-		c.mu.Unlock()
-	}()
-	body := make([]byte, n)
+// read reads an answer for which there is room.
+func read(a *Answer) ([]byte, verdict) {
+	body := make([]byte, a.Header.length())
 	if _, err := io.ReadFull(a.Body, body); err != nil {
 		return nil, void
 	}
@@ -183,10 +199,10 @@ func withoutLength(h Header) Header {
 	return h
 }
 
-// keep reads an answer, verifies it, and notes what it says.
-func (c *Cache) keep(q *Question, a *Answer, m moment) outcome {
+// readWhole reads an answer, verifies it, and notes what it says.
+func (c *Cache) readWhole(q *Question, a *Answer, m moment) outcome {
 	defer a.Close()
-	body, verdict := c.read(a)
+	body, verdict := read(a)
 	if verdict != kept {
 		c.metrics.ContentFill("cut")
 		c.heard(q.Subject.Upstream, 0, m)
@@ -194,34 +210,10 @@ func (c *Cache) keep(q *Question, a *Answer, m moment) outcome {
 	}
 	digest := verified(q, a, body)
 	if digest == "" {
-		c.metrics.ContentFill("mismatch")
-		c.logger.Error("the upstream's answer has another digest than the one asked for, or named; it is not passed on",
-			"repository", q.Subject.Repository, "reference", q.Reference, "named", a.Header.get("Docker-Content-Digest"))
-		c.mu.Lock()
-		c.suspects.Add(q.Subject.key(q.Reference), time.Now().Add(suspicion))
-		c.mu.Unlock()
+		c.suspectAnswer(q, a.Header)
 		return outcome{verdict: wrong, err: ErrMismatch}
 	}
 	c.metrics.ContentFill("ok")
-	e := &Entry{Digest: digest, Header: withoutLength(a.Header), Body: body}
+	e := &Entry{Digest: digest, Header: withoutLength(a.Header), Size: int64(len(body)), Body: body}
 	return outcome{verdict: kept, entry: e, counts: c.note(q, e, m)}
-}
-
-// note keeps verified content, with its standing and what its tag names, and reports
-// whether nothing changed in the repository since it was asked for.
-func (c *Cache) note(q *Question, e *Entry, m moment) bool {
-	text, short := label(e.Header, e.Digest)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.memory.put(e.Digest, e.Body)
-	if short {
-		c.ledger.make(&q.Subject, e.Digest, &standing{moment: m, size: int64(len(e.Body)), label: unique.Make(text)})
-	}
-	if q.Subject.Kind == Manifest && short {
-		c.manners[q.Subject.Upstream] = text
-	}
-	if q.Tag {
-		c.ledger.name(&q.Subject, q.Reference, e.Digest, m)
-	}
-	return c.ledger.counts(&q.Subject, m)
 }

@@ -1,6 +1,9 @@
 package content
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // state is how far something may be given out.
 type state int
@@ -15,14 +18,92 @@ const (
 // found is what the cache has of a digest in a repository.
 type found struct {
 	state state
-	body  []byte
+	body  []byte // nil: on the disk
+	size  int64
 	label labelHandle
 	again bool // it is time to ask in the background
 }
 
 // entry makes it one to give out.
 func (f *found) entry(digest string) *Entry {
-	return &Entry{Digest: digest, Header: unlabel(f.label.Value(), digest), Body: f.body}
+	return &Entry{Digest: digest, Header: unlabel(f.label.Value(), digest), Size: f.size, Body: f.body}
+}
+
+// hasLocked finds content; the body is nil where it is on the disk.
+func (c *Cache) hasLocked(digest string, now time.Time) (body []byte, size int64, ok bool) {
+	if body, ok := c.memory.get(digest); ok {
+		return body, int64(len(body)), true
+	}
+	if i := c.disk.use(digest, now); i != nil {
+		return nil, i.size, true
+	}
+	return nil, 0, false
+}
+
+// look has content hashed that is on the disk, but cannot be believed yet.
+func (c *Cache) look(digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.disk.peek(digest); i != nil && i.suspect {
+		c.disk.check(i)
+	}
+}
+
+// open opens what an entry has in a file; false: that cannot be read.
+func (c *Cache) open(r *Result) bool {
+	e := r.Entry
+	if e == nil || e.Body != nil {
+		return true
+	}
+	var file *File
+	var err error
+	if e.growth != nil {
+		file, err = e.growth.follow()
+	} else {
+		file, err = c.openFile(e)
+	}
+	if err != nil {
+		return false
+	}
+	own := *e
+	own.File, r.Entry = file, &own
+	return true
+}
+
+// openFile opens content on the disk. What is not as it should be is removed.
+func (c *Cache) openFile(e *Entry) (*File, error) {
+	file, err := c.disk.folder.open(e.Digest, e.Size)
+	if err != nil {
+		c.drop(e.Digest, "rot")
+		return nil, err
+	}
+	c.touch(file, e.Digest)
+	return &File{File: file, size: e.Size, drop: func() { c.drop(e.Digest, "rot") }}, nil
+}
+
+// drop removes content from the disk, if it is there.
+func (c *Cache) drop(digest, reason string) {
+	c.mu.Lock()
+	known := c.disk.forget(digest)
+	c.mu.Unlock()
+	if known {
+		c.disk.discard([]string{digest}, reason)
+	}
+}
+
+// touch notes that a file was used, so that the next start knows what was used last.
+func (c *Cache) touch(file *os.File, digest string) {
+	now := time.Now()
+	c.mu.Lock()
+	i := c.disk.peek(digest)
+	due := i != nil && now.Sub(i.used) >= usedPeriod
+	if due {
+		i.used = now
+	}
+	c.mu.Unlock()
+	if due {
+		_ = os.Chtimes(file.Name(), now, now) // it only orders
+	}
 }
 
 // find looks a digest up.
@@ -37,11 +118,11 @@ func (c *Cache) findLocked(of *subject, digest string, now time.Time) found {
 	if s == nil {
 		return found{}
 	}
-	body, ok := c.memory.get(digest)
+	body, size, ok := c.hasLocked(digest, now)
 	if !ok {
 		return found{}
 	}
-	f := found{state: due, body: body, label: s.label}
+	f := found{state: due, body: body, size: size, label: s.label}
 	offline := c.offlineLocked(of.Upstream, now)
 	switch {
 	case c.ledger.within(s.moment, c.cfg.FreshFor, now):
@@ -98,11 +179,11 @@ func (c *Cache) lasting(r *Request) *Entry {
 		digest = h.digest
 	}
 	s := c.ledger.standing(&r.Subject, digest)
-	body, ok := c.memory.get(digest)
+	body, size, ok := c.hasLocked(digest, now)
 	if s == nil || !ok || now.Sub(s.time) >= c.cfg.StaleFor {
 		return nil
 	}
-	return (&found{body: body, label: s.label}).entry(digest)
+	return (&found{body: body, size: size, label: s.label}).entry(digest)
 }
 
 // since is what a question that was sent at that moment allows to give out.
@@ -110,9 +191,9 @@ func (c *Cache) since(of *subject, digest string, m moment) *Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.ledger.standing(of, digest)
-	body, ok := c.memory.get(digest)
+	body, size, ok := c.hasLocked(digest, time.Now())
 	if s == nil || !ok || s.count < m.count || s.time.Before(m.time) {
 		return nil
 	}
-	return (&found{body: body, label: s.label}).entry(digest)
+	return (&found{body: body, size: size, label: s.label}).entry(digest)
 }

@@ -8,6 +8,15 @@ import (
 // Get answers from the cache, or asks the registry and keeps what it says. It waits no
 // longer than ctx.
 func (c *Cache) Get(ctx context.Context, r *Request) Result {
+	for range 2 { // a file that cannot be read is none, and the registry is asked
+		if result := c.get(ctx, r); c.open(&result) {
+			return result
+		}
+	}
+	return Result{Outcome: Pass}
+}
+
+func (c *Cache) get(ctx context.Context, r *Request) Result {
 	if r.Tag {
 		return c.byTag(ctx, r)
 	}
@@ -64,8 +73,34 @@ func (c *Cache) fetch(ctx context.Context, r *Request) Result {
 	if c.suspect(r) {
 		return c.alone(ctx, r)
 	}
+	c.look(r.Reference)
+	if result, ok := c.followOn(ctx, r); ok {
+		return result
+	}
 	f, leads := c.joinFill(r)
 	return c.settle(ctx, r, f, leads)
+}
+
+// followOn joins a download that runs, where the registry's yes to it counts or is renewed.
+func (c *Cache) followOn(ctx context.Context, r *Request) (result Result, ok bool) {
+	g, state := c.follows(&r.Subject, r.Reference)
+	if g == nil || !accepts(r.Accept, r.Kind, g.entry.Header.get("Content-Type")) {
+		return Result{}, false
+	}
+	if state == due {
+		f, leads := c.joinConfirm(r, r.Reference, g.entry.Header.get("Content-Type"))
+		if f == nil {
+			return Result{Outcome: Pass}, true
+		}
+		o, err := c.flights.wait(ctx, f, leads)
+		if err != nil || o.verdict == gone {
+			return Result{Outcome: Pass, Err: err}, true
+		}
+		if o.verdict != kept {
+			return Result{}, false
+		}
+	}
+	return Result{Outcome: Joined, Entry: g.entry}, true
 }
 
 // settle waits for a question, and gives everybody their part of its outcome.
@@ -119,14 +154,19 @@ func (c *Cache) suspect(r *Request) bool {
 func (c *Cache) alone(ctx context.Context, r *Request) Result {
 	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
 	a, err := c.ask(ctx, r.Ask(), q)
-	if err != nil || !c.fits(r.Kind, a) {
+	if err != nil || !keepable(a) {
 		return Result{Outcome: Pass, Answer: a, Err: err}
 	}
+	if !c.fits(r.Kind, a) {
+		return c.watched(r, a)
+	}
 	defer a.Close()
-	if !c.reserve(a) {
+	release, ok := c.hold(a.Header.length())
+	if !ok {
 		return Result{Outcome: Pass, Err: ErrMismatch}
 	}
-	body, verdict := c.read(a)
+	defer release()
+	body, verdict := read(a)
 	digest := ""
 	if verdict == kept {
 		digest = verified(&q, a, body)
@@ -134,7 +174,16 @@ func (c *Cache) alone(ctx context.Context, r *Request) Result {
 	if digest == "" {
 		return Result{Outcome: Pass, Err: ErrMismatch}
 	}
-	return Result{Outcome: Pass, Entry: &Entry{Digest: digest, Header: withoutLength(a.Header), Body: body}}
+	return Result{Outcome: Pass, Entry: &Entry{Digest: digest, Header: withoutLength(a.Header), Size: int64(len(body)), Body: body}}
+}
+
+// watched passes on what is too large to be read first, verified on its way.
+func (c *Cache) watched(r *Request, a *Answer) Result {
+	if r.Tag || r.Kind != Blob || c.disk == nil || c.verify(r.Reference, a) {
+		return Result{Outcome: Pass, Answer: a}
+	}
+	a.Close()
+	return Result{Outcome: Pass, Err: ErrMismatch}
 }
 
 // askAgain asks in the background: whether a digest is still there, and where the

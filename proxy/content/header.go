@@ -78,8 +78,14 @@ type Entry struct {
 	Digest string
 	// Header is what the registry said with it, without a length; nobody's to change.
 	Header Header
-	// Body is all of it, and nobody's to change.
+	// Size is how many bytes it has.
+	Size int64
+	// Body is all of it, and nobody's to change; nil: it is in File.
 	Body []byte
+	// File is it, and has to be closed by the asker; nil: it is in Body.
+	File *File
+
+	growth *growth // that brings it; nil: it is here
 }
 
 // mark stands for the digest in a label.
@@ -116,4 +122,16 @@ func unlabel(text, digest string) Header {
 		}
 	}
 	return h
+}
+
+// encoded reports whether content is sent in another form.
+func encoded(h Header) bool {
+	e := h.get("Content-Encoding")
+	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+// names reports whether an answer is, by its own words, not another digest.
+func names(h Header, digest string) bool {
+	named := h.get("Docker-Content-Digest")
+	return named == "" || named == digest
 }

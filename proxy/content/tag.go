@@ -15,7 +15,7 @@ func (c *Cache) resolve(ask Ask, q Question, m moment) outcome {
 	q.Unless = known.Digest
 	a, err := c.ask(context.Background(), ask, q)
 	if statusOf(a) != 304 || err != nil {
-		return c.take(&q, a, err, m)
+		return c.take(ask, &q, a, err, m)
 	}
 	a.Close()
 	c.heard(q.Subject.Upstream, a.Status, m)

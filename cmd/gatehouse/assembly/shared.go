@@ -63,6 +63,7 @@ func refuseMoves(l *config.Loaded, old *config.Config) {
 		{"listen.address", old.Listen.Address, now.Listen.Address},
 		{"listen.http_address", old.Listen.HTTPAddress, now.Listen.HTTPAddress},
 		{"listen.reuse_port", old.Listen.ReusePort, now.Listen.ReusePort},
+		{"cache.dir", old.CacheDir(), now.CacheDir()},
 		{"admin.address", old.Admin.Address, now.Admin.Address},
 		{"admin.socket", old.Admin.Socket, now.Admin.Socket},
 		{"limits.header_timeout", old.Limits.HeaderTimeout, now.Limits.HeaderTimeout},

@@ -98,6 +98,7 @@ func (l *Loaded) checkSections() {
 	l.checkAudit()
 	l.checkStore()
 	l.checkACME()
+	l.checkCache()
 	l.checkDirectories()
 }
 
@@ -185,6 +186,24 @@ func (l *Loaded) checkStore() {
 		l.Fault("store.file", "%s cannot be used: its folder does not exist", l.Config.Store.File)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		l.Fault("store.file", "%s cannot be used: %v", l.Config.Store.File, reason(err))
+	}
+}
+
+// checkCache looks whether others could put something in the place of what is kept. It makes no
+// folder: serve does.
+func (l *Loaded) checkCache() {
+	if l.Config.CacheDir() == "" {
+		for _, key := range []string{"cache.disk", "cache.free"} {
+			if _, there := l.places[key]; there && !l.Faulty(key) && !l.Faulty("cache.dir") {
+				l.Fault(key, "needs cache.dir beside it")
+			}
+		}
+		return
+	}
+	l.files["cache.dir"] = true
+	dir := l.Config.CacheDir()
+	if err := l.owners.checkFolder(dir, l.Path(dir)); err != nil {
+		l.Fault("cache.dir", "%v", err)
 	}
 }
 

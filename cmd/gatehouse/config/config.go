@@ -136,6 +136,14 @@ func (c *Config) UpstreamURLs() string {
 	return strings.Join(list, " ")
 }
 
+// CacheDir is where the cache keeps larger blobs, as the file writes it; "": nowhere.
+func (c *Config) CacheDir() string {
+	if c.Cache == nil {
+		return ""
+	}
+	return c.Cache.Dir
+}
+
 // MachineNames are the names of the directories of machines.
 func (c *Config) MachineNames() []string {
 	var names []string

@@ -112,6 +112,7 @@ func (f field) option(name string) bool {
 var (
 	durationType   = reflect.TypeFor[time.Duration]()
 	sizeType       = reflect.TypeFor[content.Size]()
+	percentType    = reflect.TypeFor[content.Percent]()
 	timeType       = reflect.TypeFor[time.Time]()
 	fileType       = reflect.TypeFor[authn.File]()
 	secretFileType = reflect.TypeFor[authn.SecretFile]()

@@ -20,8 +20,9 @@ const (
 	Secret     Kind = "secret text"
 	Word       Kind = "word" // one of Values, which YAML may take for a number or a truth
 	Number     Kind = "number"
-	Duration   Kind = "time" // such as 30s
-	Size       Kind = "size" // such as 64MiB
+	Duration   Kind = "time"       // such as 30s
+	Size       Kind = "size"       // such as 64MiB
+	Percent    Kind = "percentage" // such as 10%
 	Moment     Kind = "moment"
 	Truth      Kind = "true or false"
 	File       Kind = "file"
@@ -115,7 +116,7 @@ func sectionOf(value reflect.Value, t reflect.Type) reflect.Value {
 // kindOfType is how values of a type are written.
 func kindOfType(t reflect.Type) Kind {
 	kinds := map[reflect.Type]Kind{durationType: Duration, timeType: Moment, fileType: File, secretFileType: SecretFile, folderType: Folder,
-		reflect.TypeFor[authn.Secret](): Secret, sizeType: Size}
+		reflect.TypeFor[authn.Secret](): Secret, sizeType: Size, percentType: Percent}
 	switch kind, known := kinds[t]; {
 	case known:
 		return kind

@@ -57,6 +57,24 @@ func (o owners) check(name, path string) error {
 	return nil
 }
 
+// checkFolder reports how others could change what is in a folder, or the folder that will be
+// made there; name is the config's.
+func (o owners) checkFolder(name, path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !isDir(filepath.Dir(path)):
+		return fmt.Errorf("%s cannot be made: its folder does not exist", name)
+	case errors.Is(err, fs.ErrNotExist):
+		if err := o.checkFolders(path); err != nil {
+			return fmt.Errorf("%s can be replaced by others: %w", name, err)
+		}
+		return nil
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no folder", name)
+	}
+	return o.check(name, path)
+}
+
 // checkFolders looks at every folder above a file. One that only its owner can enter
 // keeps all below it, but that everybody may write beside a secret nobody means.
 func (o owners) checkFolders(path string) error {

@@ -100,6 +100,8 @@ func value(k config.Key, texts map[string]string) object {
 		return object{"anyOf": []object{{"type": "string", "pattern": timePattern}, {"const": 0}}}
 	case config.Size:
 		return object{"anyOf": []object{{"type": "string", "pattern": `^[0-9]+( *([KMGT]i)?B)?$`}, {"type": "integer", "minimum": 0}}}
+	case config.Percent:
+		return object{"type": "string", "pattern": `^([0-9]|[1-8][0-9]|90)%$`}
 	case config.Moment:
 		return object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`}
 	case config.Word:

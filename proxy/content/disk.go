@@ -1,0 +1,187 @@
+package content
+
+import (
+	"math"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"gatehouse/metrics"
+)
+
+const (
+	largestShare = 4 // a blob may take one part in so many of the disk
+	firstShare   = 5 // what was used once has one part in so many, and what the others leave
+	rotPeriod    = 7 * 24 * time.Hour
+	usedPeriod   = time.Hour // how exactly a file's time says when it was used
+	illPause     = time.Minute
+	mostToCheck  = 1000
+)
+
+// item is content in the folder.
+type item struct {
+	digest  string
+	size    int64     // bytes
+	used    time.Time // the file's
+	checked time.Time // when its digest was last seen to be right, by this process
+	suspect bool      // a process that did not end in order left it
+	waits   bool      // to be checked
+}
+
+// disk knows what is in the folder. The Cache's lock guards it; what it names to be removed is
+// removed without.
+//
+// What is used a second time moves from once to often, which have four parts in five. Space
+// is taken from once first, so that somebody who reads everything one time empties nothing.
+type disk struct {
+	folder      *Folder
+	metrics     *metrics.Metrics
+	most, keep  int64 // bytes in all; what is to stay free, of a hundred
+	once, often *simplelru.LRU[string, *item]
+	onceBytes   int64
+	oftenBytes  int64
+	reserved    int64     // for what grows
+	known       bool      // the scan is over
+	ill         time.Time // until then nothing is written
+	toCheck     []*item
+	wake        chan struct{} // something is to be checked
+}
+
+func newDisk(f *Folder, m *metrics.Metrics) *disk {
+	return &disk{folder: f, metrics: m, once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), wake: make(chan struct{}, 1)}
+}
+
+// measure takes the config's sizes.
+func (d *disk) measure(cfg *Config) {
+	if d != nil {
+		d.most, d.keep = int64(cfg.Disk), int64(cfg.Free)
+	}
+}
+
+// discard removes what is no longer known. The lock is not held.
+func (d *disk) discard(gone []string, reason string) {
+	for _, digest := range gone {
+		d.folder.remove(digest)
+	}
+	if len(gone) > 0 {
+		d.metrics.ContentEvicted("disk", reason, len(gone))
+	}
+}
+
+// peek is what is known of content, without using it; nil: it is not here.
+func (d *disk) peek(digest string) *item {
+	if d == nil {
+		return nil
+	}
+	if i, ok := d.often.Peek(digest); ok {
+		return i
+	}
+	i, _ := d.once.Peek(digest)
+	return i
+}
+
+// use is content that can be believed; nil: it is not here. What was not looked at for long
+// will be.
+func (d *disk) use(digest string, now time.Time) *item {
+	i := d.peek(digest)
+	if i == nil {
+		return nil
+	}
+	if i.suspect || now.Sub(i.checked) >= rotPeriod {
+		d.check(i)
+	}
+	if i.suspect {
+		return nil
+	}
+	d.promote(i)
+	return i
+}
+
+// check has content hashed again.
+func (d *disk) check(i *item) {
+	if i.waits || len(d.toCheck) >= mostToCheck {
+		return
+	}
+	i.waits = true
+	d.toCheck = append(d.toCheck, i)
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// promote notes that content was used once more.
+func (d *disk) promote(i *item) {
+	if _, ok := d.often.Get(i.digest); ok || !d.once.Remove(i.digest) {
+		return
+	}
+	d.often.Add(i.digest, i)
+	d.onceBytes, d.oftenBytes = d.onceBytes-i.size, d.oftenBytes+i.size
+	for d.oftenBytes > d.most-d.most/firstShare {
+		_, old, _ := d.often.RemoveOldest()
+		d.once.Add(old.digest, old)
+		d.onceBytes, d.oftenBytes = d.onceBytes+old.size, d.oftenBytes-old.size
+	}
+}
+
+// add notes content that is in the folder by now.
+func (d *disk) add(i *item) {
+	d.forget(i.digest)
+	d.once.Add(i.digest, i)
+	d.onceBytes += i.size
+	d.show()
+}
+
+// forget reports whether content was known.
+func (d *disk) forget(digest string) bool {
+	i := d.peek(digest)
+	switch {
+	case i == nil:
+		return false
+	case d.often.Remove(digest):
+		d.oftenBytes -= i.size
+	case d.once.Remove(digest):
+		d.onceBytes -= i.size
+	}
+	d.show()
+	return true
+}
+
+func (d *disk) bytes() int64 { return d.onceBytes + d.oftenBytes }
+
+func (d *disk) show() { d.metrics.ContentSize("disk", d.once.Len()+d.often.Len(), d.bytes()) }
+
+// shrink forgets what was not used for the longest time, so many bytes of it, and returns it
+// to be removed.
+func (d *disk) shrink(bytes int64) (gone []string) {
+	for bytes > 0 {
+		_, i, ok := d.once.RemoveOldest()
+		if ok {
+			d.onceBytes -= i.size
+		} else if _, i, ok = d.often.RemoveOldest(); ok {
+			d.oftenBytes -= i.size
+		} else {
+			break
+		}
+		bytes -= i.size
+		gone = append(gone, i.digest)
+	}
+	d.show()
+	return gone
+}
+
+// fit is what has to go for n more bytes within the budget.
+func (d *disk) fit(n int64) (gone []string) {
+	if d == nil {
+		return nil
+	}
+	return d.shrink(d.bytes() + d.reserved + n - d.most)
+}
+
+// takes reports whether content of that size is kept at all.
+func (d *disk) takes(n int64, now time.Time) bool {
+	return d != nil && n > 0 && n <= d.most/largestShare && now.After(d.ill) && d.reserved+n <= d.most
+}
+
+// lacks is how many bytes have to go so that, with n more, enough stays free.
+func (d *disk) lacks(n, free, all int64) int64 { return n + all/100*d.keep - free }

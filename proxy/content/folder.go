@@ -1,0 +1,250 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Folder is where large content is kept, by one process alone:
+//
+//	lock                 held by that process
+//	v1/ab/sha256-ab...   content, named by its digest
+//	v1/tmp/              what is not whole yet
+//	v1/clean             the last process ended in order, so what is there can be believed
+type Folder struct {
+	path  string
+	lock  *os.File
+	clean bool // the last process ended in order
+}
+
+// OpenFolder makes the folder where there is none, though not those above it, and locks
+// it. The error tells what is wrong with it, such as another process that has it.
+func OpenFolder(path string) (*Folder, error) {
+	f := &Folder{path: path}
+	if err := makeFolder(path); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	f.lock = lock
+	if err := f.settle(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// settle takes the lock, and makes the folders.
+func (f *Folder) settle() error {
+	err := syscall.Flock(int(f.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return fmt.Errorf("another process keeps its cache there (%s is locked); give each a folder of its own", f.lock.Name())
+	case err != nil:
+		return fmt.Errorf("%s cannot be locked: %w", f.lock.Name(), err)
+	}
+	for _, dir := range []string{f.at(), f.at("tmp")} {
+		if err := makeFolder(dir); err != nil {
+			return err
+		}
+	}
+	_, err = os.Lstat(f.at("clean"))
+	f.clean = err == nil
+	return nil
+}
+
+// makeFolder makes a folder for us alone, or believes one that is for us alone.
+func makeFolder(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder", path)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written by others (mode %04o)", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+func (f *Folder) at(names ...string) string {
+	return filepath.Join(append([]string{f.path, "v1"}, names...)...)
+}
+
+// place is the folder and the name of content.
+func (f *Folder) place(digest string) (dir, path string) {
+	algorithm, encoded, _ := strings.Cut(digest, ":")
+	dir = f.at(encoded[:2])
+	return dir, filepath.Join(dir, algorithm+"-"+encoded)
+}
+
+// digestAt is the digest of which a file is the place; "": none.
+func digestAt(dir, name string) string {
+	algorithm, encoded, _ := strings.Cut(name, "-")
+	if digest := algorithm + ":" + encoded; Known(digest) && encoded[:2] == dir {
+		return digest
+	}
+	return ""
+}
+
+// create makes a file for content that is not whole yet, with so much room.
+func (f *Folder) create(size int64) (*os.File, fs.FileInfo, error) {
+	file, err := os.CreateTemp(f.at("tmp"), "*")
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = allocate(file, size)
+	}
+	if err != nil {
+		file.Close()
+		os.Remove(file.Name())
+		return nil, nil, err
+	}
+	return file, info, nil
+}
+
+// openFile opens an ordinary file, and no link, to be read.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no ordinary file", path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, info, nil
+}
+
+// open opens content, which has to have that size.
+func (f *Folder) open(digest string, size int64) (*os.File, error) {
+	_, path := f.place(digest)
+	file, info, err := openFile(path)
+	if err == nil && info.Size() != size {
+		file.Close()
+		return nil, fmt.Errorf("%s has %d bytes, not %d", path, info.Size(), size)
+	}
+	return file, err
+}
+
+// keep gives whole content its name, and has it last over a loss of power.
+func (f *Folder) keep(file *os.File, digest string) error {
+	dir, path := f.place(digest)
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = syncFolder(f.at())
+	} else if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// remove removes content. Who reads it reads on.
+func (f *Folder) remove(digest string) {
+	_, path := f.place(digest)
+	_ = os.Remove(path) // what cannot be removed is found again by the next scan
+}
+
+// space is how many bytes of the file system we may still write, and how many it has.
+func (f *Folder) space() (free, all int64, err error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(f.path, &s); err != nil {
+		return 0, 0, err
+	}
+	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+}
+
+// scan takes the mark of a good end away, removes what never became whole, and shows all content there is, with its bytes and
+// when it was used last. Of what has the name of content but is none nothing stays; other
+// files are not ours.
+func (f *Folder) scan(show func(digest string, size int64, used time.Time)) error {
+	if err := os.Remove(f.at("clean")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := f.clearTmp(); err != nil {
+		return err
+	}
+	dirs, err := os.ReadDir(f.at())
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if len(dir.Name()) != 2 || !dir.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(f.at(dir.Name()))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			f.scanFile(dir.Name(), file, show)
+		}
+	}
+	return nil
+}
+
+func (f *Folder) scanFile(dir string, file fs.DirEntry, show func(string, int64, time.Time)) {
+	digest := digestAt(dir, file.Name())
+	if digest == "" {
+		return
+	}
+	info, err := file.Info()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		f.remove(digest)
+		return
+	}
+	show(digest, info.Size(), info.ModTime())
+}
+
+func (f *Folder) clearTmp() error {
+	files, err := os.ReadDir(f.at("tmp"))
+	for _, file := range files {
+		err = errors.Join(err, os.RemoveAll(f.at("tmp", file.Name())))
+	}
+	return err
+}
+
+// Close gives the folder up in order: nothing is being written there any more.
+func (f *Folder) Close() error {
+	defer f.lock.Close()
+	mark, err := os.OpenFile(f.at("clean"), os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(mark.Sync(), mark.Close(), syncFolder(f.at()))
+}

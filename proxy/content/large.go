@@ -1,0 +1,257 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Use keeps large content in a folder from now on. It is called once at most, before the first
+// request, and Tend has to run then.
+func (c *Cache) Use(f *Folder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.disk == nil && f != nil {
+		c.disk = newDisk(f, c.metrics)
+		c.disk.measure(&c.cfg)
+	}
+}
+
+// keepFree removes what has to go so that, with n more bytes, enough stays free of the
+// budget and of the file system.
+func (c *Cache) keepFree(n int64) error {
+	free, all, err := c.disk.folder.space()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	over := c.disk.fit(n)
+	lacks := c.disk.shrink(c.disk.lacks(n, free, all))
+	c.mu.Unlock()
+	c.disk.discard(over, "space")
+	c.disk.discard(lacks, "free")
+	return nil
+}
+
+// large keeps an answer that does not fit into memory, if it can: in a file that grows, or it
+// is here already and the rest of the answer need not be read.
+func (c *Cache) large(ask Ask, q *Question, a *Answer, m moment) (o outcome, ok bool) {
+	n := a.Header.length()
+	e := &Entry{Digest: q.Reference, Header: withoutLength(a.Header), Size: n}
+	if c.same(q, e, m) {
+		a.Close()
+		c.metrics.ContentFill("ok")
+		return outcome{verdict: kept, entry: e, asked: true, counts: c.countsStill(q, m)}, true
+	}
+	if !c.grow(ask, q, e, a, m) {
+		a.Header["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)} // it is passed on
+		return outcome{}, false
+	}
+	return outcome{verdict: kept, entry: e, counts: c.countsStill(q, m)}, true
+}
+
+func (c *Cache) countsStill(q *Question, m moment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.counts(&q.Subject, m)
+}
+
+// same reports whether the content that the registry has just begun to send is here, and notes
+// its standing then.
+func (c *Cache) same(q *Question, e *Entry, m moment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, size, ok := c.hasLocked(q.Reference, time.Now())
+	if !ok || size != e.Size {
+		return false
+	}
+	c.standLocked(q, e, m)
+	return true
+}
+
+// grow begins to download into a file, where there is room.
+func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
+	if !c.reserveDisk(e.Size) {
+		return false
+	}
+	file, info, err := c.disk.folder.create(e.Size)
+	if err != nil {
+		c.release(e.Size)
+		if !full(err) {
+			c.faultyDisk(err)
+		}
+		return false
+	}
+	_, last := c.disk.folder.place(q.Reference)
+	g := &growth{q: *q, entry: e, file: file, info: info, last: last, first: m, moment: m, changed: make(chan struct{}), answer: a}
+	g.ask = func(from int64) (*Answer, error) {
+		rest := g.q
+		rest.From = from
+		return c.ask(context.Background(), ask, rest)
+	}
+	g.drop = func() { c.drop(q.Reference, "rot") }
+	e.growth = g
+	c.mu.Lock()
+	c.growing[q.Subject.key(q.Reference)] = g
+	c.growths[g] = true
+	c.flights.n++
+	c.mu.Unlock()
+	go c.raise(g)
+	return true
+}
+
+// raise downloads to the end, and says what became of it.
+func (c *Cache) raise(g *growth) {
+	time.AfterFunc(patience, g.leaveAlone)
+	err := g.download()
+	g.answer.Close()
+	c.grown(g, err)
+	if err == nil {
+		err = c.store(g)
+	}
+	if err != nil {
+		_ = os.Remove(g.file.Name()) // else the next start does
+	}
+	g.file.Close()
+	c.ended(g, err == nil)
+}
+
+// reserveDisk takes room in the budget, which release gives back, or ended.
+func (c *Cache) reserveDisk(n int64) bool {
+	c.mu.Lock()
+	takes := c.disk.takes(n, time.Now())
+	c.mu.Unlock()
+	if !takes {
+		return false
+	}
+	if err := c.keepFree(n); err != nil {
+		c.faultyDisk(err)
+		return false
+	}
+	free, all, err := c.disk.folder.space()
+	if err != nil || c.disk.lacks(n, free, all) > 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.disk.bytes()+c.disk.reserved+n > c.disk.most {
+		return false
+	}
+	c.disk.reserved += n
+	c.grows.Add(1)
+	return true
+}
+
+// mayKeep reports whether the folder is for blobs of that size.
+func (c *Cache) mayKeep(n int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n > 0 && n <= c.disk.most/largestShare
+}
+
+func (c *Cache) release(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.disk.reserved -= n
+	c.grows.Done()
+}
+
+// faultyDisk notes a fault of the folder: nothing is written there for a while, and answers
+// stream through.
+func (c *Cache) faultyDisk(err error) {
+	c.mu.Lock()
+	now := time.Now()
+	tell := now.After(c.disk.ill)
+	c.disk.ill = now.Add(illPause)
+	c.mu.Unlock()
+	if tell {
+		c.logger.Error("the cache's folder cannot be written; large blobs are not kept for a minute", "error", err.Error())
+	}
+}
+
+// grown says what became of a download, before anything else is done with it.
+func (c *Cache) grown(g *growth, err error) {
+	switch {
+	case err == nil:
+		c.metrics.ContentFill("ok")
+		g.settle(nil)
+		return
+	case errors.Is(err, ErrMismatch):
+		c.suspectAnswer(&g.q, g.entry.Header)
+	case errors.Is(err, errStorage) && full(err):
+		c.metrics.ContentFill("nospace")
+		c.faultyDisk(err)
+	case errors.Is(err, errStorage):
+		c.metrics.ContentFill("fault")
+		c.faultyDisk(err)
+	default:
+		c.metrics.ContentFill("cut")
+	}
+	c.mu.Lock()
+	c.forgetGrowthLocked(g)
+	c.mu.Unlock()
+	g.settle(err)
+}
+
+func (c *Cache) forgetGrowthLocked(g *growth) {
+	k := g.q.Subject.key(g.q.Reference)
+	if c.growing[k] == g {
+		delete(c.growing, k)
+	}
+}
+
+// store gives a whole download its name. Nobody waits for it.
+func (c *Cache) store(g *growth) error {
+	err := c.disk.folder.keep(g.file, g.q.Reference)
+	if err != nil {
+		c.faultyDisk(err)
+	}
+	return err
+}
+
+// ended gives back what a download held, and makes it what the cache has.
+func (c *Cache) ended(g *growth, stored bool) {
+	c.mu.Lock()
+	now := time.Now()
+	c.disk.reserved -= g.entry.Size
+	c.flights.n--
+	delete(c.growths, g)
+	if stored {
+		c.disk.add(&item{digest: g.q.Reference, size: g.entry.Size, used: now, checked: now})
+		if c.ledger.holds(&g.q.Subject, g.first) {
+			c.standLocked(&g.q, g.entry, g.moment)
+		}
+	}
+	c.forgetGrowthLocked(g)
+	c.mu.Unlock()
+	c.grows.Done()
+}
+
+// follows is the download that runs for a digest, and whether the registry's yes to it still
+// counts; due: it has to be asked whether it does.
+func (c *Cache) follows(of *subject, digest string) (*growth, state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.growing[of.key(digest)]
+	switch {
+	case g == nil || !c.ledger.holds(of, g.first):
+		return nil, absent
+	case c.ledger.counts(of, g.moment) && c.ledger.within(g.moment, c.cfg.FreshFor, time.Now()):
+		return g, fresh
+	}
+	return g, due
+}
+
+// renewGrowthLocked notes a yes to what is still being downloaded.
+func (c *Cache) renewGrowthLocked(of *subject, digest string, m moment, h Header) bool {
+	g := c.growing[of.key(digest)]
+	if g == nil || !c.ledger.holds(of, g.first) || !c.ledger.counts(of, m) || h.length() != g.entry.Size || encoded(h) {
+		return false
+	}
+	if m.count >= g.moment.count && !m.time.Before(g.moment.time) {
+		g.moment = m
+	}
+	return true
+}

@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gatehouse/metrics"
+	"gatehouse/proxy/content"
+)
+
+// newDiskGateway is a gateway with a cache on disk before a registry of one blob, over real
+// sockets.
+func newDiskGateway(t *testing.T, blob []byte) (h *house, path, file string) {
+	t.Helper()
+	dir := t.TempDir()
+	folder, err := content.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := NewLoad()
+	load.UseFolder(folder)
+	h = newHouse(t, func(c *Config) {
+		c.Load, c.Metrics = load, metrics.New(metrics.BuildInfo{})
+		c.Cache = &content.Config{Memory: 1 << 20, Dir: dir, Disk: 1 << 30, FreshFor: time.Hour}
+	})
+	h.gateway.Take()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- load.Tend(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(blob))
+	})
+	digest := sha(string(blob))
+	return h, "/v2/team/app/blobs/" + digest, filepath.Join(dir, "v1", digest[7:9], "sha256-"+digest[7:])
+}
+
+// fetch reads an answer, whose end may not come.
+func (h *house) fetch(path, token string, header ...string) (*http.Response, []byte, error) {
+	h.t.Helper()
+	r := h.request("GET", path, token, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return &http.Response{}, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, body, err
+}
+
+// awaitHit pulls until the answer is a hit.
+func (h *house) awaitHit(path, token string) {
+	h.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		if resp, _, _ := h.fetch(path, token); resp.Header.Get("Cache-Status") != "" {
+			return
+		}
+	}
+	h.t.Fatal("no hit")
+}
+
+// awaitFile waits until a file is there, or gone.
+func awaitFile(t *testing.T, path string, there bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(path); (err == nil) == there {
+			return
+		}
+	}
+	t.Fatalf("%s: there %v", path, !there)
+}
+
+// TestRangeOnDisk: the ranges of RFC 9110 section 14 on a file of the cache are those of the
+// bytes, and the registry is not asked for them.
+func TestRangeOnDisk(t *testing.T) {
+	blob := bytes.Repeat([]byte("0123456789"), 500_000)
+	h, path, file := newDiskGateway(t, blob)
+	token := h.token("root", "repository:team/app:pull")
+	if resp, body, err := h.fetch(path, token, "Range", "bytes=0-9"); resp.StatusCode != 206 || len(body) != 10 || err != nil {
+		t.Errorf("of what is not here: %d, %d bytes, %v", resp.StatusCode, len(body), err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a range has filled the cache")
+	}
+	h.awaitHit(path, token)
+	h.upstream.take()
+	size := len(blob)
+	for asked, want := range map[string]struct {
+		status int
+		from   string
+		body   []byte
+	}{
+		"bytes=0-0":           {206, fmt.Sprintf("bytes 0-0/%d", size), blob[:1]},
+		"bytes=5-":            {206, fmt.Sprintf("bytes 5-%d/%d", size-1, size), blob[5:]},
+		"bytes=-5":            {206, fmt.Sprintf("bytes %d-%d/%d", size-5, size-1, size), blob[size-5:]},
+		"bytes=4200000-9e9":   {416, "", nil},
+		"bytes=0-9999999":     {206, fmt.Sprintf("bytes 0-%d/%d", size-1, size), blob},
+		"bytes=9999999-":      {416, fmt.Sprintf("bytes */%d", size), nil},
+		"bytes=4-3":           {416, "", nil},
+		"bytes=a-b":           {416, "", nil},
+		"lines=1-2":           {416, "", nil},
+		"bytes=0-1,4-5":       {206, "", nil},
+		"bytes=0-1,0-1,0-999": {206, "", nil},
+	} {
+		resp, body, err := h.fetch(path, token, "Range", asked)
+		if resp.StatusCode != want.status || err != nil || want.from != "" && resp.Header.Get("Content-Range") != want.from || want.body != nil && !bytes.Equal(body, want.body) {
+			t.Errorf("%s: %d %q, %d bytes, %v", asked, resp.StatusCode, resp.Header.Get("Content-Range"), len(body), err)
+		}
+	}
+	if resp, body, _ := h.fetch(path, token, "Range", "bytes=0-1", "If-Range", `"another"`); resp.StatusCode != 200 || !bytes.Equal(body, blob) {
+		t.Errorf("If-Range of another: %d", resp.StatusCode)
+	}
+	if asked := h.upstream.take(); len(asked) != 0 {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
+// TestFileShrinks: a file that becomes shorter while it is sent is a cut, is removed, and the
+// next answer is right.
+func TestFileShrinks(t *testing.T) {
+	blob := bytes.Repeat([]byte("0123456789"), 6_000_000) // more than sockets hold
+	h, path, file := newDiskGateway(t, blob)
+	token := h.token("root", "repository:team/app:pull")
+	h.awaitHit(path, token)
+	resp, err := http.DefaultTransport.RoundTrip(h.request("GET", path, token, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 1000); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err == nil || !bytes.HasPrefix(blob, got) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	awaitFile(t, file, false)
+	resp, got, err = h.fetch(path, token)
+	if resp.StatusCode != 200 || err != nil || !bytes.Equal(got, blob) || resp.Header.Get("Cache-Status") != "" {
+		t.Errorf("the next: %d, %d bytes, %v", resp.StatusCode, len(got), err)
+	}
+}
+
+// TestWrongBlob: of a blob with another digest nobody gets the end, and where it is small
+// nobody gets anything: who waited gets a right answer of their own.
+func TestWrongBlob(t *testing.T) {
+	for what, size := range map[string]int{"one window": content.Window / 2, "more": 3 * content.Window} {
+		t.Run(what, func(t *testing.T) {
+			blob := bytes.Repeat([]byte{1}, size)
+			h, path, _ := newDiskGateway(t, blob)
+			token := h.token("root", "repository:team/app:pull")
+			wrong := bytes.Clone(blob)
+			wrong[size-1] = 2
+			h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(size))
+				w.Write(wrong)
+			})
+			for range 2 {
+				resp, got, err := h.fetch(path, token)
+				if resp.StatusCode == 200 && (err == nil || len(got) > size-content.Window/2) {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+				if size < content.Window && resp.StatusCode != 502 && len(got) > 0 {
+					t.Errorf("%d %.100q", resp.StatusCode, got)
+				}
+			}
+			h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(size))
+				w.Write(blob)
+			})
+			if resp, got, err := h.fetch(path, token); resp.StatusCode != 200 || err != nil || !bytes.Equal(got, blob) {
+				t.Errorf("mended: %d, %d bytes, %v", resp.StatusCode, len(got), err)
+			}
+		})
+	}
+}
