@@ -38,6 +38,9 @@ type Image struct {
 	Raw []byte
 	// HasConfig says that there is a configuration to show raw.
 	HasConfig bool
+	// ConfigFault is why the configuration is not known, in a sentence without capital; empty:
+	// it is, or there is none.
+	ConfigFault string
 	// Rights are the caller's in the repository.
 	Rights []Right
 	// DeletableTag and Deletable say that the policy lets the caller delete the tag, and
@@ -183,7 +186,11 @@ func (i *Image) describe(d, config *document) {
 		i.Subject = s.Digest
 	}
 	i.HasConfig = config != nil && config.body != nil
-	if config != nil && config.config != nil {
+	switch {
+	case config == nil:
+	case config.config == nil:
+		i.ConfigFault = config.fault
+	default:
 		i.Config = config.config.shown()
 	}
 	if d.isIndex() {

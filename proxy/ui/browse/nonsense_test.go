@@ -91,7 +91,7 @@ func TestListNonsense(t *testing.T) {
 // TestForeignTags: tags that cannot be asked for are shown as absent, and lead to no request.
 func TestForeignTags(t *testing.T) {
 	d := newDouble(t)
-	tags := []string{"../../_catalog", "a/b", "<script>", "a b", "", "a?b", strings.Repeat("x", 129), "\u202e1"}
+	tags := []string{"../../_catalog", "a/b", "<script>", "a b", "", "a?b", strings.Repeat("x", 129), "\u202e1", strings.Repeat("y", 5000)}
 	d.in("team/app")
 	d.answers["GET /v2/team/app/tags/list"] = reply{status: 200, body: asJSON(object{"tags": tags})}
 	list, err := d.visit(d.library(t), "bob").Tags(t.Context(), TagQuery{Repository: "team/app", Size: 50})
@@ -99,12 +99,27 @@ func TestForeignTags(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	for _, row := range list.Rows {
-		if row.State != Absent || row.Digest != "" {
+		if row.State != Absent || row.Digest != "" || row.Valid || len(row.Tag) > mostText+3 {
 			t.Errorf("%q: %+v", row.Tag, row)
 		}
 	}
 	if asked := d.requests(); len(asked) != 1 {
 		t.Errorf("asked %q", asked)
+	}
+}
+
+// TestConfigElsewhere: a configuration that the registry keeps in a store of its own is not read,
+// and the page says why it is not known.
+func TestConfigElsewhere(t *testing.T) {
+	d := newDouble(t)
+	d.image("team/app", "1", "linux/amd64", someDay, 10)
+	for digest, b := range d.in("team/app").blobs {
+		if b.mediaType == "application/octet-stream" {
+			d.answers["GET /v2/team/app/blobs/"+digest] = reply{status: 307, header: map[string][]string{"Location": {"https://store.example/x"}}}
+		}
+	}
+	if i, err := d.visit(d.library(t), "bob").Image(t.Context(), "team/app", "1", ""); err != nil || i.ConfigFault != faultAway || i.HasConfig || len(i.Layers) != 1 {
+		t.Errorf("%+v %v", i, err)
 	}
 }
 

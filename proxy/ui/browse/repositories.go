@@ -14,7 +14,8 @@ import (
 type RepositoryQuery struct {
 	// Folder is the level: what stands below it, without a slash at its end; empty: the top.
 	Folder string
-	// Search is what a name has to contain, at any level; folders are not shown then.
+	// Search is what a name has to contain, at any level, in capitals or not; folders are
+	// not shown then.
 	Search string
 	// Right is an action that the caller may do there; empty: any repository.
 	Right authz.Action
@@ -73,6 +74,7 @@ func page[T any](all []T, number, size int) ([]T, Pager) {
 
 // Repositories lists what the caller may pull. The error is that of reading the list.
 func (v *Visit) Repositories(ctx context.Context, q RepositoryQuery) (*RepositoryList, error) {
+	q.Search = strings.ToLower(q.Search) // as names have no capitals
 	prefixes := v.asker.Prefixes(v.caller.Source)
 	if len(prefixes) == 0 {
 		return &RepositoryList{Pager: Pager{Page: 1, Pages: 1}}, nil

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"gatehouse/authz"
 )
@@ -25,6 +27,7 @@ func TestRepositories(t *testing.T) {
 		{"alice", RepositoryQuery{Folder: "team"}, "team/web/(2) team/app", 2},
 		{"alice", RepositoryQuery{Folder: "team/web"}, "team/web/back team/web/front", 2},
 		{"alice", RepositoryQuery{Folder: "te"}, "", 0},
+		{"alice", RepositoryQuery{Search: "Team/A"}, "team/app", 1},
 		{"alice", RepositoryQuery{Search: "eb/"}, "team/web/back team/web/front", 2},
 		{"alice", RepositoryQuery{Folder: "team", Search: "o"}, "team/web/front", 1},
 		{"alice", RepositoryQuery{Size: 2, Page: 2}, "team team-x", 5},
@@ -66,7 +69,7 @@ func TestRepositoryRow(t *testing.T) {
 	}
 }
 
-// TestChanges: a push and a delete correct the list at once, also while it is read.
+// TestChanges: a push and a delete correct the list at once.
 func TestChanges(t *testing.T) {
 	d := newDouble(t)
 	d.extra, d.delay = []string{"a"}, 0
@@ -103,4 +106,71 @@ func TestMostNames(t *testing.T) {
 	if err != nil || !list.Cut || list.Total != mostNames {
 		t.Errorf("%d rows, cut: %t (%v)", list.Total, list.Cut, err)
 	}
+}
+
+// TestChangesMeanwhile: what is being read while something changes does not count as what was
+// read after it.
+func TestChangesMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(t)
+		d.delay = time.Second / 2
+		d.image("a", "1", "linux/amd64", someDay, 1)
+		l := d.library(t)
+		var repositories *RepositoryList
+		var tags *TagList
+		go func() {
+			repositories, _ = d.visit(l, "alice").Repositories(context.Background(), RepositoryQuery{Size: 9})
+		}()
+		go func() { tags, _ = d.visit(l, "alice").Tags(context.Background(), TagQuery{Repository: "a", Size: 9}) }()
+		synctest.Wait()
+		l.Pushed("here", "b")
+		l.Pushed("here", "a")
+		d.answers["GET /v2/a/tags/list"] = reply{status: 200, body: []byte(`{"tags":["1"]}`)} // as it was
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if names(repositories) != "a b" || tagsIn(tags) != "1" {
+			t.Errorf("%q, %q", names(repositories), tagsIn(tags))
+		}
+		delete(d.answers, "GET /v2/a/tags/list")
+		d.image("a", "2", "linux/amd64", someDay, 1)
+		if tags, err := d.visit(l, "alice").Tags(context.Background(), TagQuery{Repository: "a", Size: 9}); err != nil || tagsIn(tags) != "2 1" {
+			t.Errorf("%q %v", tagsIn(tags), err)
+		}
+		l.Close()
+		synctest.Wait()
+	})
+}
+
+// TestRefresh: an old list is given out while it is read again, by one reader.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(t)
+		d.extra = []string{"a"}
+		l := d.library(t)
+		look := func(want string, requests int) {
+			t.Helper()
+			list, err := d.visit(l, "alice").Repositories(context.Background(), RepositoryQuery{Size: 9})
+			synctest.Wait()
+			if asked := d.requests(); err != nil || names(list) != want || len(asked) != requests {
+				t.Errorf("%q after %q, want %q (%v)", names(list), asked, want, err)
+			}
+		}
+		look("a", 1)
+		d.extra = []string{"a", "b"}
+		time.Sleep(59 * time.Second)
+		look("a", 0)
+		time.Sleep(2 * time.Second)
+		slow := make(chan struct{})
+		d.wait["GET /v2/_catalog"] = slow
+		look("a", 1)
+		look("a", 0)
+		close(slow)
+		synctest.Wait()
+		look("a b", 0)
+		d.answers["GET /v2/_catalog"] = reply{status: 500}
+		time.Sleep(2 * time.Minute)
+		look("a b", 1)
+		l.Close()
+		synctest.Wait()
+	})
 }

@@ -24,7 +24,8 @@ func (v *Visit) tagRows(ctx context.Context, name string, tags []string) []TagRo
 	rows := make([]TagRow, len(tags))
 	var all sync.WaitGroup
 	for i, tag := range tags {
-		rows[i] = TagRow{Tag: tag, Deletable: v.Decide(authz.Delete, name, tag).Allowed}
+		rows[i] = TagRow{Tag: short(tag), Valid: authz.ValidTag(tag)}
+		rows[i].Deletable = rows[i].Valid && v.Decide(authz.Delete, name, tag).Allowed
 		all.Go(func() { rows[i].Summary = v.summary(ctx, name, tag) })
 	}
 	all.Wait()

@@ -45,8 +45,10 @@ type TagList struct {
 
 // TagRow is one tag.
 type TagRow struct {
-	// Tag is its name.
+	// Tag is its name, 4 KiB of it at most.
 	Tag string
+	// Valid says that it is one that can be asked for; a registry may list any text.
+	Valid bool
 	// Summary is what it names.
 	Summary
 	// Also are other tags that name the same, as far as that is known.
