@@ -58,6 +58,7 @@ type setup struct {
 	ListenKeys   string // further keys of listen, in YAML
 	Sections     string // further sections of the config, in YAML
 	Pprof        bool   // profiles on the admin listener
+	Socket       string // admin.socket, a name in the config's folder; empty: none
 	Basic        bool   // Basic credentials are taken under /v2/ too
 	TLS          *keyPair
 
@@ -81,7 +82,7 @@ listen:
 {{- with .TLS}}
   tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
 {{- end}}
-admin: {address: {{.Admin}}, pprof: {{.Pprof}}}
+admin: {address: {{.Admin}}, pprof: {{.Pprof}}{{with .Socket}}, socket: {{.}}{{end}}}
 {{- with .Upstreams}}
 upstreams:
 {{.}}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -174,7 +175,7 @@ func TestSeen(t *testing.T) {
 	g := startGateway(t, setup{
 		Upstreams: fmt.Sprintf(`  - {name: wrong, repositories: ["wrong/**"], urls: [%q]}
   - {name: rest, urls: [%q, "http://%s"]}`, wrongRegistry(t), registry.url(), authntest.FreeAddress(t)),
-		LDAP: ldap, FreshFor: "1s", StaleFor: "10m", Timeout: "1s", Keys: "canary_user: mozart", Ailing: true, // until the order of a certificate succeeds
+		LDAP: ldap, FreshFor: "1s", StaleFor: "10m", Timeout: "1s", Keys: "canary_user: mozart", Ailing: true, Socket: "admin.sock", // ailing until the order of a certificate succeeds
 		ListenKeys: fmt.Sprintf("tls: {cert_file: %s, key_file: %s, acme: {directory_url: \"https://%s/dir\", names: [acme.example.com], terms_agreed: true}}",
 			pair.Cert, pair.Key, authntest.FreeAddress(t)),
 		Directories: robots("jenkins", entry), Policy: machineRules,
@@ -184,6 +185,9 @@ func TestSeen(t *testing.T) {
 	p := startPrometheus(t, g.admin)
 	eventually(t, 10*time.Second, "a scrape", func() bool { return p.points(t, "gatehouse_build_info") > 0 })
 	id := g.seenTraffic(t, token)
+	if _, err := authntest.Run(exec.Command(binary, "freeze", "-c", g.config, "--reason", "garbage collection")); err != nil {
+		t.Error(err)
+	}
 	pull := g.seenFaults(t, ldap, registry)
 	redisServer.Kill()
 	p.judge(t, pull)

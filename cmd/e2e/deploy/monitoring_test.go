@@ -204,6 +204,7 @@ func metricNames(t *testing.T) map[string]bool {
 	m.TokenRequest("basic", "granted")
 	m.TokenValidation("valid")
 	m.Credential("password", "ok")
+	m.WatchFrozen(func() bool { return true })
 	m.StoreRequest("get", "ok")
 	m.WatchStore(func() (bool, bool) { return true, true })
 	m.WatchLDAPServers("example", func() []metrics.LDAPServer { return []metrics.LDAPServer{{URL: "ldap://a"}} })
