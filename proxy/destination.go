@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"gatehouse/authn"
@@ -60,6 +61,25 @@ func newDestination(e upstream.Entry, load *Load, m *metrics.Metrics) (*destinat
 	faults.Join(err)
 	d.Registry = registry
 	return d, faults.Err()
+}
+
+// CheckHosts warns of hosts of upstreams that no request has, as public (public_urls;
+// empty: any) has none of them. Its error joins *authn.KeyError values with the config
+// file's keys.
+func CheckHosts(upstreams []upstream.Entry, public []string) error {
+	var faults authn.Faults
+	for i, e := range upstreams {
+		for j, host := range e.Hosts {
+			known := func(text string) bool {
+				u, err := url.Parse(text)
+				return err != nil || route.CanonicalHost(u.Scheme, u.Host) == route.CanonicalHost(u.Scheme, host)
+			}
+			if len(public) > 0 && !slices.ContainsFunc(public, known) {
+				faults.Warn(fmt.Sprintf("upstreams[%d].hosts[%d]", i, j), fmt.Errorf("%q is the host of none of listen.public_urls, so a request for it is 421; add it there, or take it out here", host))
+			}
+		}
+	}
+	return faults.Err()
 }
 
 // named finds that a name is taken already.

@@ -55,11 +55,11 @@ func (g *Gateway) BringBack(ctx context.Context) {
 	g.upstreams.each(func(_ int, r *upstream.Registry) { r.BringBack(ctx) })
 }
 
-// Healthy shows each address as it is known to be.
-func (g *Gateway) Healthy(show func(upstream, address string, healthy bool)) {
+// Healthy shows each address as it is known to be; err is nil for a healthy one.
+func (g *Gateway) Healthy(show func(upstream, address string, err error)) {
 	for _, d := range g.upstreams {
 		for _, a := range d.Health() {
-			show(d.Name(), a.Address, a.Err == nil)
+			show(d.Name(), a.Address, a.Err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -57,6 +58,9 @@ func TestSeveralRegistries(t *testing.T) {
 	}
 	one.resume(t)
 	eventually(t, 40*time.Second, "the address is healthy again", func() bool { return g.metric(t, healthy) == 1 })
+	for _, line := range []string{`"an address of an upstream was put aside","upstream":"team"`, `"an address of an upstream is back","upstream":"team"`} {
+		eventually(t, 5*time.Second, "a line of it", func() bool { return strings.Contains(g.Log(), line) })
+	}
 	two.Kill()
 	l.await(t, 300)
 	l.end(t)

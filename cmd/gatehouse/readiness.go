@@ -48,11 +48,34 @@ func textOf(err error) string {
 	return err.Error()
 }
 
-// watchUpstreams brings back the addresses that answer again.
+// watchUpstreams brings back the addresses that answer again, and tells of both.
 func (s *server) watchUpstreams(ctx context.Context) error {
+	aside := map[[2]string]bool{}
 	return every(ctx, lookPeriod, func() {
-		s.withGateway(func(g *proxy.Gateway) { g.BringBack(ctx) })
+		s.withGateway(func(g *proxy.Gateway) {
+			g.BringBack(ctx)
+			aside = s.tellAside(g, aside)
+		})
 	})
+}
+
+// tellAside logs the addresses that are put aside and were not before, and those that are
+// back.
+func (s *server) tellAside(g *proxy.Gateway, before map[[2]string]bool) (now map[[2]string]bool) {
+	now = map[[2]string]bool{}
+	g.Healthy(func(upstream, address string, err error) {
+		key := [2]string{upstream, address}
+		switch {
+		case err != nil && !before[key]:
+			s.log.Warn("an address of an upstream was put aside", "upstream", upstream, "address", address, "error", err.Error())
+		case err == nil && before[key]:
+			s.log.Info("an address of an upstream is back", "upstream", upstream, "address", address)
+		}
+		if err != nil {
+			now[key] = true
+		}
+	})
+	return now
 }
 
 // withGateway calls f with that of the moment; before there is one, not at all.

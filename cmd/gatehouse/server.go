@@ -51,7 +51,9 @@ func newServer(path string, out streams) *server {
 			Revoker: tokens.NewRevoker(out.log, nil)}}
 	s.shared.Healthy, s.shared.Listening = s.healthy, s.listening
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
-		s.withGateway(func(g *proxy.Gateway) { g.Healthy(show) })
+		s.withGateway(func(g *proxy.Gateway) {
+			g.Healthy(func(upstream, address string, err error) { show(upstream, address, err == nil) })
+		})
 	})
 	m.WatchTokens(s.countTokens)
 	m.WatchStore(s.storeUp)

@@ -114,13 +114,23 @@ func (a *address) try(ctx context.Context, q Request) (*Response, error) {
 	began := time.Now()
 	resp, err := a.Do(ctx, q)
 	if err != nil {
-		a.state.take(began, verdictOf(ctx, 0, err))
+		a.judge(began, verdictOf(ctx, 0, err), err)
 		a.state.inFlight.Add(-1)
 		return nil, err
 	}
-	a.state.take(began, verdictOf(ctx, resp.Status, nil))
+	if o := verdictOf(ctx, resp.Status, nil); o == good {
+		a.judge(began, o, nil)
+	} else {
+		a.judge(began, o, fmt.Errorf("the last of several answers was %d", resp.Status))
+	}
 	resp.Body = &heldBody{ReadCloser: resp.Body, done: func() { a.state.inFlight.Add(-1) }}
 	return resp, nil
+}
+
+// judge counts what a request says of the address.
+func (a *address) judge(began time.Time, o verdict, err error) {
+	a.state.blame(o, err)
+	a.state.take(began, o)
 }
 
 // heldBody is an answer's body, whose request is in flight until it is closed.
@@ -158,7 +168,7 @@ func (r *Registry) Health() []Health {
 	for i, a := range r.addresses {
 		list[i].Address = a.shown
 		if until := a.state.aside(); !until.IsZero() {
-			list[i].Err = fmt.Errorf("put aside until %s", until.Format(time.TimeOnly))
+			list[i].Err = fmt.Errorf("put aside until %s: %w", until.Format(time.TimeOnly), a.state.why())
 		}
 	}
 	return list
@@ -199,7 +209,9 @@ func (r *Registry) look(ctx context.Context, wanted func(*address) bool, errs []
 			limited, cancel := context.WithTimeout(ctx, lookLimit)
 			defer cancel()
 			errs[i] = a.Ready(limited)
-			a.state.looked(lookVerdict(ctx, errs[i]))
+			o := lookVerdict(ctx, errs[i])
+			a.state.blame(o, errs[i])
+			a.state.looked(o)
 		})
 	}
 	looking.Wait()

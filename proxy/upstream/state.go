@@ -38,6 +38,7 @@ func (s *States) of(upstream, address string) *state {
 // state is one address'. It is healthy, or put aside until somebody has seen it answer.
 type state struct {
 	inFlight atomic.Int64
+	blamed   atomic.Pointer[error] // the last fault
 
 	mu    sync.Mutex
 	row   int           // faults in a row
@@ -74,6 +75,21 @@ func verdictOf(ctx context.Context, status int, err error) verdict {
 		return fault
 	}
 	return good
+}
+
+// blame keeps what went wrong, for those who want to know why an address is put aside.
+func (s *state) blame(o verdict, err error) {
+	if o == fault || o == unreachable {
+		s.blamed.Store(&err)
+	}
+}
+
+// why is the last fault, or that none is known.
+func (s *state) why() error {
+	if err := s.blamed.Load(); err != nil {
+		return *err
+	}
+	return errors.New("the reason is not known")
 }
 
 // take counts a request that began at a moment. What began before the address was put

@@ -90,3 +90,21 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestWhy: the last fault is kept, and nothing else.
+func TestWhy(t *testing.T) {
+	s := &state{}
+	if s.why() == nil {
+		t.Error("no reason, and none is said")
+	}
+	first, second := errors.New("first"), errors.New("second")
+	s.blame(fault, first)
+	s.blame(good, nil)
+	s.blame(nothing, second)
+	if s.why() != first {
+		t.Errorf("%v", s.why())
+	}
+	if s.blame(unreachable, second); s.why() != second {
+		t.Errorf("%v", s.why())
+	}
+}

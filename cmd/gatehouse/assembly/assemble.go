@@ -90,6 +90,7 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 			return nil
 		}
 	}
+	b.Errors("", proxy.CheckHosts(c.Upstreams, c.Listen.PublicURLs))
 	g, err := proxy.New(cfg)
 	b.Errors("", err)
 	return g
