@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
 )
 
 // block is the n-th block of a language in docs/proxies.md, with texts replaced. A text
@@ -60,6 +61,7 @@ type proxyHost struct {
 // pulls over TLS on a port of its own, and the gateway knows who the client is (row H11).
 func TestProxies(t *testing.T) {
 	registry, ldap, pair := startRegistry(t), startDirectory(t), newKeyPair(t)
+	clients := clientsOf(t, pair)
 	for _, p := range []proxyHost{
 		{"nginx with $http_host", func(t *testing.T, address, gateway string, pair *keyPair) {
 			startNginx(t, nginxBlock(t, 0, "listen 443", address, gateway, pair))
@@ -84,11 +86,33 @@ func TestProxies(t *testing.T) {
 			if !strings.Contains(realm, `realm="https://`+address+`/auth"`) {
 				t.Errorf("the challenge leads elsewhere: %s", realm)
 			}
-			crane(t, outer)
+			clients(t, outer)
 			if !strings.Contains(inner.Log(), `"client_ip":"127.0.0.77"`) || strings.Contains(inner.Log(), `"status":421`) {
 				t.Errorf("the gateway does not know its client:\n%s", inner.Tail(2000))
 			}
 		})
+	}
+}
+
+// clientsOf are those that go through each proxy: crane's library, skopeo and, for the
+// slow suite, by GATEHOUSE_DOCKER, a Docker Engine. Each pushes and pulls.
+func clientsOf(t *testing.T, pair *keyPair) func(*testing.T, *gateway) {
+	t.Helper()
+	authntest.Need(t, "skopeo")
+	var docker *engine
+	if os.Getenv("GATEHOUSE_DOCKER") != "" {
+		docker = &engine{dockertest.Start(t)}
+	}
+	return func(t *testing.T, g *gateway) {
+		t.Helper()
+		crane(t, g)
+		_, source := imageFolder(t, 3_000_000)
+		ref := "docker://" + g.address + "/anyuser/proxied:v1"
+		skopeo(t, "copy", "--dest-creds=mozart:"+musicians, "--dest-cert-dir="+pair.CADir, source, ref)
+		skopeo(t, "copy", "--src-creds=test:"+testPassword, "--src-cert-dir="+pair.CADir, ref, "dir:"+t.TempDir())
+		if docker != nil {
+			pushPull(t, *docker, g, "mozart", musicians)
+		}
 	}
 }
 
@@ -307,6 +331,7 @@ func TestContainerdFixedAuthorization(t *testing.T) {
 func TestProxyProtocol(t *testing.T) {
 	authntest.Need(t, "haproxy")
 	registry, ldap, pair := startRegistry(t), startDirectory(t), newKeyPair(t)
+	clients := clientsOf(t, pair)
 	for _, version := range []string{"send-proxy", "send-proxy-v2"} {
 		t.Run(version, func(t *testing.T) {
 			address := authntest.FreeAddress(t)
@@ -328,7 +353,7 @@ func TestProxyProtocol(t *testing.T) {
 				}
 				return err == nil && response.StatusCode == http.StatusUnauthorized
 			})
-			crane(t, outer)
+			clients(t, outer)
 			if !strings.Contains(inner.Log(), `"client_ip":"127.0.0.77"`) {
 				t.Errorf("the gateway does not know its client:\n%s", inner.Tail(2000))
 			}
