@@ -20,13 +20,16 @@ func newContentMetrics() *contentMetrics {
 	m.bytes.WithLabelValues("memory")
 	m.entries.WithLabelValues("memory")
 	m.evictions.WithLabelValues("memory", "space")
+	for _, reason := range []string{"space", "free", "rot", "purge"} {
+		m.evictions.WithLabelValues("disk", reason)
+	}
 	for _, result := range []string{"ok", "mismatch", "cut", "nospace", "unkept", "fault"} {
 		m.fills.WithLabelValues(result)
 	}
 	for _, result := range []string{"yes", "no", "fault"} {
 		m.confirmations.WithLabelValues(result)
 	}
-	for _, from := range []string{"memory", "flight"} {
+	for _, from := range []string{"memory", "disk", "flight"} {
 		m.served.WithLabelValues(from)
 	}
 	return m
