@@ -1,6 +1,9 @@
 package authz
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -129,6 +132,18 @@ func (p *Policy) catalogAt(id authn.Identity, now time.Time) Decision {
 		}
 	}
 	return Decision{}
+}
+
+// Fingerprint stands for the rules, wherever they stand; of no policy it is empty.
+func (p *Policy) Fingerprint() string {
+	if p == nil {
+		return ""
+	}
+	sum := sha256.New()
+	for i := range p.rules {
+		fmt.Fprintf(sum, "%s %s\n", p.rules[i].source.Name, p.rules[i].source)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // now is the time of a request, for which it may have its own.

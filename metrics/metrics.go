@@ -40,6 +40,7 @@ type Metrics struct {
 	credentials      *prometheus.CounterVec
 	storeRequests    *prometheus.CounterVec
 	decisions        *prometheus.CounterVec
+	shadowDecisions  *prometheus.CounterVec
 
 	directoryRequests *prometheus.CounterVec
 	directoryDuration *prometheus.HistogramVec
@@ -90,7 +91,7 @@ func New(build BuildInfo) *Metrics {
 	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
 	m.storeRequests = counter("store_requests_total", "Requests to the store.", "operation", "result")
 	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
-	m.decisions = counter("decisions_total", "Policy decisions.", "action", "result")
+	m.decisions, m.shadowDecisions = newDecisions(m.registry)
 	m.directoryRequests = counter("directory_requests_total", "Questions that reached a directory.", "directory", "operation", "result")
 	m.directoryDuration = histogram("directory_request_duration_seconds", "Time a directory took to answer.", directoryBuckets, "directory", "operation")
 	m.cacheRequests = counter("cache_requests_total", "Look-ups in our caches.", "cache", "result")
@@ -123,7 +124,7 @@ func New(build BuildInfo) *Metrics {
 		m.configReloads.WithLabelValues(result)
 	}
 	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials, m.storeRequests,
-		m.decisions, m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
+		m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
 		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, m.acmeOrders, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

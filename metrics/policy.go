@@ -15,3 +15,23 @@ func (m *Metrics) WatchFrozen(frozen func() bool) {
 		return 0
 	}))
 }
+
+func newDecisions(r *prometheus.Registry) (decisions, shadow *prometheus.CounterVec) {
+	decisions = counter("decisions_total", "Policy decisions.", "action", "result")
+	shadow = counter("shadow_decisions_total", "Decisions that policy_next would change.", "action", "change")
+	for _, action := range []string{"pull", "push", "delete", "catalog"} {
+		for _, change := range []string{"granted", "refused"} {
+			shadow.WithLabelValues(action, change)
+		}
+	}
+	r.MustRegister(decisions, shadow)
+	return decisions, shadow
+}
+
+// ShadowDecision counts a decision that a policy that is tried would change. Action is pull,
+// push, delete or catalog; change is granted or refused.
+func (m *Metrics) ShadowDecision(action, change string) {
+	if m != nil {
+		m.shadowDecisions.WithLabelValues(action, change).Inc()
+	}
+}

@@ -47,6 +47,8 @@ type Config struct {
 	Chain   *authn.Chain    // the directories
 	Policy  *authz.Policy   // asked for each access
 
+	PolicyNext *authz.Policy // one that is tried: asked beside Policy, and decides nothing; nil: none
+
 	Metrics    *metrics.Metrics // nil: none
 	Access     *slog.Logger     // one record a request; nil: none
 	AuditAllOf *authz.Audience  // whose every request is recorded there; nil: nobody's

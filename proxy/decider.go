@@ -14,14 +14,18 @@ import (
 type decider struct {
 	policy  *authz.Policy
 	counts  *authz.Counts
+	trial   trial
 	metrics *metrics.Metrics
 }
 
 // decide holds the need against the policy and the token. One rule to remember:
 // 401 says that a better token would help, 403 that none would.
 func (d *decider) decide(x *exchange) error {
-	need, found := x.route.Need, d.ask(x)
+	need := x.route.Need
+	found, open := askOf(d.policy, x)
+	x.guarded, x.open = len(x.route.Tags) > 0 && need.Action == authz.Push && d.policy.Splits(), open
 	x.found(found)
+	d.trial.ask(x, found)
 	switch {
 	case !found.Allowed:
 		return d.decided(x, "denied", denied(x, need, found))
@@ -31,24 +35,6 @@ func (d *decider) decide(x *exchange) error {
 		return nil
 	}
 	return d.decided(x, "allowed", nil)
-}
-
-func (d *decider) ask(x *exchange) authz.Decision {
-	need := x.route.Need
-	if need.Action == authz.Catalog {
-		return d.policy.Catalog(x.caller.identity)
-	}
-	q := authz.Request{Repository: need.Repository, Action: need.Action, Tags: x.route.Tags, Source: x.peer.Client}
-	switch {
-	case q.Action == authz.Push && len(q.Tags) == 0: // uploads, and manifests by digest
-		q.Action = authz.Create
-	case q.Action == authz.Push:
-		x.guarded = d.policy.Splits()
-		var found authz.Decision
-		found, x.open = d.policy.DecidePush(x.caller.identity, q)
-		return found
-	}
-	return d.policy.Decide(x.caller.identity, q)
 }
 
 func (d *decider) decided(x *exchange, result string, err error) error {

@@ -30,8 +30,10 @@ type exchange struct {
 	upstream *upstream.Registry // where the repository is; nil: not known yet, or there is none
 
 	// Of a manifest under tags, where the policy tells the halves of a push apart.
-	guarded bool           // its tags are held until it is answered
-	open    []authz.Halves // the tags of which what they name decides
+	guarded bool              // its tags are held until it is answered
+	open    []authz.Halves    // the tags of which what they name decides
+	names   map[string]string // what is known of that, for the trial
+	tried   tried
 
 	held []holding  // see caps.hold
 	room [3]holding // where most of held has its place
@@ -39,6 +41,20 @@ type exchange struct {
 
 // found notes what the policy says.
 func (x *exchange) found(d authz.Decision) { x.by, x.event.rule = d, d.Rule }
+
+// name notes the digest that a tag names.
+func (x *exchange) name(tag, digest string) {
+	if x.names == nil {
+		x.names = map[string]string{}
+	}
+	x.names[tag] = digest
+}
+
+// tried is what the policy that is tried says of a request.
+type tried struct {
+	decision authz.Decision
+	open     []authz.Halves // the tags of which what they name decides
+}
 
 // underAPI reports whether the request's target is under /v2/, parsed or not.
 func (x *exchange) underAPI() bool { return !x.route.Kind.Auth() }

@@ -20,6 +20,7 @@ import (
 	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/shadow"
 )
 
 // Gateway is the http.Handler of the public listener: one immutable snapshot of
@@ -79,8 +80,8 @@ func (g *Gateway) assemble(cfg Config) {
 	g.realm = realm{cfg.Granter, &g.caps, g.metrics}
 	g.revoker = revoker{&g.realm, cfg.Keyring, cfg.Chain}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
-	g.decider = decider{cfg.Policy, &g.load.counts, g.metrics}
-	g.mounter = mounter{g.upstreams, cfg.Policy}
+	g.decider = decider{cfg.Policy, &g.load.counts, trial{cfg.PolicyNext, &g.load.trial, g.metrics}, g.metrics}
+	g.mounter = mounter{g.upstreams, cfg.Policy, &g.decider.trial}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
 	g.cache = newCache(&cfg, g.load, g.upstreams, g.forwarder)
@@ -102,7 +103,11 @@ func (g *Gateway) Close() {
 func (g *Gateway) Take() {
 	g.cache.take()
 	g.load.counts.Take(g.decider.policy, time.Now())
+	g.load.trial.Take(g.decider.trial.policy.Fingerprint())
 }
+
+// Shadow is where the policy that is tried would decide otherwise.
+func (g *Gateway) Shadow() shadow.Report { return g.load.trial.Report() }
 
 // Rules are those of the policy, with how many requests each decided.
 func (g *Gateway) Rules() []authz.RuleCount { return g.load.counts.Rules(g.decider.policy) }
@@ -196,6 +201,7 @@ func (g *Gateway) serve(x *exchange) (err error) {
 		return base(x)
 	}
 	if err = g.decider.decide(x); err != nil {
+		g.tryRefused(x)
 		return err
 	}
 	if err = g.frozen(x); err != nil {
@@ -221,6 +227,19 @@ func (g *Gateway) auth(x *exchange) error {
 		return g.revoker.serve(x)
 	}
 	return g.realm.serve(x)
+}
+
+// tryRefused settles what the trial says of a push that is refused anyway. Its body is not
+// read, as that would change how it is refused, so a tag that names anything would be
+// overwritten.
+func (g *Gateway) tryRefused(x *exchange) {
+	if len(x.tried.open) == 0 || x.event.decision != "denied" || x.caller.identity.Anonymous() {
+		return
+	}
+	if x.upstream = g.upstreams.of(x.origin, x.route.Repository); x.upstream != nil {
+		g.forwarder.guard.try(x, &outgoing{})
+		x.upstream = nil // it gets nothing of the request
+	}
 }
 
 // base answers /v2/ (end-1): the token is good, and that is all.

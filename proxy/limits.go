@@ -10,6 +10,7 @@ import (
 	"gatehouse/proxy/content"
 	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
+	"gatehouse/proxy/shadow"
 	"gatehouse/proxy/upstream"
 )
 
@@ -84,6 +85,7 @@ type Load struct {
 	tags      localHolds
 	counts    authz.Counts
 	freeze    freeze.State
+	trial     shadow.Table
 
 	mu     sync.Mutex
 	folder *content.Folder // of the cache; nil: none

@@ -14,6 +14,7 @@ import (
 type mounter struct {
 	upstreams destinations
 	policy    *authz.Policy
+	trial     *trial
 }
 
 // settle passes a mount on, or makes it a plain upload start, which every client
@@ -40,7 +41,7 @@ func (m *mounter) refuseMount(x *exchange) (why string) {
 		return "upstream.blob_mount is false"
 	case !x.caller.carries(source):
 		return "the token does not carry pull of " + source.Repository
-	case !m.policy.Decide(x.caller.identity, authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}).Allowed:
+	case !m.allowed(x, source):
 		return "the policy does not allow pull of " + source.Repository
 	case m.upstreams.of(x.origin, source.Repository) != x.upstream:
 		return "the source is not at the same upstream"
@@ -48,6 +49,14 @@ func (m *mounter) refuseMount(x *exchange) (why string) {
 		return ""
 	}
 	return m.missing(x)
+}
+
+// allowed asks the policy for the source.
+func (m *mounter) allowed(x *exchange, source route.Access) bool {
+	q := authz.Request{Repository: source.Repository, Action: source.Action, Source: x.peer.Client}
+	d := m.policy.Decide(x.caller.identity, q)
+	m.trial.pull(x, q, d)
+	return d.Allowed
 }
 
 // missing asks the upstream for the blob in its source: registries differ in what

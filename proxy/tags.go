@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/authz"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
 )
@@ -52,6 +51,7 @@ func (g *tagGuard) lasting(x *exchange) (context.Context, context.CancelFunc) {
 // take holds the manifest's tags, and decides on those that are open.
 func (g *tagGuard) take(x *exchange, body *outgoing) (release func(), err error) {
 	if !x.guarded {
+		g.try(x, body)
 		return func() {}, nil
 	}
 	limited, cancel := context.WithTimeout(x.r.Context(), g.limit)
@@ -66,11 +66,20 @@ func (g *tagGuard) take(x *exchange, body *outgoing) (release func(), err error)
 	case err != nil:
 		return nil, err
 	}
-	if err := g.settle(x, body); err != nil {
+	err = g.settle(x, body)
+	if err == nil || x.event.decision == "denied" {
+		g.try(x, body)
+	}
+	if err != nil {
 		leave()
 		return nil, err
 	}
 	return leave, nil
+}
+
+// try has the trial look at the push too.
+func (g *tagGuard) try(x *exchange, body *outgoing) {
+	g.decider.trial.settle(x, body.digest, func(ctx context.Context, tag string) (string, error) { return g.named(ctx, x, tag) })
 }
 
 // settle decides on each open tag by what it names now: all have to be allowed.
@@ -79,14 +88,11 @@ func (g *tagGuard) settle(x *exchange, body *outgoing) error {
 		return nil
 	}
 	for i, h := range x.open {
-		named, err := g.named(x, h.Tag)
+		named, err := g.named(x.r.Context(), x, h.Tag)
 		if err != nil {
 			return err
 		}
-		d, action := h.Create, authz.Create
-		if named != "" && named != body.digest(named) {
-			d, action = h.Overwrite, authz.Overwrite
-		}
+		d, action := half(h, named, body.digest)
 		if !d.Allowed {
 			x.found(d)
 			return g.decider.decided(x, "denied", deniedTag(x, d, action, h.Tag, named))
@@ -106,10 +112,10 @@ var manifestTypes = []string{"application/vnd.oci.image.index.v1+json, applicati
 	"application/vnd.docker.distribution.manifest.v1+json, */*"}
 
 // named asks the upstream for the digest that a tag names, "" for none.
-func (g *tagGuard) named(x *exchange, tag string) (string, error) {
+func (g *tagGuard) named(ctx context.Context, x *exchange, tag string) (string, error) {
 	header := http.Header{"Accept": manifestTypes}
 	forwardedHeader(x, header)
-	resp, err := x.upstream.Do(x.r.Context(), upstream.Request{Header: header,
+	resp, err := x.upstream.Do(ctx, upstream.Request{Header: header,
 		Route: route.Route{Kind: route.Manifest, Method: http.MethodHead, Repository: x.route.Repository, Reference: tag, Tag: true}})
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -121,12 +127,14 @@ func (g *tagGuard) named(x *exchange, tag string) (string, error) {
 	digests := resp.Header["Docker-Content-Digest"]
 	switch {
 	case resp.Status == http.StatusNotFound:
+		x.name(tag, "")
 		return "", nil
 	case resp.Status != http.StatusOK:
 		return "", unnamed(tag, fmt.Errorf("the upstream answers %d to HEAD", resp.Status))
 	case len(digests) != 1 || !route.ValidDigest(digests[0]):
 		return "", unnamed(tag, fmt.Errorf("the upstream answers HEAD with the digests %q", digests))
 	}
+	x.name(tag, digests[0])
 	return digests[0], nil
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/freeze"
 )
@@ -18,6 +20,23 @@ func (s *server) rules(context.Context, url.Values) (any, error) {
 	sn := s.acquire()
 	defer sn.Release()
 	return sn.Gateway.Rules(), nil
+}
+
+// shadow is GET /shadow: where the policy that is tried would decide otherwise.
+func (s *server) shadow(_ context.Context, query url.Values) (any, error) {
+	sn := s.acquire()
+	defer sn.Release()
+	report := sn.Gateway.Shadow()
+	switch format := query.Get("format"); format {
+	case "", "json":
+		return report, nil
+	case "text":
+		var out strings.Builder
+		err := report.Print(&out)
+		return admin.Text(out.String()), err
+	default:
+		return nil, admin.Wrong(fmt.Errorf("format must be json or text, not %q", config.Clip(format)))
+	}
 }
 
 // freeze is POST /freeze.
@@ -70,6 +89,7 @@ func (s *server) socketHandler() http.Handler {
 	routes := admin.NewRoutes(s.adminHandler())
 	routes.Get("/explain", s.explain)
 	routes.Get("/rules", s.rules)
+	routes.Get("/shadow", s.shadow)
 	admin.Post(routes, "/freeze", s.freeze)
 	admin.Post(routes, "/thaw", s.thaw)
 	return routes

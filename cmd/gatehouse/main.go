@@ -64,7 +64,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand(openForTokens), admin.HealthCommand(), admin.RulesCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand(openForTokens), admin.HealthCommand(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

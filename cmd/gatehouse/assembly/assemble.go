@@ -43,6 +43,16 @@ func (b *builder) policy() *authz.Policy {
 	return p
 }
 
+// next compiles the rules that are tried; nil: none are.
+func (b *builder) next() *authz.Policy {
+	if len(b.cfg.PolicyNext) == 0 {
+		return nil
+	}
+	p, err := authz.New(authz.Config{Rules: b.cfg.PolicyNext, Directories: b.cfg.DirectoryNames(), Machines: b.cfg.MachineNames()})
+	b.Errors("policy_next", err)
+	return p
+}
+
 // allOf are the people whose every request the audit stream has.
 func (b *builder) allOf() *authz.Audience {
 	a, err := authz.NewAudience(b.cfg.Audit.AllOf, b.cfg.DirectoryNames(), b.cfg.MachineNames())
@@ -80,7 +90,7 @@ func (b *builder) keyring() *tokens.Keyring {
 func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.shared
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
-		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy,
+		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, PolicyNext: b.next(),
 		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
 	if s.Keyring != nil && s.Policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})

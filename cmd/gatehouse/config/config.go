@@ -56,6 +56,11 @@ type Config struct {
 	Directories []Directory `yaml:"directories"`
 	// Policy are the rules; nothing is allowed that no rule allows.
 	Policy []authz.Rule `yaml:"policy"`
+	// PolicyNext are rules that are tried: each decision is taken by them too, and it is
+	// counted where they differ (`gatehouse shadow`). They decide nothing. Default none.
+	PolicyNext []authz.Rule `yaml:"policy_next"`
+	// PolicyNextFile is a file that holds such a list, instead. Default none.
+	PolicyNextFile authn.File `yaml:"policy_next_file"`
 }
 
 // Admin is the section `admin`.

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 )
@@ -48,10 +47,9 @@ func (l *Loaded) parse(text []byte) {
 	if !l.Decoded() {
 		return
 	}
-	for i := range l.Config.Policy {
-		l.Config.Policy[i].Position = l.Position(fmt.Sprintf("policy[%d]", i))
-	}
 	l.checkTags()
 	l.readFiles()
+	l.readNext()
+	l.position()
 	l.checkSections()
 }

@@ -56,11 +56,12 @@ type Report struct {
 	places   map[string]Place // by key; set once the file is decoded
 	files    map[string]bool  // the keys that name files
 	findings []Finding
+	next     *Report // of policy_next_file, where there is one
 }
 
 func (r *Report) at(p Place, key, format string, args ...any) {
 	text := oneLine(fmt.Sprintf(format, args...))
-	r.findings = append(r.findings, Finding{File: r.File, Place: p, Key: key, Text: text, Content: r.files[key]})
+	r.findings = append(r.findings, Finding{File: r.origin(key).File, Place: p, Key: key, Text: text, Content: r.files[key]})
 }
 
 // oneLine keeps control characters, which a name or a library's error may have, out of
@@ -133,6 +134,7 @@ func (r *Report) reported(key string) bool {
 
 // find is where a key stands, or the nearest section above it that is there.
 func (r *Report) find(key string) Place {
+	r = r.origin(key)
 	for key != "" {
 		if p, ok := r.places[key]; ok {
 			return p
@@ -156,14 +158,35 @@ func (r *Report) only(warning bool) []Finding {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Finding) int {
+		if a.File != b.File { // the config first
+			return cmp.Compare(boolean(a.File != r.File), boolean(b.File != r.File))
+		}
 		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
 	})
 	return list
 }
 
+func boolean(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// nextKey is the section that may stand in a file of its own.
+const nextKey = "policy_next"
+
+// origin is the report of the file in which a key stands.
+func (r *Report) origin(key string) *Report {
+	if rest, ok := strings.CutPrefix(key, nextKey); ok && r.next != nil && (rest == "" || rest[0] == '[') {
+		return r.next
+	}
+	return r
+}
+
 // Position is what names a rule: base name and line.
 func (r *Report) Position(key string) string {
-	return fmt.Sprintf("%s:%d", filepath.Base(r.File), r.find(key).Line)
+	return fmt.Sprintf("%s:%d", filepath.Base(r.origin(key).File), r.find(key).Line)
 }
 
 func join(path, name string) string {

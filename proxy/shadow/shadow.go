@@ -1,0 +1,119 @@
+// Package shadow is the table of where a policy that is tried would decide otherwise than
+// the one that counts.
+package shadow
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// MaxRows is how many rows a table has at most.
+const MaxRows = 1000
+
+// What a difference would change, and who has no name.
+const (
+	Granted   = "granted"
+	Refused   = "refused"
+	Anonymous = "-"
+)
+
+// Difference is a decision that the two policies take in two ways.
+type Difference struct {
+	User       string `json:"user"`       // a name, or Anonymous
+	Repository string `json:"repository"` // empty: the catalog
+	Action     string `json:"action"`     // pull, push, delete or catalog
+	Old        string `json:"old"`        // the rule of the policy that counts, or none
+	New        string `json:"new"`        // the rule of the one that is tried, or none
+	Change     string `json:"change"`     // Granted or Refused: what the policy that is tried would do
+}
+
+// Row is a difference with how often there was one.
+type Row struct {
+	Difference
+	Count int64     `json:"count"` // requests
+	First time.Time `json:"first"` // when the first came
+	Last  time.Time `json:"last"`  // when the last came
+}
+
+// Report is all of a table.
+type Report struct {
+	Rows    []Row `json:"rows"`     // the most frequent first
+	LeftOut int64 `json:"left_out"` // requests that found no room
+}
+
+// Table counts differences. Its zero value is empty. It outlives reloads and is safe for
+// concurrent use.
+type Table struct {
+	mu      sync.Mutex
+	of      string
+	rows    map[Difference]*Row
+	leftOut int64
+}
+
+// Take names the policy that is tried, by anything that stands for its rules; another one
+// than before empties the table.
+func (t *Table) Take(policy string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of != policy {
+		t.of, t.rows, t.leftOut = policy, nil, 0
+	}
+}
+
+// Note counts a difference.
+func (t *Table) Note(d Difference, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	row := t.rows[d]
+	switch {
+	case row == nil && len(t.rows) >= MaxRows:
+		t.leftOut++
+		return
+	case row == nil:
+		if t.rows == nil {
+			t.rows = map[Difference]*Row{}
+		}
+		row = &Row{Difference: d, First: now.UTC()}
+		t.rows[d] = row
+	}
+	row.Count++
+	row.Last = now.UTC()
+}
+
+// Report is what was counted.
+func (t *Table) Report() Report {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := Report{Rows: make([]Row, 0, len(t.rows)), LeftOut: t.leftOut}
+	for _, row := range t.rows {
+		r.Rows = append(r.Rows, *row)
+	}
+	slices.SortFunc(r.Rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Repository, b.Repository),
+			cmp.Compare(a.Action, b.Action), cmp.Compare(a.Old, b.Old), cmp.Compare(a.New, b.New))
+	})
+	return r
+}
+
+// Print writes the table for people.
+func (r Report) Print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CHANGE\tUSER\tACTION\tREPOSITORY\tOLD\tNEW\tCOUNT\tFIRST\tLAST")
+	for _, row := range r.Rows {
+		repository := row.Repository
+		if repository == "" {
+			repository = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", row.Change, row.User, row.Action, repository, row.Old, row.New,
+			row.Count, row.First.Format(time.RFC3339), row.Last.Format(time.RFC3339))
+	}
+	if r.LeftOut > 0 {
+		fmt.Fprintf(t, "%d requests more differ, and found no room in %d rows\n", r.LeftOut, MaxRows)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,42 @@
+package shadow
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTable: differences are counted by all that tells them apart, up to MaxRows of them.
+func TestTable(t *testing.T) {
+	var table Table
+	table.Take("one")
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := Difference{User: "ann", Repository: "team/a", Action: "pull", Old: "p:1", New: "none", Change: Refused}
+	table.Note(d, at)
+	table.Note(d, at.Add(time.Hour))
+	other := d
+	other.User, other.Change = Anonymous, Granted
+	table.Note(other, at.Add(time.Minute))
+	table.Take("one")
+	r := table.Report()
+	if len(r.Rows) != 2 || r.Rows[0] != (Row{d, 2, at, at.Add(time.Hour)}) || r.Rows[1] != (Row{other, 1, at.Add(time.Minute), at.Add(time.Minute)}) || r.LeftOut != 0 {
+		t.Errorf("%+v", r)
+	}
+	for i := range MaxRows {
+		more := d
+		more.Repository = fmt.Sprint("x/", i)
+		table.Note(more, at)
+	}
+	table.Note(d, at)
+	if r = table.Report(); len(r.Rows) != MaxRows || r.LeftOut != 2 || r.Rows[0].Count != 3 {
+		t.Errorf("%d rows, %d left out, the first %+v", len(r.Rows), r.LeftOut, r.Rows[0])
+	}
+	var out strings.Builder
+	if err := r.Print(&out); err != nil || strings.Count(out.String(), "\n") != MaxRows+2 || !strings.HasSuffix(out.String(), "2 requests more differ, and found no room in 1000 rows\n") {
+		t.Error(err, out.String()[:300])
+	}
+	if table.Take("two"); len(table.Report().Rows) != 0 || table.Report().LeftOut != 0 || table.Report().Rows == nil {
+		t.Error("another policy leaves the table")
+	}
+}

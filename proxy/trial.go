@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/metrics"
+	"gatehouse/proxy/shadow"
+)
+
+// trial takes the decisions by a policy that is tried as well, and notes where they
+// differ. No answer depends on it.
+type trial struct {
+	policy  *authz.Policy // nil: none is tried
+	table   *shadow.Table
+	metrics *metrics.Metrics
+}
+
+// nameLimit is how long the upstream has to say what a tag names, for the trial alone.
+const nameLimit = 2 * time.Second
+
+// ask asks the policy that is tried, and compares where both decisions are final.
+func (t *trial) ask(x *exchange, old authz.Decision) {
+	if t.policy == nil {
+		return
+	}
+	x.tried.decision, x.tried.open = askOf(t.policy, x)
+	if len(x.open) == 0 && len(x.tried.open) == 0 {
+		t.compare(x, x.route.Repository, x.route.Need.Action, old, x.tried.decision)
+	}
+}
+
+// settle compares the decisions on a push of which at least one hung on what its tags
+// name. Where that cannot be found out nothing is noted.
+func (t *trial) settle(x *exchange, digest func(like string) string, named func(ctx context.Context, tag string) (string, error)) {
+	if t.policy == nil || len(x.open) == 0 && len(x.tried.open) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), nameLimit)
+	defer cancel()
+	d := x.tried.decision
+	for i, h := range x.tried.open {
+		name, known := x.names[h.Tag]
+		if !known {
+			var err error
+			if name, err = named(ctx, h.Tag); err != nil {
+				return
+			}
+		}
+		one, _ := half(h, name, digest)
+		if i == 0 && h.Tag == x.route.Tags[0] {
+			d = one
+		}
+		if !one.Allowed {
+			d = one
+			break
+		}
+	}
+	t.compare(x, x.route.Repository, x.route.Need.Action, x.by, d)
+}
+
+// pull compares the decisions on a pull of another repository.
+func (t *trial) pull(x *exchange, r authz.Request, old authz.Decision) {
+	if t.policy != nil {
+		t.compare(x, r.Repository, r.Action, old, t.policy.Decide(x.caller.identity, r))
+	}
+}
+
+func (t *trial) compare(x *exchange, repository string, action authz.Action, old, next authz.Decision) {
+	if old.Allowed == next.Allowed {
+		return
+	}
+	d := shadow.Difference{User: x.caller.identity.Username, Repository: repository, Action: string(action), Old: labelOf(old), New: labelOf(next), Change: shadow.Refused}
+	if next.Allowed {
+		d.Change = shadow.Granted
+	}
+	if x.caller.identity.Anonymous() {
+		d.User = shadow.Anonymous
+	}
+	t.metrics.ShadowDecision(d.Action, d.Change)
+	t.table.Note(d, time.Now())
+}
+
+// labelOf is the rule that decided, none where no rule did.
+func labelOf(d authz.Decision) string {
+	if d.Rule == "" {
+		return "none"
+	}
+	return d.Rule
+}
+
+// askOf asks a policy. Of the tags of a manifest that it returns as open, what they name
+// decides.
+func askOf(p *authz.Policy, x *exchange) (found authz.Decision, open []authz.Halves) {
+	need := x.route.Need
+	if need.Action == authz.Catalog {
+		return p.Catalog(x.caller.identity), nil
+	}
+	q := authz.Request{Repository: need.Repository, Action: need.Action, Tags: x.route.Tags, Source: x.peer.Client}
+	switch {
+	case q.Action == authz.Push && len(q.Tags) == 0: // uploads, and manifests by digest
+		q.Action = authz.Create
+	case q.Action == authz.Push:
+		return p.DecidePush(x.caller.identity, q)
+	}
+	return p.Decide(x.caller.identity, q), nil
+}
+
+// half is the decision on a manifest under a tag that names a digest, or nothing (empty);
+// digest is that of the manifest by the same algorithm.
+func half(h authz.Halves, named string, digest func(like string) string) (authz.Decision, authz.Action) {
+	if named != "" && named != digest(named) {
+		return h.Overwrite, authz.Overwrite
+	}
+	return h.Create, authz.Create
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/shadow"
+)
+
+// randomRules are a policy over two repositories and three people.
+func randomRules(r *rand.Rand, file string) []authz.Rule {
+	pick := func(list ...string) []string { return []string{list[r.IntN(len(list))]} }
+	rules := make([]authz.Rule, 1+r.IntN(5))
+	for i := range rules {
+		rule := authz.Rule{Position: fmt.Sprintf("%s:%d", file, i+1), Repositories: pick("a/*", "b/*", "**"), To: pick("user:alice", "user:bob", "group:team", "people")}
+		actions := pick("pull", "push", "create", "overwrite", "delete", "*")
+		if rule.Allow = actions; r.IntN(4) == 0 {
+			rule.Allow, rule.Deny = nil, actions
+		}
+		if actions[0] != "pull" && actions[0] != "*" && r.IntN(3) == 0 {
+			rule.Tags = pick("new*", "old")
+		}
+		rules[i] = rule
+	}
+	return rules
+}
+
+func policyOf(t *testing.T, rules []authz.Rule) *authz.Policy {
+	t.Helper()
+	p, err := authz.New(authz.Config{Rules: rules, Directories: []string{"local"}})
+	if p == nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// tried is a house with a policy, and one that is tried.
+func triedHouse(t *testing.T, policy, next *authz.Policy) *house {
+	h := newHouse(t, func(c *Config) { c.Listen.Basic, c.Policy, c.PolicyNext = true, policy, next })
+	h.gateway.Take()
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/new1"), r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/"):
+			w.WriteHeader(http.StatusNotFound)
+		case r.Method == http.MethodHead:
+			w.Header().Set("Docker-Content-Digest", sha("other"))
+		default:
+			w.WriteHeader(http.StatusAccepted)
+		}
+	})
+	return h
+}
+
+// ask answers one request of somebody with their password: the status, and all else that
+// a client sees.
+func (h *house) ask(method, path, user string) (status int, all string) {
+	body := io.Reader(strings.NewReader(""))
+	if method == http.MethodPut {
+		body = strings.NewReader("{}")
+	}
+	r := httptest.NewRequest(method, "http://h"+path, body)
+	r.RemoteAddr = "127.0.0.1:1"
+	r.SetBasicAuth(user, user+"-secret")
+	w := httptest.NewRecorder()
+	h.gateway.ServeHTTP(w, r)
+	id := w.Header().Get("X-Request-Id")
+	w.Header().Del("Date")
+	return w.Code, strings.ReplaceAll(fmt.Sprint(w.Code, w.Header(), w.Body), id, "ID")
+}
+
+// TestTrial: with a policy that is tried random traffic gets byte for byte the answers that
+// it gets without, and the table has just what two gateways with one policy each answer.
+func TestTrial(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 14))
+		old, next := policyOf(t, randomRules(r, "old.yaml")), policyOf(t, randomRules(r, "next.yaml"))
+		today, tomorrow, both := triedHouse(t, old, nil), triedHouse(t, next, nil), triedHouse(t, old, next)
+		want := map[string]int64{}
+		for range 40 {
+			repository := []string{"a/x", "b/x"}[r.IntN(2)]
+			user := []string{"alice", "bob", "root"}[r.IntN(3)]
+			request := [][3]string{{"GET", "manifests/new1", "pull"}, {"GET", "tags/list", "pull"}, {"PUT", "manifests/new1", "push"}, {"PUT", "manifests/old", "push"},
+				{"PUT", "manifests/" + sha("{}"), "push"}, {"PUT", "manifests/" + sha("{}") + "?tag=old&tag=new1", "push"}, {"PUT", "manifests/" + sha("{}") + "?tag=new1&tag=old", "push"},
+				{"DELETE", "manifests/old", "delete"}, {"POST", "blobs/uploads/", "push"}}[r.IntN(9)]
+			path := "/v2/" + repository + "/" + request[1]
+			first, one := today.ask(request[0], path, user)
+			second, _ := tomorrow.ask(request[0], path, user)
+			if _, got := both.ask(request[0], path, user); got != one {
+				t.Fatalf("seed %d, %s %s of %s: %s\nwithout a trial %s", seed, request[0], path, user, got, one)
+			}
+			if refused := first == http.StatusForbidden; refused != (second == http.StatusForbidden) {
+				change := shadow.Refused
+				if refused {
+					change = shadow.Granted
+				}
+				want[strings.Join([]string{user, repository, request[2], change}, " ")]++
+			}
+		}
+		got := map[string]int64{}
+		for _, row := range both.gateway.Shadow().Rows {
+			got[strings.Join([]string{row.User, row.Repository, row.Action, row.Change}, " ")] += row.Count
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("seed %d: the table is %v, two gateways say %v", seed, got, want)
+		}
+	}
+}
+
+// TestTrialRows: rows have the rules of both policies, a pull that a mount needs is a
+// decision too, a repeated push is no overwrite, and another policy empties the table.
+func TestTrialRows(t *testing.T) {
+	rule := func(position string, r authz.Rule) authz.Rule { r.Position = position; return r }
+	old := policyOf(t, []authz.Rule{rule("o:1", authz.Rule{Name: "all", Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"people"}})})
+	next := policyOf(t, []authz.Rule{rule("n:1", authz.Rule{Allow: []string{"create", "delete"}, Repositories: []string{"a/**"}, To: []string{"people"}}),
+		rule("n:2", authz.Rule{Name: "shut", Deny: []string{"pull"}, Repositories: []string{"b/**"}, To: []string{"people"}})})
+	h := triedHouse(t, old, next)
+	h.upstream.answers(naming(map[string]string{"same": sha("{}"), "moved": sha("other"), "broken": "500"}))
+	for _, c := range [][2]string{{"PUT", "/v2/a/x/manifests/same"}, {"PUT", "/v2/a/x/manifests/moved"}, {"PUT", "/v2/a/x/manifests/moved"}, {"PUT", "/v2/a/x/manifests/broken"},
+		{"PUT", "/v2/a/x/manifests/fresh"}, {"POST", "/v2/a/x/blobs/uploads/?mount=" + sha("x") + "&from=b/x"}, {"GET", "/v2/_catalog"}} {
+		if status, text := h.ask(c[0], c[1], "bob"); status >= 300 && c[1] != "/v2/_catalog" {
+			t.Errorf("%v: %s", c, text)
+		}
+	}
+	var got []string
+	for _, r := range h.gateway.Shadow().Rows {
+		got = append(got, fmt.Sprintln(r.Change, r.User, r.Action, r.Repository, r.Old, r.New, r.Count))
+	}
+	if want := []string{"refused bob push a/x o:1 (all) none 2\n", "refused bob pull b/x o:1 (all) n:2 (shut) 1\n"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if h.gateway.Take(); len(h.gateway.Shadow().Rows) != 2 {
+		t.Error("the same policy empties the table")
+	}
+	h.gateway.decider.trial.policy = old
+	if h.gateway.Take(); len(h.gateway.Shadow().Rows) != 0 {
+		t.Error("another policy keeps the table")
+	}
+}
+
+// BenchmarkDecision is the decision on a pull with a policy of a thousand rules, counted: as
+// it is, with the same policy tried beside it, and with one that decides otherwise each
+// time.
+func BenchmarkDecision(b *testing.B) {
+	rules := make([]authz.Rule, 1000)
+	for i := range rules {
+		rules[i] = authz.Rule{Position: fmt.Sprintf("p:%d", i), Allow: []string{"pull"}, Repositories: []string{fmt.Sprintf("team-%d/**", i), fmt.Sprintf("**/app-%d", i)}, To: []string{"people"}}
+	}
+	made := func(rules []authz.Rule) *authz.Policy {
+		p, err := authz.New(authz.Config{Rules: rules, Directories: []string{"local"}})
+		if p == nil {
+			b.Fatal(err)
+		}
+		return p
+	}
+	policy := made(rules)
+	for _, c := range []struct {
+		name string
+		next *authz.Policy
+	}{{"alone", nil}, {"same", policy}, {"differs", made(rules[:10])}} {
+		b.Run(c.name, func(b *testing.B) {
+			load := NewLoad()
+			load.counts.Take(policy, time.Now())
+			d := decider{policy, &load.counts, trial{c.next, &load.trial, nil}, nil}
+			where, err := route.Parse(http.MethodGet, "/v2/team-500/app/manifests/v1")
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				x := &exchange{route: where, caller: caller{identity: authn.Identity{Directory: "local", Username: "alice"}, basic: true}}
+				if err := d.decide(x); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
