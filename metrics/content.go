@@ -17,11 +17,12 @@ func newContentMetrics() *contentMetrics {
 		confirmations: counter("content_confirmations_total", "Questions whether a repository still has what the cache holds.", "result"),
 		served:        counter("content_served_bytes_total", "Bytes of manifests and blobs that the cache gave, or a download that others joined.", "from"),
 	}
-	m.bytes.WithLabelValues("memory")
-	m.entries.WithLabelValues("memory")
-	m.evictions.WithLabelValues("memory", "space")
-	for _, reason := range []string{"space", "free", "rot", "purge"} {
-		m.evictions.WithLabelValues("disk", reason)
+	for store, reasons := range map[string][]string{"memory": {"space", "purge"}, "disk": {"space", "free", "rot", "purge"}} {
+		m.bytes.WithLabelValues(store)
+		m.entries.WithLabelValues(store)
+		for _, reason := range reasons {
+			m.evictions.WithLabelValues(store, reason)
+		}
 	}
 	for _, result := range []string{"ok", "mismatch", "cut", "nospace", "unkept", "fault"} {
 		m.fills.WithLabelValues(result)
@@ -43,7 +44,7 @@ func gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "gatehouse_" + name, Help: help}, labels)
 }
 
-// ContentSize shows what a store of the content cache holds. Store is memory.
+// ContentSize shows what a store of the content cache holds. Store is memory or disk.
 func (m *Metrics) ContentSize(store string, entries int, bytes int64) {
 	if m != nil {
 		m.content.entries.WithLabelValues(store).Set(float64(entries))
@@ -51,7 +52,8 @@ func (m *Metrics) ContentSize(store string, entries int, bytes int64) {
 	}
 }
 
-// ContentEvicted counts n entries that left a store. Reason is space.
+// ContentEvicted counts n entries that left a store. Reason is space, free (the file
+// system has too little left), rot (it is not what it was) or purge.
 func (m *Metrics) ContentEvicted(store, reason string, n int) {
 	if m != nil && n > 0 {
 		m.content.evictions.WithLabelValues(store, reason).Add(float64(n))
@@ -74,7 +76,7 @@ func (m *Metrics) ContentConfirmation(result string) {
 	}
 }
 
-// ContentServed counts bytes of bodies. From is memory, or flight for those of a
+// ContentServed counts bytes of bodies. From is memory, disk, or flight for those of a
 // download that runs or just ended.
 func (m *Metrics) ContentServed(from string, n int64) {
 	if m != nil {

@@ -32,13 +32,11 @@ func newDiskGateway(t *testing.T, blob []byte) (h *house, path, file string) {
 	})
 	h.gateway.Take()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- load.Tend(ctx) }()
+	done := make(chan bool)
+	go func() { load.Tend(ctx); close(done) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 	})
 	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")

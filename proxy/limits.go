@@ -144,8 +144,11 @@ func (l *Load) UseFolder(f *content.Folder) {
 	l.folder = f
 }
 
+// Content is the cache of the config that is served; nil: it has none.
+func (l *Load) Content() *content.Cache { return l.content() }
+
 // Tend looks after what is kept on disk until ctx ends, and gives it up then.
-func (l *Load) Tend(ctx context.Context) error { return l.content().Tend(ctx) }
+func (l *Load) Tend(ctx context.Context) { l.content().Tend(ctx) }
 
 // acquire adds to what is held, or reports that it would be more than most.
 func (l *Load) acquire(h holding, most int) bool {

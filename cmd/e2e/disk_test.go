@@ -236,3 +236,47 @@ func TestKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestPurge: the commands see what the running gateway's cache holds, and have it forget.
+func TestPurge(t *testing.T) {
+	registry := startBlobs(t, 500<<10, 1000)
+	g := startGateway(t, setup{Upstream: registry.URL, Socket: "admin.sock", Sections: "cache: {dir: cache}\naudit: {file: audit.log}"})
+	dir := filepath.Join(filepath.Dir(g.config), "cache")
+	token := g.token(t, "test", testPassword, "repository:team/app:pull")
+	hits := func(what string, want ...bool) {
+		t.Helper()
+		for i := range registry.digests {
+			a := g.send("GET", "/v2/team/app/blobs/"+registry.digests[i], bearer(token), nil).want(t, what, http.StatusOK)
+			if hit := a.header.Get("Cache-Status") != ""; hit != want[i] || !bytes.Equal(a.body, registry.content[i]) {
+				t.Errorf("%s, %d: hit %v", what, i, hit)
+			}
+		}
+		awaitKept(t, dir, registry.digests[0])
+	}
+	run := func(want string, args ...string) {
+		t.Helper()
+		out, err := exec.Command(binary, append(append([]string{"cache"}, args...), "-c", g.config)...).CombinedOutput()
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
+	hits("the first", false, false)
+	hits("hits", true, true)
+	run("memory: 1 entries, 1512 of 67108864 bytes\ndisk: 1 entries, 512000 of 21474836480 bytes\nstandings: 2\n", "status")
+	run("removed: 1\n", "purge", "--digest", registry.digests[0])
+	if list := files(t, dir); len(list) != 0 {
+		t.Errorf("files: %q", list)
+	}
+	hits("a digest is forgotten", false, true)
+	run("removed: 0\n", "purge", "--repository", "team/other")
+	hits("another repository is", true, true)
+	run("removed: 2\n", "purge", "--all")
+	hits("all is", false, false)
+	run("all stands alone", "purge", "--all", "--repository", "team/app")
+	run("is needed", "purge")
+	run("is no digest", "purge", "--digest", "sha256:12")
+	records, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "audit.log"))
+	if n := strings.Count(string(records), `"event":"purge","result":"ok"`); err != nil || n != 3 {
+		t.Errorf("%d records of purges, %v\n%s", n, err, records)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/admin"
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/contents"
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/freeze"
 )
@@ -88,6 +89,7 @@ func (s *server) tellFreeze(event audit.Event, o *freeze.Order) {
 func (s *server) socketHandler() http.Handler {
 	routes := admin.NewRoutes(s.adminHandler())
 	routes.Get("/explain", s.explain)
+	contents.Register(routes, s.shared.Load.Content, s.audit.Record)
 	routes.Get("/rules", s.rules)
 	routes.Get("/shadow", s.shadow)
 	admin.Post(routes, "/freeze", s.freeze)

@@ -116,7 +116,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	s.orders = orders
 	group.Go(func() error { return s.watchOrders(ordering) })
 	group.Go(func() error { return s.audit.Run(ctx) })
-	group.Go(func() error { return s.shared.Load.Tend(ctx) })
+	group.Go(func() error { s.shared.Load.Tend(ctx); return nil })
 	group.Go(func() error { return s.notify.Watchdog(ctx) })
 	s.notify.Ready()
 	group.Go(func() error {

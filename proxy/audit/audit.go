@@ -18,6 +18,7 @@ const (
 	Delete     Event = "delete"     // one was deleted
 	Reload     Event = "reload"     // a config was taken or refused
 	Credential Event = "credential" // a long-lived token was made, revoked, or has ended
+	Purge      Event = "purge"      // the cache was told to forget something
 	Start      Event = "start"      // of the gateway
 	Stop       Event = "stop"       // of the gateway
 	Request    Event = "request"    // one of somebody whose every request is recorded, of no other kind

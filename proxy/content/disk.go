@@ -149,7 +149,9 @@ func (d *disk) forget(digest string) bool {
 
 func (d *disk) bytes() int64 { return d.onceBytes + d.oftenBytes }
 
-func (d *disk) show() { d.metrics.ContentSize("disk", d.once.Len()+d.often.Len(), d.bytes()) }
+func (d *disk) entries() int { return d.once.Len() + d.often.Len() }
+
+func (d *disk) show() { d.metrics.ContentSize("disk", d.entries(), d.bytes()) }
 
 // shrink forgets what was not used for the longest time, so many bytes of it, and returns it
 // to be removed.

@@ -220,7 +220,7 @@ func (c *Cache) ended(g *growth, stored bool) {
 	delete(c.growths, g)
 	if stored {
 		c.disk.add(&item{digest: g.q.Reference, size: g.entry.Size, used: now, checked: now})
-		if c.ledger.holds(&g.q.Subject, g.first) {
+		if c.ledger.holds(&g.q.Subject, g.first) && !c.ledger.wasPurged(&g.q.Subject, g.q.Reference, g.first) {
 			c.standLocked(&g.q, g.entry, g.moment)
 		}
 	}
@@ -236,7 +236,7 @@ func (c *Cache) follows(of *subject, digest string) (*growth, state) {
 	defer c.mu.Unlock()
 	g := c.growing[of.key(digest)]
 	switch {
-	case g == nil || !c.ledger.holds(of, g.first):
+	case g == nil || !c.ledger.holds(of, g.first) || c.ledger.wasPurged(of, digest, g.first):
 		return nil, absent
 	case c.ledger.counts(of, g.moment) && c.ledger.within(g.moment, c.cfg.FreshFor, time.Now()):
 		return g, fresh
@@ -247,7 +247,7 @@ func (c *Cache) follows(of *subject, digest string) (*growth, state) {
 // renewGrowthLocked notes a yes to what is still being downloaded.
 func (c *Cache) renewGrowthLocked(of *subject, digest string, m moment, h Header) bool {
 	g := c.growing[of.key(digest)]
-	if g == nil || !c.ledger.holds(of, g.first) || !c.ledger.counts(of, m) || h.length() != g.entry.Size || encoded(h) {
+	if g == nil || !c.ledger.holds(of, g.first) || c.ledger.wasPurged(of, digest, g.first) || !c.ledger.counts(of, m) || h.length() != g.entry.Size || encoded(h) {
 		return false
 	}
 	if m.count >= g.moment.count && !m.time.Before(g.moment.time) {

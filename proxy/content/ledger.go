@@ -52,11 +52,12 @@ type ledger struct {
 	standings *simplelru.LRU[key, *standing]
 	hints     *simplelru.LRU[key, hint]
 	ended     *simplelru.LRU[key, uint64] // when the registry last said no
+	purged    *simplelru.LRU[key, uint64] // when a digest was to be forgotten
 }
 
 func newLedger() *ledger {
 	return &ledger{seed: maphash.MakeSeed(), standings: newLRU[key, *standing](mostStandings),
-		hints: newLRU[key, hint](mostHints), ended: newLRU[key, uint64](mostEnded)}
+		hints: newLRU[key, hint](mostHints), ended: newLRU[key, uint64](mostEnded), purged: newLRU[key, uint64](mostEnded)}
 }
 
 func (l *ledger) place(repository string) int {
@@ -104,10 +105,26 @@ func (l *ledger) holds(of *subject, m moment) bool {
 // standing is what is known of a digest; nil: nothing.
 func (l *ledger) standing(of *subject, digest string) *standing {
 	s, ok := l.standings.Get(of.key(digest))
-	if !ok || !l.holds(of, s.moment) {
+	if !ok || !l.holds(of, s.moment) || l.wasPurged(of, digest, s.moment) {
 		return nil
 	}
 	return s
+}
+
+// forgetDigest ends what is known of a digest in a repository of any upstream; "": in all of
+// them.
+func (l *ledger) forgetDigest(repository, digest string) {
+	l.purged.Add(keyOf(repository, digest), l.event())
+}
+
+// wasPurged reports whether a digest was to be forgotten after that moment.
+func (l *ledger) wasPurged(of *subject, digest string, m moment) bool {
+	if l.purged.Len() == 0 {
+		return false
+	}
+	everywhere, _ := l.purged.Peek(keyOf("", digest))
+	there, _ := l.purged.Peek(keyOf(of.Repository, digest))
+	return m.count < max(everywhere, there)
 }
 
 // hint is what a tag named when it was last seen.
@@ -124,7 +141,7 @@ func (l *ledger) within(m moment, limit time.Duration, now time.Time) bool {
 // make notes that a full GET, sent at that moment, brought the digest.
 func (l *ledger) make(of *subject, digest string, s *standing) {
 	k := of.key(digest)
-	if no, _ := l.ended.Peek(k); !l.counts(of, s.moment) || s.count < no {
+	if no, _ := l.ended.Peek(k); !l.counts(of, s.moment) || s.count < no || l.wasPurged(of, digest, s.moment) {
 		return
 	}
 	if old := l.standing(of, digest); old != nil && old.time.After(s.time) {

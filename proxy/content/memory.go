@@ -44,6 +44,28 @@ func (m *memory) put(digest string, content []byte) {
 	m.fit()
 }
 
+// remove reports whether content was there.
+func (m *memory) remove(digest string) bool {
+	content, ok := m.content.Peek(digest)
+	if ok {
+		m.content.Remove(digest)
+		m.bytes -= int64(len(content)) + overhead
+		m.show()
+	}
+	return ok
+}
+
+// clear drops everything, and returns how much that was.
+func (m *memory) clear() int {
+	n := m.content.Len()
+	m.content.Purge()
+	m.bytes = 0
+	m.show()
+	return n
+}
+
+func (m *memory) show() { m.metrics.ContentSize("memory", m.content.Len(), m.bytes) }
+
 // fit drops what was not used for the longest time until the rest has room.
 func (m *memory) fit() {
 	dropped := 0
@@ -56,5 +78,5 @@ func (m *memory) fit() {
 		dropped++
 	}
 	m.metrics.ContentEvicted("memory", "space", dropped)
-	m.metrics.ContentSize("memory", m.content.Len(), m.bytes)
+	m.show()
 }

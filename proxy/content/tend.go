@@ -21,9 +21,9 @@ const (
 // Tend looks after the folder until ctx ends: it finds out what is there, keeps the file
 // system's share free, and hashes again what was not for long. Then it ends the downloads and
 // gives the folder up. Without a folder it has nothing to do.
-func (c *Cache) Tend(ctx context.Context) error {
+func (c *Cache) Tend(ctx context.Context) {
 	if c == nil || c.disk == nil {
-		return nil
+		return
 	}
 	c.scan()
 	var both sync.WaitGroup
@@ -31,7 +31,9 @@ func (c *Cache) Tend(ctx context.Context) error {
 	both.Go(func() { c.checkAll(ctx) })
 	both.Wait()
 	c.stopGrowing()
-	return c.disk.folder.Close()
+	if err := c.disk.folder.Close(); err != nil {
+		c.faultyDisk(err)
+	}
 }
 
 // stopGrowing ends all downloads.
@@ -64,7 +66,7 @@ func (c *Cache) scan() {
 	}
 	gone := c.disk.fit(0)
 	c.disk.show()
-	entries, bytes := c.disk.once.Len()+c.disk.often.Len(), c.disk.bytes()
+	entries, bytes := c.disk.entries(), c.disk.bytes()
 	c.mu.Unlock()
 	c.disk.discard(gone, "space")
 	c.logger.Info("the cache's folder is known", "blobs", entries, "bytes", bytes, "ended_in_order", c.disk.folder.clean)
