@@ -98,6 +98,32 @@ type Identity struct {
 	ValidUntil time.Time
 	// Machine: it is a machine, whose name may have slashes, and no person.
 	Machine bool
+	// Proof is what somebody else has proved of a machine; nil for all others.
+	Proof *Proof
+}
+
+// Proof is what an ID token or a client's certificate says, as far as it is needed later.
+// It is immutable.
+type Proof struct {
+	// ID is the credential's own: the jti of an ID token, the serial number of a
+	// certificate; empty: it has none. It is no secret.
+	ID string
+	// Subject is who it was issued to, as its issuer calls them.
+	Subject string
+	// Recorded are the claims that log and audit show.
+	Recorded []Claim
+	// Carried is what a later Lookup needs, as JSON: tokens carry it.
+	Carried string
+	// Session is when refresh tokens that are issued for it end; zero: none are.
+	Session time.Time
+}
+
+// Claim is one claim, for log and audit.
+type Claim struct {
+	// Name is the claim's.
+	Name string
+	// Value is its text, 256 bytes at most.
+	Value string
 }
 
 // Anonymous reports whether this is the caller who gave no credentials.

@@ -45,8 +45,8 @@ var (
 	ErrRevokedToken = fmt.Errorf("%w: revoked", ErrBadToken)
 	// ErrOwnerlessToken: whoever it was issued to is gone, or is no longer the same.
 	ErrOwnerlessToken = fmt.Errorf("%w: of nobody any more", ErrBadToken)
-	// ErrMismatchedToken: it is good, and not from where it is shown.
-	ErrMismatchedToken = fmt.Errorf("%w: not from this network", ErrBadToken)
+	// ErrMismatchedToken: it is good, and not for us, or not for where it is shown.
+	ErrMismatchedToken = fmt.Errorf("%w: mismatch", ErrBadToken)
 
 	// ErrUnavailable: the directory is at fault. Nothing is known of the person.
 	ErrUnavailable = errors.New("directory unavailable")

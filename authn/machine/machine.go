@@ -118,7 +118,7 @@ func (d *Directory) Owner(hash [32]byte, source netip.Addr) (authn.Identity, err
 	case t.ends.Ended(d.now()):
 		return t.id, fmt.Errorf("%w at %s", authn.ErrExpiredToken, t.ends)
 	case !t.machine.admits(source):
-		return t.id, authn.ErrMismatchedToken
+		return t.id, fmt.Errorf("%w: not from its networks", authn.ErrMismatchedToken)
 	}
 	return t.id, nil
 }
