@@ -145,6 +145,17 @@ type Ref struct {
 	Stamp string
 	// Source is the client's address where Strict is set.
 	Source netip.Addr
+	// Proof is the Carried of a Proof, which the token has; empty: none.
+	Proof string
+}
+
+// Ref names the person, or the machine as it has shown itself, for later.
+func (id Identity) Ref() Ref {
+	r := Ref{Directory: id.Directory, Username: id.Username, ID: id.ID, Stamp: id.PasswordStamp}
+	if id.Proof != nil {
+		r.Proof = id.Proof.Carried
+	}
+	return r
 }
 
 // Directory is one source of people. Implementations are safe for concurrent
@@ -174,6 +185,19 @@ type Machines interface {
 	// Owner returns the machine that the token with this SHA-256 is of, for a login
 	// from source. The error wraps ErrBadToken.
 	Owner(hash [sha256.Size]byte, source netip.Addr) (Identity, error)
+}
+
+// Issuer is a Directory of machines that show what an issuer has signed for them. Nobody
+// is found in it by a name.
+type Issuer interface {
+	Directory
+	// Issuer is who signs, exactly as the tokens' iss has it.
+	Issuer() string
+	// Audience is who a token should be for.
+	Audience() string
+	// Prove returns the machine that a token is of. The error wraps ErrBadToken or
+	// ErrUnavailable; what the log may show of the token is returned beside it.
+	Prove(ctx context.Context, token Secret) (Identity, error)
 }
 
 // Source is what a Cache stands before: a Directory that answers from afar.

@@ -13,7 +13,7 @@ import (
 // ChainConfig says what a Chain is made of.
 type ChainConfig struct {
 	// Directories are asked in this order. Their names are unique. Those that are
-	// Machines are asked of tokens alone, never of a name.
+	// Machines or an Issuer are asked of tokens alone, never of a name.
 	Directories []Directory
 	// Throttle limits failed logins; nil: no limit.
 	Throttle *Throttle
@@ -36,6 +36,7 @@ const (
 type Chain struct {
 	directories []Directory // of people
 	machines    []Machines
+	issuers     []Issuer
 	byName      map[string]Directory
 	statics     []*Static
 	throttle    *Throttle
@@ -54,14 +55,17 @@ func NewChain(cfg ChainConfig) *Chain {
 	}
 	for _, d := range cfg.Directories {
 		c.byName[d.Name()] = d
-		if m, ok := d.(Machines); ok {
-			c.machines = append(c.machines, m)
+		switch kind := d.(type) {
+		case Machines:
+			c.machines = append(c.machines, kind)
 			continue
+		case Issuer:
+			c.issuers = append(c.issuers, kind)
+			continue
+		case *Static:
+			c.statics = append(c.statics, kind)
 		}
 		c.directories = append(c.directories, d)
-		if s, ok := d.(*Static); ok {
-			c.statics = append(c.statics, s)
-		}
 	}
 	return c
 }

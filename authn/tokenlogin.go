@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,6 +18,30 @@ func (c *Chain) Machine(hash [sha256.Size]byte, a Attempt) (Identity, error) {
 		}
 	}
 	return Identity{}, ErrUnknownToken
+}
+
+// Proven returns the machine that an ID token of this issuer is of, for a login of a: no
+// directory of people is asked. The error wraps ErrBadToken or ErrUnavailable; what the
+// log may show of the token is returned beside it.
+func (c *Chain) Proven(ctx context.Context, issuer string, a Attempt) (Identity, error) {
+	for _, i := range c.issuers {
+		if i.Issuer() == issuer {
+			id, err := i.Prove(ctx, Secret(strings.TrimSpace(string(a.Password))))
+			if err != nil && !errors.Is(err, ErrBadToken) {
+				err = classified(err)
+			}
+			return id, err
+		}
+	}
+	return Identity{}, fmt.Errorf("%w: no directory has its issuer", ErrUnknownToken)
+}
+
+// Audience is who ID tokens should be for; empty: none are taken.
+func (c *Chain) Audience() string {
+	if len(c.issuers) == 0 {
+		return ""
+	}
+	return c.issuers[0].Audience()
 }
 
 // Refused takes in what became of a token that was shown in the place of a password:

@@ -39,6 +39,7 @@ type Metrics struct {
 	tokenValidations *prometheus.CounterVec
 	credentials      *prometheus.CounterVec
 	storeRequests    *prometheus.CounterVec
+	keyFetches       *prometheus.CounterVec
 	decisions        *prometheus.CounterVec
 	shadowDecisions  *prometheus.CounterVec
 
@@ -88,7 +89,7 @@ func New(build BuildInfo) *Metrics {
 	for _, result := range []string{"granted", "refused", "throttled", "unavailable"} {
 		m.tokenRequests.WithLabelValues("basic", result) // so that a first wave of refusals is seen as one
 	}
-	m.credentials = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result")
+	m.credentials, m.keyFetches = counter("credentials_total", "Passwords and tokens that were shown at a login.", "kind", "result"), newKeyFetches()
 	m.storeRequests = counter("store_requests_total", "Requests to the store.", "operation", "result")
 	m.tokenValidations = counter("token_validations_total", "Bearer tokens presented under /v2/.", "result")
 	m.decisions, m.shadowDecisions = newDecisions(m.registry)
@@ -123,11 +124,15 @@ func New(build BuildInfo) *Metrics {
 	for _, result := range []string{"ok", "failed"} {
 		m.configReloads.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials, m.storeRequests,
+	m.registry.MustRegister(m.requests, m.requestDuration, m.requestsInFlight, m.tokenRequests, m.tokenValidations, m.credentials, m.keyFetches, m.storeRequests,
 		m.directoryRequests, m.directoryDuration, m.cacheRequests, m.upstreamRequests, m.upstreamDuration, m.upstreamHealthy,
 		m.uiUpstreamRequests, m.limitsReached, m.auditRecords, m.configReloads, m.certificates, m.acmeOrders, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func newKeyFetches() *prometheus.CounterVec {
+	return counter("oidc_key_fetches_total", "Questions to issuers of ID tokens for their keys.", "directory", "result")
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {

@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // TokenCount is how many long-lived tokens of one kind there are, each in one state.
 type TokenCount struct {
@@ -75,4 +79,36 @@ func (s *storeState) Collect(to chan<- prometheus.Metric) {
 		value = 1
 	}
 	to <- prometheus.MustNewConstMetric(s.desc, prometheus.GaugeValue, value)
+}
+
+// OIDCKeyFetch counts a question to an issuer for its keys.
+func (m *Metrics) OIDCKeyFetch(directory string, ok bool) {
+	if m != nil {
+		m.keyFetches.WithLabelValues(directory, map[bool]string{true: "ok", false: "failed"}[ok]).Inc()
+	}
+}
+
+// WatchKeys shows how old the keys of issuers are, by directory, as ages tells it at each
+// scrape. It is called once.
+func (m *Metrics) WatchKeys(ages func() map[string]time.Duration) {
+	if m != nil {
+		m.registry.MustRegister(&keyAges{prometheus.NewDesc("gatehouse_oidc_keys_age_seconds",
+			"How long ago an issuer of ID tokens showed the keys that count.", []string{"directory"}, nil), ages})
+	}
+}
+
+// keyAges asks at each scrape.
+type keyAges struct {
+	desc *prometheus.Desc
+	ages func() map[string]time.Duration
+}
+
+// Describe is of prometheus.Collector.
+func (k *keyAges) Describe(to chan<- *prometheus.Desc) { to <- k.desc }
+
+// Collect is of prometheus.Collector.
+func (k *keyAges) Collect(to chan<- prometheus.Metric) {
+	for directory, age := range k.ages() {
+		to <- prometheus.MustNewConstMetric(k.desc, prometheus.GaugeValue, age.Seconds(), directory)
+	}
 }

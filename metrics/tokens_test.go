@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTokens: each scrape asks how many tokens there are by now.
@@ -28,4 +29,24 @@ func TestTokens(t *testing.T) {
 	var none *Metrics
 	none.WatchTokens(nil)
 	none.Credential("machine", "ok")
+}
+
+// TestKeys: questions for keys, and how old these are.
+func TestKeys(t *testing.T) {
+	m := New(BuildInfo{})
+	m.WatchKeys(func() map[string]time.Duration { return map[string]time.Duration{"github": 90 * time.Second} })
+	m.OIDCKeyFetch("github", true)
+	m.OIDCKeyFetch("github", false)
+	m.OIDCKeyFetch("github", false)
+	recorder := httptest.NewRecorder()
+	m.Handler().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{`gatehouse_oidc_keys_age_seconds{directory="github"} 90`, `gatehouse_oidc_key_fetches_total{directory="github",result="failed"} 2`,
+		`gatehouse_oidc_key_fetches_total{directory="github",result="ok"} 1`} {
+		if !strings.Contains(recorder.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	var none *Metrics
+	none.OIDCKeyFetch("github", true)
+	none.WatchKeys(nil)
 }

@@ -77,7 +77,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.door = listener.Door{Edge: g.edge, Limits: &g.limits.Limits, Open: g.load.open, Metrics: g.metrics, Logger: g.logger}
 	g.health = health{cfg.Listen.HealthPath, cfg.Healthy}
 	g.caps = caps{&g.limits, g.load}
-	g.realm = realm{cfg.Granter, &g.caps, g.metrics}
+	g.realm = realm{cfg.Granter, cfg.Chain, &g.caps, g.metrics}
 	g.revoker = revoker{&g.realm, cfg.Keyring, cfg.Chain}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
 	g.decider = decider{cfg.Policy, &g.load.counts, trial{cfg.PolicyNext, &g.load.trial, g.metrics}, g.metrics}
@@ -223,6 +223,8 @@ func (g *Gateway) serve(x *exchange) (err error) {
 // auth answers what is under /auth.
 func (g *Gateway) auth(x *exchange) error {
 	switch x.route.Kind {
+	case route.Audience:
+		return g.realm.audience(x)
 	case route.Revoke:
 		return g.revoker.serve(x)
 	}

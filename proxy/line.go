@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 
+	"gatehouse/authn"
 	"gatehouse/proxy/route"
 	"gatehouse/tokens"
 )
@@ -33,6 +34,7 @@ func (l *line) request(x *exchange) {
 		l.text("credential", string(c.Kind))
 		l.text("credential_id", c.ID)
 	}
+	l.proof(e.identity.Proof)
 	l.text("actions", string(x.route.Need.Action))
 	l.text("repository", x.route.Repository)
 	if x.route.Kind != route.Session {
@@ -40,6 +42,21 @@ func (l *line) request(x *exchange) {
 	}
 	l.named(&x.route)
 	l.text("rule", e.rule)
+}
+
+// proof adds what an ID token or a certificate says.
+func (l *line) proof(p *authn.Proof) {
+	if p == nil {
+		return
+	}
+	l.text("subject", p.Subject)
+	if len(p.Recorded) > 0 {
+		claims := make(map[string]string, len(p.Recorded))
+		for _, c := range p.Recorded {
+			claims[c.Name] = c.Value
+		}
+		*l = append(*l, slog.Any("claims", claims))
+	}
 }
 
 // named adds what the query names beside the path: the tags of a manifest, and the

@@ -20,6 +20,7 @@ const formType = "application/x-www-form-urlencoded"
 // realm is the token realm.
 type realm struct {
 	granter *tokens.Granter
+	chain   *authn.Chain
 	caps    *caps
 	metrics *metrics.Metrics
 }
@@ -33,6 +34,29 @@ func (rl *realm) serve(x *exchange) error {
 	}
 	rl.metrics.TokenRequest(x.event.grant, grantResult(err))
 	return err
+}
+
+// audience says who ID tokens should be for, so that a job need not be told.
+func (rl *realm) audience(x *exchange) error {
+	if err := checkBody(x, rl.caps.limits.HeaderTimeout); err != nil {
+		return err
+	}
+	if err := rl.caps.holdRealm(x); err != nil {
+		return err
+	}
+	audience := ""
+	if rl.chain != nil {
+		audience = rl.chain.Audience()
+	}
+	if audience == "" {
+		return &apiError{status: http.StatusNotFound, code: "UNSUPPORTED", message: "there is no such endpoint"}
+	}
+	text, err := json.Marshal(map[string]string{"audience": audience})
+	if err != nil {
+		return err
+	}
+	x.writeJSON(text)
+	return nil
 }
 
 func grantResult(err error) string {

@@ -30,6 +30,8 @@ type claims struct {
 	Scope         []string `json:"scope,omitempty"`
 	Credential    string   `json:"crd,omitempty"` // the kind
 	CredentialID  string   `json:"cid,omitempty"`
+
+	Proof json.RawMessage `json:"prf,omitempty"` // see authn.Proof.Carried
 }
 
 // The library's view of the claims. We check them ourselves (content), since it
@@ -57,7 +59,7 @@ func checkShape(raw string) error {
 	if err := checkNames(parts[0], "alg", "kid", "typ"); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid"); err != nil {
+	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid", "prf"); err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
 	return nil

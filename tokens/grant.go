@@ -106,10 +106,13 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 // tokenFor is a token to be issued. What a machine showed ends it at the latest.
 func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
 	id := l.Identity
-	t := Token{Kind: kind, Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID},
-		PasswordStamp: id.PasswordStamp, Scope: scope, Credential: l.Origin}
+	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Credential: l.Origin}
+	t.Subject.Stamp = "" // it stands beside it
 	if id.Machine {
 		t.Ends = id.ValidUntil
+	}
+	if id.Proof != nil && kind == Refresh {
+		t.Session, t.Ends = true, id.Proof.Session
 	}
 	return t
 }

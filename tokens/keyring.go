@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -81,7 +82,7 @@ const maxToken = 16 << 10
 func (k *Keyring) Issue(t Token) (string, Token, error) {
 	t.ID = rand.Text()
 	t.IssuedAt = k.cfg.Now().Truncate(time.Second)
-	t.Expires = t.IssuedAt.Add(k.lifetime(t.Kind))
+	t.Expires = t.IssuedAt.Add(k.lifetime(t))
 	if !t.Ends.IsZero() && t.Ends.Before(t.Expires) {
 		t.Expires = later(t.Ends.Truncate(time.Second), t.IssuedAt.Add(time.Second))
 	}
@@ -112,6 +113,9 @@ func (k *Keyring) claims(t Token) *claims {
 	if c.Directory == "" {
 		c.Subject = anonymous
 	}
+	if t.Subject.Proof != "" {
+		c.Proof = json.RawMessage(t.Subject.Proof)
+	}
 	return c
 }
 
@@ -132,8 +136,11 @@ func (k *Keyring) sign(token *jwt.Token) (string, error) {
 	return signed + "." + b64(signature), nil
 }
 
-func (k *Keyring) lifetime(kind Kind) time.Duration {
-	if kind == Refresh {
+func (k *Keyring) lifetime(t Token) time.Duration {
+	switch {
+	case t.Kind == Refresh && t.Session:
+		return t.Ends.Sub(t.IssuedAt)
+	case t.Kind == Refresh:
 		return k.cfg.RefreshLifetime
 	}
 	return k.cfg.Lifetime
@@ -251,7 +258,7 @@ const maxLife = time.Hour
 
 // content checks the claims and gives them as a Token.
 func (k *Keyring) content(typ any, c claims) (Token, error) {
-	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID}, PasswordStamp: c.PasswordStamp,
+	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID, Proof: string(c.Proof)}, PasswordStamp: c.PasswordStamp,
 		Credential: Credential{CredentialKind(c.Credential), c.CredentialID}, IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
 	switch typ {
 	case "at+jwt":
@@ -285,9 +292,9 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("issued in the future")
 	case kind == Access && c.Expires-c.IssuedAt > int64(maxLife/time.Second):
 		return errors.New("lives too long")
-	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != ""):
+	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != "" || c.Proof != nil):
 		return errors.New("a person without a directory")
-	case (c.Credential == "") != (c.CredentialID == ""):
+	case c.Credential == "" && c.CredentialID != "":
 		return errors.New("half a credential")
 	case kind == Refresh && c.PasswordStamp == "":
 		return errors.New("a refresh token that hangs on no password")

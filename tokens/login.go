@@ -27,8 +27,8 @@ func (k *Keyring) Login(ctx context.Context, chain *authn.Chain, a authn.Attempt
 		l, err = k.redeem(ctx, chain, strings.TrimSpace(string(a.Password)), a.Source)
 		err = chain.Refused(ctx, a, badToken(err))
 	case FromOIDC:
-		l.Shown.Kind = kind
-		err = chain.Refused(ctx, a, fmt.Errorf("%w: no directory has its issuer", authn.ErrUnknownToken))
+		l, err = k.showIDToken(ctx, chain, a)
+		err = chain.Refused(ctx, a, err)
 	default:
 		l, err = k.showToken(chain, kind, a)
 		err = chain.Refused(ctx, a, err)
@@ -53,6 +53,22 @@ func (k *Keyring) showToken(chain *authn.Chain, kind CredentialKind, a authn.Att
 	l.Identity, err = chain.Machine(token.Hash, a)
 	if err == nil {
 		err = k.AdmitToken(l.Identity, token.ID)
+	}
+	return l, err
+}
+
+// showIDToken takes what an issuer has signed.
+func (k *Keyring) showIDToken(ctx context.Context, chain *authn.Chain, a authn.Attempt) (Login, error) {
+	l := Login{Shown: Credential{Kind: FromOIDC}}
+	_, payload, _ := unverified(strings.TrimSpace(string(a.Password)))
+	var err error
+	l.Identity, err = chain.Proven(ctx, payload.Issuer, a)
+	if l.Identity.Proof != nil {
+		l.Shown.ID = l.Identity.Proof.ID
+	}
+	l.Origin = l.Shown
+	if err == nil {
+		err = k.AdmitToken(l.Identity, l.Shown.ID)
 	}
 	return l, err
 }

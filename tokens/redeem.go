@@ -21,9 +21,6 @@ func (k *Keyring) Redeem(ctx context.Context, chain *authn.Chain, text authn.Sec
 // where it comes from. The token's id is returned where it was one of ours.
 func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, source netip.Addr) (Login, error) {
 	l := Login{Shown: Credential{Kind: FromRefresh}}
-	if k.cfg.RefreshLifetime <= 0 {
-		return l, fmt.Errorf("%w: refresh tokens are off", ErrInvalidToken)
-	}
 	t, err := k.Verify(text, Refresh, 0)
 	l.Shown.ID, l.Origin = t.ID, t.Credential
 	if err != nil {
@@ -32,8 +29,11 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 	if l.Origin == (Credential{}) { // of a password: what is issued now ends with the refresh token
 		l.Origin = l.Shown
 	}
-	if age := k.cfg.Now().Sub(t.IssuedAt); age > k.cfg.RefreshLifetime { // made shorter since
-		return l, fmt.Errorf("%w: older than refresh tokens may be now", ErrExpired)
+	if t.Subject.Proof == "" { // of others the directory knows how long their session is
+		err = k.checkAge(t)
+	}
+	if err != nil {
+		return l, err
 	}
 	t.Subject.Source = source
 	l.Identity, err = k.Identify(ctx, chain, t, true)
@@ -41,6 +41,17 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 		err = fmt.Errorf("%w: %s", ErrInvalidToken, l.Identity.NoLogin)
 	}
 	return l, err
+}
+
+// checkAge holds a refresh token against the lifetime that the config has now.
+func (k *Keyring) checkAge(t Token) error {
+	switch age := k.cfg.Now().Sub(t.IssuedAt); {
+	case k.cfg.RefreshLifetime <= 0:
+		return fmt.Errorf("%w: refresh tokens are off", ErrInvalidToken)
+	case age > k.cfg.RefreshLifetime: // made shorter since
+		return fmt.Errorf("%w: older than refresh tokens may be now", ErrExpired)
+	}
+	return nil
 }
 
 // badToken says of a token of ours that is not good that it was shown for a password.

@@ -56,6 +56,9 @@ type Token struct {
 	Expires time.Time
 	// Ends is the latest moment for Expires, in a token to be issued; zero: none.
 	Ends time.Time
+	// Session: in a token to be issued, it lasts until Ends, whatever the config has for
+	// its kind.
+	Session bool
 	// Credential is the token of a machine, or of a person's program, that this one was
 	// issued for, also by way of a refresh token; zero: a password was shown.
 	Credential Credential

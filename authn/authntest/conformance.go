@@ -147,7 +147,7 @@ func checkLookup(t *testing.T, s Subject) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := refOf(id)
+	ref := id.Ref()
 	if again, err := s.Directory.Lookup(t.Context(), ref); err != nil || !reflect.DeepEqual(again.Groups, id.Groups) || again.ID != id.ID {
 		t.Errorf("Lookup = %+v, %v; want %+v", again, err, id)
 	}
@@ -204,7 +204,7 @@ func checkHeld(t *testing.T, s Subject) {
 		if _, err := s.Directory.Verify(t.Context(), id, held.Password); !errors.Is(err, authn.ErrInvalidCredentials) || !strings.Contains(err.Error(), held.Reason) {
 			t.Errorf("Verify of %q: %v; want it refused: %s", held.Login, err, held.Reason)
 		}
-		if _, err := s.Directory.Lookup(t.Context(), refOf(id)); err != nil {
+		if _, err := s.Directory.Lookup(t.Context(), id.Ref()); err != nil {
 			t.Errorf("Lookup of %q: %v; want running tokens to go on", held.Login, err)
 		}
 	}
@@ -234,7 +234,7 @@ func checkChange(t *testing.T, s Subject) {
 		return errors.Is(err, authn.ErrInvalidCredentials)
 	})
 	patiently(t, s, "the stamp to change", func() bool {
-		id, err := s.Directory.Lookup(t.Context(), refOf(before))
+		id, err := s.Directory.Lookup(t.Context(), before.Ref())
 		return err == nil && id.PasswordStamp != before.PasswordStamp
 	})
 	if id, err := s.Directory.Verify(t.Context(), find(t, s), changed); err != nil || id.PasswordStamp == before.PasswordStamp || id.PasswordStamp == "" {
@@ -246,7 +246,7 @@ func checkChange(t *testing.T, s Subject) {
 func checkGone(t *testing.T, s Subject) {
 	before := find(t, s)
 	gone := func() bool {
-		_, err := s.Directory.Lookup(t.Context(), refOf(before))
+		_, err := s.Directory.Lookup(t.Context(), before.Ref())
 		if err != nil && !errors.Is(err, authn.ErrUnknownUser) {
 			t.Fatalf("Lookup of one who is gone: %v", err)
 		}
@@ -275,10 +275,6 @@ func patiently(t *testing.T, s Subject, what string, held func() bool) {
 			t.Fatalf("waited in vain for %s", what)
 		}
 	}
-}
-
-func refOf(id authn.Identity) authn.Ref {
-	return authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID, Stamp: id.PasswordStamp}
 }
 
 func find(t *testing.T, s Subject) authn.Identity {

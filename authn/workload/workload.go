@@ -3,7 +3,7 @@
 //
 // A Mapping is a list of workloads. The first whose match holds for the claims gives the
 // machine its name and groups; where none holds nobody is let in. A Mapping is pure: it
-// asks nobody, so each request can be mapped anew from the few claims that it reads.
+// asks nobody, so each request can be mapped again from the few claims that it reads.
 package workload
 
 import (

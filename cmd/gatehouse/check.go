@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
+	"gatehouse/authn/oidc"
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
@@ -94,12 +95,15 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 func (c *checker) online(ctx context.Context) {
 	c.upstreams(ctx)
 	for _, d := range c.snapshot.Directories {
-		if d.LDAP == nil {
-			kind := "static"
-			if d.Machines != nil {
-				kind = "machines"
-			}
-			c.say(true, "directory "+d.Name, "%s", kind)
+		switch {
+		case d.OIDC != nil:
+			c.issuer(ctx, d.Name, d.OIDC)
+			continue
+		case d.Machines != nil:
+			c.say(true, "directory "+d.Name, "machines")
+			continue
+		case d.LDAP == nil:
+			c.say(true, "directory "+d.Name, "static")
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
@@ -115,12 +119,24 @@ func (c *checker) online(ctx context.Context) {
 	}
 }
 
+// issuer asks an issuer of ID tokens for its keys.
+func (c *checker) issuer(ctx context.Context, name string, d *oidc.Directory) {
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	n, err := d.Keys(ctx)
+	if err != nil {
+		c.say(false, "directory "+name, "%v", err)
+		return
+	}
+	c.say(true, "directory "+name, "oidc: %s, %d keys that may sign tokens", d.Issuer(), n)
+}
+
 // user shows one person as every directory sees them. The first that knows the
 // name is the one that counts at a login.
 func (c *checker) user(ctx context.Context, name string) {
 	known := false
 	for _, d := range c.snapshot.Directories {
-		if d.Machines != nil { // no name is looked for there
+		if d.Machines != nil || d.OIDC != nil { // no name is looked for there
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)

@@ -58,6 +58,7 @@ func newServer(path string, out streams) *server {
 	m.WatchTokens(s.countTokens)
 	m.WatchStore(s.storeUp)
 	m.WatchFrozen(func() bool { return s.shared.Load.Freeze().Now() != nil })
+	m.WatchKeys(s.keyAges)
 	return s
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/metrics"
@@ -18,6 +20,22 @@ func openForTokens(path string) cli.Opened {
 		}
 	}
 	return o
+}
+
+// keyAges are how old the keys of issuers are, by directory.
+func (s *server) keyAges() map[string]time.Duration {
+	sn := s.acquire()
+	defer sn.Release()
+	ages := map[string]time.Duration{}
+	for _, d := range sn.Directories {
+		if d.OIDC == nil {
+			continue
+		}
+		if age, known := d.OIDC.KeysAge(); known {
+			ages[d.Name] = age
+		}
+	}
+	return ages
 }
 
 // countTokens are the tokens of machines in the config of the moment.

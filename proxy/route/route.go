@@ -24,6 +24,7 @@ const (
 	Catalog   Kind = "catalog"   // Docker's own, not OCI
 	Realm     Kind = "realm"     // the token realm
 	Revoke    Kind = "revoke"    // where a token is ended (RFC 7009)
+	Audience  Kind = "audience"  // beside the realm: the audience of ID tokens
 	Other     Kind = "other"
 )
 
@@ -40,7 +41,7 @@ func (k Kind) Label() string {
 }
 
 // Auth reports whether the endpoint is one of ours, under /auth, and none of the API.
-func (k Kind) Auth() bool { return k == Realm || k == Revoke }
+func (k Kind) Auth() bool { return k == Realm || k == Revoke || k == Audience }
 
 // Content reports whether the endpoint's answers are what somebody pushed.
 func (k Kind) Content() bool { return k == Manifest || k == Blob }
@@ -57,6 +58,7 @@ var methods = map[Kind][]string{
 	Catalog:   {"GET", "HEAD"},
 	Realm:     {"GET", "POST"},
 	Revoke:    {"POST"},
+	Audience:  {"GET", "HEAD"},
 }
 
 // Access is one thing that a request needs.
@@ -129,7 +131,7 @@ func At(path string) (Route, string, error) {
 }
 
 // ours are the endpoints that no registry has.
-var ours = map[string]Kind{"/auth": Realm, "/auth/revoke": Revoke}
+var ours = map[string]Kind{"/auth": Realm, "/auth/revoke": Revoke, "/auth/audience": Audience}
 
 // classify finds the endpoint. It reads from the right end, where the keywords
 // of an endpoint stand, so a repository may be called like one (`a/tags/list`).

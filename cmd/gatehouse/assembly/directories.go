@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
+	"gatehouse/authn/oidc"
 	"gatehouse/cmd/gatehouse/config"
 )
 
@@ -23,6 +25,8 @@ func (b *builder) openDirectories(s *Snapshot) {
 			d = b.staticDirectory(key, c)
 		case c.Machines != nil:
 			d = b.machineDirectory(key, c)
+		case c.OIDC != nil:
+			d = b.oidcDirectory(key+".oidc", c)
 		}
 		if d != nil {
 			d.snapshots.Add(1)
@@ -48,6 +52,23 @@ func (b *builder) machineDirectory(key string, c *config.Directory) *Directory {
 		return nil
 	}
 	return &Directory{Name: c.Name, Lookup: machines, Machines: machines}
+}
+
+// oidcDirectory is made again each time too; the keys of an issuer go on.
+func (b *builder) oidcDirectory(key string, c *config.Directory) *Directory {
+	cfg := *c.OIDC
+	cfg.Name, cfg.Metrics, cfg.Before = c.Name, b.shared.Metrics, b.old.issuer(c.Name)
+	if len(cfg.Audiences) == 0 {
+		for _, u := range b.cfg.Listen.PublicURLs {
+			cfg.Audiences = append(cfg.Audiences, strings.TrimSuffix(u, "/"))
+		}
+	}
+	d, err := oidc.New(cfg)
+	b.Errors(key, err)
+	if d == nil {
+		return nil
+	}
+	return &Directory{Name: c.Name, Lookup: d, OIDC: d}
 }
 
 func (b *builder) ldapDirectory(key string, c *config.Directory) *Directory {

@@ -11,6 +11,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
+	"gatehouse/authn/oidc"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy"
@@ -68,6 +69,7 @@ type Directory struct {
 	Lookup      authn.Directory    // what the chain asks
 	LDAP        *ldap.Directory    // nil for another kind
 	Machines    *machine.Directory // nil for another kind
+	OIDC        *oidc.Directory    // nil for another kind
 	fingerprint [sha256.Size]byte
 	cache       *authn.Cache // nil for another kind than LDAP
 	snapshots   atomic.Int64 // that hold it
@@ -108,6 +110,19 @@ func (s *Snapshot) Machines() []*machine.Directory {
 		}
 	}
 	return list
+}
+
+// issuer is the directory of an issuer's machines of that name, or nil.
+func (s *Snapshot) issuer(name string) *oidc.Directory {
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.Directories {
+		if d.OIDC != nil && d.Name == name {
+			return d.OIDC
+		}
+	}
+	return nil
 }
 
 // FindMachine is the machine DIRECTORY/NAME as the config has it; without it the error is

@@ -223,6 +223,7 @@ func (l *Loaded) checkDirectories() {
 		l.checkKinds(key, d)
 	}
 	l.checkHashes()
+	l.checkIssuers()
 }
 
 // checkKinds wants a directory of one kind.
@@ -232,7 +233,7 @@ func (l *Loaded) checkKinds(key string, d *Directory) {
 	for _, kind := range []struct {
 		name  string
 		there bool
-	}{{"static", d.Static != nil}, {"ldap", d.LDAP != nil}, {"machines", d.Machines != nil}} {
+	}{{"static", d.Static != nil}, {"ldap", d.LDAP != nil}, {"machines", d.Machines != nil}, {"oidc", d.OIDC != nil}} {
 		faulty = faulty || l.Faulty(key+"."+kind.name)
 		if kind.there {
 			kinds = append(kinds, kind.name)
@@ -240,9 +241,9 @@ func (l *Loaded) checkKinds(key string, d *Directory) {
 	}
 	switch {
 	case len(kinds) > 1:
-		l.Fault(key, "has %s; make %s directories of it", strings.Join(kinds, " and "), []string{2: "two", 3: "three"}[len(kinds)])
+		l.Fault(key, "has %s; make %s directories of it", strings.Join(kinds, " and "), []string{2: "two", 3: "three", 4: "four"}[len(kinds)])
 	case len(kinds) == 0 && !faulty:
-		l.Fault(key, "needs either static or ldap, or machines")
+		l.Fault(key, "needs either static or ldap, or machines, or oidc")
 	case d.Static != nil && len(d.Static) == 0 && !l.Faulty(key+".static"):
 		l.Warn(key+".static", "has no users")
 	}
@@ -261,5 +262,21 @@ func (l *Loaded) checkHashes() {
 				seen[hash] = i
 			}
 		}
+	}
+}
+
+// checkIssuers finds an issuer that two directories have: which of them decides nobody
+// would see.
+func (l *Loaded) checkIssuers() {
+	seen := map[string]int{}
+	for i, d := range l.Config.Directories {
+		if d.OIDC == nil || d.OIDC.Issuer == "" {
+			continue
+		}
+		if first, ok := seen[d.OIDC.Issuer]; ok {
+			l.Fault(fmt.Sprintf("directories[%d].oidc.issuer", i), "is the issuer of directories[%d] too; put the workloads of both into one", first)
+			continue
+		}
+		seen[d.OIDC.Issuer] = i
 	}
 }

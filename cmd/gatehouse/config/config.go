@@ -15,6 +15,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
+	"gatehouse/authn/oidc"
 	"gatehouse/authz"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
@@ -101,16 +102,18 @@ type Log struct {
 	Level string `yaml:"level" values:"debug info warn error"`
 }
 
-// Directory is one of `directories`: either Static, LDAP or Machines.
+// Directory is one of `directories`: either Static, LDAP, Machines or OIDC.
 type Directory struct {
 	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
 	Name string `yaml:"name,required"`
 	// Static are people of the config itself.
-	Static []authn.StaticUser `yaml:"static" either:"ldap machines"`
+	Static []authn.StaticUser `yaml:"static" either:"ldap machines oidc"`
 	// LDAP is a directory server.
 	LDAP *ldap.Config `yaml:"ldap"`
 	// Machines are machines of the config itself, which log in by tokens.
 	Machines []machine.Machine `yaml:"machines"`
+	// OIDC are machines for which an issuer signs ID tokens.
+	OIDC *oidc.Config `yaml:"oidc"`
 }
 
 // DirectoryNames are those that rules may use, in order.
@@ -153,7 +156,7 @@ func (c *Config) CacheDir() string {
 func (c *Config) MachineNames() []string {
 	var names []string
 	for _, d := range c.Directories {
-		if d.Machines != nil {
+		if d.Machines != nil || d.OIDC != nil {
 			names = append(names, d.Name)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"gatehouse/authn/workload"
 )
 
 // decoder fills the config from the syntax tree. It goes on after a fault, so
@@ -39,6 +41,8 @@ func (d *decoder) value(f field, at Place, n ast.Node) {
 		at = p
 	}
 	switch kind := f.value.Kind(); {
+	case f.value.Type() == matchType:
+		d.match(f, at, n)
 	case scalar(f.value.Type()):
 		d.scalar(f, at, n)
 	case kind == reflect.Pointer:
@@ -64,22 +68,72 @@ func (d *decoder) section(f field, at Place, n ast.Node) {
 }
 
 func (d *decoder) mapping(f field, at Place, n ast.Node) {
-	var values []*ast.MappingValueNode
-	switch m := n.(type) {
-	case *ast.NullNode:
-		return
-	case *ast.MappingNode:
-		values = m.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{m}
-	default:
-		d.report.at(at, f.key, "must be a section of keys, not %s", kindOf(n))
-		return
-	}
 	seen := map[string]Place{}
-	for _, kv := range values {
+	for _, kv := range d.members(f, at, n) {
 		d.entry(f, kv, seen)
 	}
+}
+
+// members are the keys of a section with their values.
+func (d *decoder) members(f field, at Place, n ast.Node) []*ast.MappingValueNode {
+	switch m := n.(type) {
+	case *ast.NullNode:
+	case *ast.MappingNode:
+		return m.Values
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{m}
+	default:
+		d.report.at(at, f.key, "must be a section of keys, not %s", kindOf(n))
+	}
+	return nil
+}
+
+// match decodes patterns by claim, in their order. A pattern may look like a number or a
+// truth to YAML; it is taken as it is written.
+func (d *decoder) match(f field, at Place, n ast.Node) {
+	seen := map[string]Place{}
+	list := workload.Match{}
+	for _, kv := range d.members(f, at, n) {
+		tk := kv.Key.GetToken()
+		at, name := placeOf(tk), tk.Value
+		full := join(f.key, name)
+		if first, ok := seen[name]; ok {
+			d.report.at(at, full, "stands twice (first in line %d); remove one", first.Line)
+			continue
+		}
+		seen[name], d.places[full] = at, at
+		list = append(list, workload.Condition{Claim: name, Any: d.patterns(full, at, kv.Value)})
+	}
+	f.value.Set(reflect.ValueOf(list))
+}
+
+// patterns decodes one pattern, or a list of them.
+func (d *decoder) patterns(key string, at Place, n ast.Node) []string {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return []string{d.pattern(key, at, n)}
+	}
+	var list []string
+	for i, item := range seq.Values {
+		name := fmt.Sprintf("%s[%d]", key, i)
+		d.places[name] = placeOf(firstToken(item))
+		list = append(list, d.pattern(name, d.places[name], item))
+	}
+	return list
+}
+
+func (d *decoder) pattern(key string, at Place, n ast.Node) string {
+	text, ok := textOf(n)
+	if _, isScalar := n.(ast.ScalarNode); !ok && isScalar && n.Type() != ast.NullType {
+		text, ok = n.GetToken().Value, true
+	}
+	if !ok {
+		if p := placeOf(firstToken(n)); p.known() && n.Type() != ast.NullType {
+			at = p
+		}
+		d.report.at(at, key, "must be a pattern, or a list of them, not %s", kindOf(n))
+	}
+	return text
 }
 
 // entry decodes one key of a section and its value.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/workload"
 	"gatehouse/proxy/content"
 )
 
@@ -117,6 +118,7 @@ var (
 	fileType       = reflect.TypeFor[authn.File]()
 	secretFileType = reflect.TypeFor[authn.SecretFile]()
 	folderType     = reflect.TypeFor[authn.Folder]()
+	matchType      = reflect.TypeFor[workload.Match]() // a section whose keys are the user's
 	ownText        = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -127,7 +129,7 @@ func named(t reflect.Type) bool { return t == fileType || t == secretFileType ||
 func scalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Slice, reflect.Pointer:
-		return named(t) || reflect.PointerTo(t).Implements(ownText)
+		return named(t) || t == matchType || reflect.PointerTo(t).Implements(ownText)
 	}
 	return true
 }

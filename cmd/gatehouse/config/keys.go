@@ -29,6 +29,7 @@ const (
 	SecretFile Kind = "secret file"
 	Folder     Kind = "folder"
 	Section    Kind = "section"
+	Match      Kind = "patterns by claim"
 )
 
 // Key is one key of the file, as its field describes it: for pages and editors.
@@ -94,7 +95,7 @@ func describe(path string, f field) Key {
 	}
 	if k.Kind = kindOfType(t); k.Kind == Section {
 		k.Keys = keysIn(k.Path, sectionOf(f.value, t))
-	} else if k.Default == "" && !k.List {
+	} else if k.Default == "" && !k.List && k.Kind != Match {
 		k.Default = shown(f.value)
 	}
 	if k.Required && k.Default != "" {
@@ -116,7 +117,7 @@ func sectionOf(value reflect.Value, t reflect.Type) reflect.Value {
 // kindOfType is how values of a type are written.
 func kindOfType(t reflect.Type) Kind {
 	kinds := map[reflect.Type]Kind{durationType: Duration, timeType: Moment, fileType: File, secretFileType: SecretFile, folderType: Folder,
-		reflect.TypeFor[authn.Secret](): Secret, sizeType: Size, percentType: Percent}
+		reflect.TypeFor[authn.Secret](): Secret, sizeType: Size, percentType: Percent, matchType: Match}
 	switch kind, known := kinds[t]; {
 	case known:
 		return kind

@@ -147,7 +147,7 @@ func TestTogether(t *testing.T) {
 		"upstream: {url: \"https://h\"}\nthrottle: {failures: -1}":                                                  "throttle.failures: must be at least 0, not -1",
 		"upstream: {url: \"https://h\"}\ndirectories: [{static: []}]":                                               "directories[0].name: is required",
 		"upstream: {url: \"https://h\"}\ndirectories: [{name: a, static: [5]}]":                                     "directories[0].static[0]: must be a section of keys, not a number",
-		"upstream: {url: \"https://h\"}\ndirectories: [{name: a}, {name: b}, {}]":                                   "directories[0]: needs either static or ldap, or machines",
+		"upstream: {url: \"https://h\"}\ndirectories: [{name: a}, {name: b}, {}]":                                   "directories[0]: needs either static or ldap, or machines, or oidc",
 		"upstream: {url: \"https://h\"}\nadmin: {address: \"127.0.0.1:port\"}":                                      `admin.address: "127.0.0.1:port" is no address; write host:port or :port, such as 127.0.0.1:5000`,
 		"upstream: {url: \"https://h\"}\nlisten: {address: \"a b:1\"}":                                              `listen.address: "a b" is no host name or address`,
 		"upstream: {url: \"http://127.0.0.1\", ca_file: x}":                                                         "upstream.url: is http, where ca_file and cert_file mean nothing; write https or remove them",

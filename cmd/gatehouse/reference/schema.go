@@ -104,6 +104,10 @@ func value(k config.Key, texts map[string]string) object {
 		return object{"type": "string", "pattern": `^([0-9]|[1-8][0-9]|90)%$`}
 	case config.Moment:
 		return object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`}
+	case config.Match:
+		pattern := object{"type": []string{"string", "number", "boolean"}, "minLength": 1}
+		return object{"type": "object", "minProperties": 1, "propertyNames": object{"minLength": 1},
+			"additionalProperties": object{"anyOf": []object{pattern, {"type": "array", "items": pattern, "minItems": 1}}}}
 	case config.Word:
 		if list := words(k); len(list) > 0 {
 			return object{"enum": list}

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/dockertest"
+)
+
+const (
+	jobRules    = `  - {allow: [pull, push], repositories: ["ci/{machine}/**"], to: ["machine:github/octo-org/**"]}`
+	jobAudience = "https://registry.example.com"
+)
+
+// jobs is a directory of the jobs of octo-org.
+func jobs(issuer string) string {
+	return fmt.Sprintf(`  - name: github
+    oidc:
+      issuer: %s
+      audiences: [%s]
+      workloads:
+        - match: {repository: "octo-org/*", ref: [refs/heads/main, "refs/tags/v*"]}
+          name: "{repository}"
+          record: [run_id]
+`, issuer, jobAudience)
+}
+
+// job is an ID token of octo-org/app, with some claims changed.
+func job(t *testing.T, issuer *authntest.Issuer, change map[string]any) string {
+	t.Helper()
+	claims := map[string]any{"repository": "octo-org/app", "ref": "refs/heads/main", "run_id": "77"}
+	maps.Copy(claims, change)
+	token := issuer.Sign(t, issuer.Claims(time.Now(), jobAudience, claims))
+	secrets = append(secrets, token)
+	return token
+}
+
+// TestIDToken: clients push and pull with an ID token, the log names it, and nothing
+// reaches the directory of people.
+func TestIDToken(t *testing.T) {
+	authntest.Need(t, "skopeo")
+	issuer := authntest.StartIssuer(t)
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), Directories: jobs(issuer.URL), Policy: jobRules, Basic: true})
+	token := job(t, issuer, nil)
+	t.Run("docker", func(t *testing.T) { jobDocker(t, engine{dockertest.Start(t)}, g, token) })
+	t.Run("skopeo", func(t *testing.T) {
+		_, source := imageFolder(t, 50_000)
+		ref := "docker://" + g.address + "/ci/octo-org/app/skopeo:v1"
+		skopeo(t, "copy", "--dest-creds=github:"+token, "--dest-tls-verify=false", source, ref)
+		skopeo(t, "copy", "--src-creds=github:"+token, "--src-tls-verify=false", ref, "dir:"+t.TempDir())
+	})
+	t.Run("crane", func(t *testing.T) {
+		g.push(t, "ci/octo-org/app/crane:v1", "github", token)
+		g.send(http.MethodGet, "/v2/ci/octo-org/app/crane/manifests/v1", func(r *http.Request) { r.SetBasicAuth("x", token) }, nil).want(t, "Basic", http.StatusOK)
+	})
+	if a := g.get("/auth/audience", "").want(t, "the audience", http.StatusOK); string(a.body) != `{"audience":"`+jobAudience+`"}` {
+		t.Errorf("%s", a.body)
+	}
+	for _, bad := range []map[string]any{{"ref": "refs/heads/dev"}, {"aud": "https://other.example.com"}, {"iss": "https://other.example.com"}} {
+		if e := g.realm("mozart", job(t, issuer, bad)).refusal(t, http.StatusUnauthorized, "UNAUTHORIZED"); e.Errors[0].Message != "the token is not valid (any more)" {
+			t.Errorf("%v: %q", bad, e.Errors[0].Message)
+		}
+	}
+	for _, want := range []string{`"user":"octo-org/app"`, `"directory":"github"`, `"credential":"oidc"`, `"subject":"repo:octo-org/app:ref:refs/heads/main"`, `"claims":{"run_id":"77"}`} {
+		if !strings.Contains(g.Log(), want) {
+			t.Errorf("the log never has %s", want)
+		}
+	}
+	if keys, _ := issuer.Asked(); keys != 1 {
+		t.Errorf("the issuer was asked %d times for its keys", keys)
+	}
+}
+
+func jobDocker(t *testing.T, e engine, g *gateway, token string) {
+	image := g.address + "/ci/octo-org/app/busybox:latest"
+	e.signIn(t, "github", token, g.address)
+	e.build(t, 12_346, image)
+	e.Run(t, "push", image)
+	e.Run(t, "image", "rm", image)
+	e.Run(t, "pull", image)
+}
+
+// TestJobOutlivesItsToken: docker logs in with an ID token that ends, and pushes and pulls
+// with the refresh token that it keeps, although tokens.refresh_lifetime is 0s. A reload
+// that tightens the match ends it.
+func TestJobOutlivesItsToken(t *testing.T) {
+	issuer := authntest.StartIssuer(t)
+	e := engine{dockertest.Start(t)}
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), Directories: jobs(issuer.URL), Policy: jobRules, Tokens: fmt.Sprintf("key_files: [%q]", signingKey(t))})
+	now := time.Now() // within the leeway of 30 s, for some seconds more
+	token := job(t, issuer, map[string]any{"iat": now.Add(-5 * time.Minute).Unix(), "nbf": nil, "exp": now.Add(-24 * time.Second).Unix()})
+	e.signIn(t, "github", token, g.address)
+	eventually(t, 20*time.Second, "the ID token has ended", func() bool { return g.realm("github", token).status == http.StatusUnauthorized })
+	image := g.address + "/ci/octo-org/app/late:latest"
+	e.build(t, 40_000, image)
+	e.Run(t, "push", image)
+	e.Run(t, "image", "rm", image)
+	e.Run(t, "pull", image)
+	if !strings.Contains(g.Log(), `"grant":"refresh"`) {
+		t.Error("docker showed no refresh token")
+	}
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, g.config, strings.Replace(string(text), "refs/heads/main", "refs/heads/release", 1))
+	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.Log(), "config reloaded") })
+	if out, err := e.Output("pull", image); err == nil {
+		t.Errorf("pulled after the match was tightened: %s", out)
+	}
+}
