@@ -29,6 +29,27 @@ type Counts struct {
 type count struct {
 	allowed, denied, last atomic.Int64 // last in nanoseconds since 1970
 	since                 atomic.Int64
+	kept                  atomic.Pointer[Tally] // what a store has beside; nil: nothing
+}
+
+// Tally is what is counted of one rule.
+type Tally struct {
+	Allowed int64     `json:"allowed"` // requests
+	Denied  int64     `json:"denied"`  // requests
+	Last    time.Time `json:"last"`    // zero: never
+	Since   time.Time `json:"since"`   // since when it is counted
+}
+
+// Plus is both together; the zero Tally is nothing.
+func (t Tally) Plus(more Tally) Tally {
+	sum := Tally{t.Allowed + more.Allowed, t.Denied + more.Denied, t.Last, t.Since}
+	if more.Last.After(sum.Last) {
+		sum.Last = more.Last
+	}
+	if sum.Since.IsZero() || !more.Since.IsZero() && more.Since.Before(sum.Since) {
+		sum.Since = more.Since
+	}
+	return sum
 }
 
 // key is what a rule is known by over reloads.
@@ -93,9 +114,57 @@ func (c *Counts) Rules(p *Policy) []RuleCount {
 }
 
 func (n *count) fill(r *RuleCount) {
-	r.Allowed, r.Denied, r.Since = n.allowed.Load(), n.denied.Load(), time.Unix(0, n.since.Load()).UTC()
-	if last := n.last.Load(); last != 0 {
-		at := time.Unix(0, last).UTC()
-		r.Last = &at
+	sum := n.tally()
+	if kept := n.kept.Load(); kept != nil {
+		sum = kept.Plus(sum)
 	}
+	r.Allowed, r.Denied, r.Since = sum.Allowed, sum.Denied, sum.Since
+	if !sum.Last.IsZero() {
+		r.Last = &sum.Last
+	}
+}
+
+func (n *count) tally() Tally {
+	t := Tally{Allowed: n.allowed.Load(), Denied: n.denied.Load(), Since: time.Unix(0, n.since.Load()).UTC()}
+	if last := n.last.Load(); last != 0 {
+		t.Last = time.Unix(0, last).UTC()
+	}
+	return t
+}
+
+// each calls f with the count of each rule.
+func (c *Counts) each(f func(key string, n *count)) {
+	c.rules.Range(func(key, n any) bool {
+		f(key.(string), n.(*count))
+		return true
+	})
+}
+
+// Fresh takes out what was counted since the last time, of each rule by what it is known by,
+// for whoever adds it up elsewhere: then Know tells what that comes to, or Back returns it.
+func (c *Counts) Fresh() map[string]Tally {
+	fresh := map[string]Tally{}
+	c.each(func(key string, n *count) {
+		t := n.tally()
+		t.Allowed, t.Denied = n.allowed.Swap(0), n.denied.Swap(0)
+		fresh[key] = t
+	})
+	return fresh
+}
+
+// Back returns what Fresh took out.
+func (c *Counts) Back(fresh map[string]Tally) {
+	c.each(func(key string, n *count) {
+		n.allowed.Add(fresh[key].Allowed)
+		n.denied.Add(fresh[key].Denied)
+	})
+}
+
+// Know tells what is counted elsewhere, without what Fresh takes out next.
+func (c *Counts) Know(known map[string]Tally) {
+	c.each(func(key string, n *count) {
+		if t, ok := known[key]; ok {
+			n.kept.Store(&t)
+		}
+	})
 }

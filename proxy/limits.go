@@ -113,6 +113,9 @@ func NewLoad() *Load {
 	return &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
 }
 
+// Counts are how many requests each rule decided.
+func (l *Load) Counts() *authz.Counts { return &l.counts }
+
 // Freeze is what is closed to pushes and deletes.
 func (l *Load) Freeze() *freeze.State { return &l.freeze }
 

@@ -41,14 +41,17 @@ func (s *server) shadow(_ context.Context, query url.Values) (any, error) {
 }
 
 // freeze is POST /freeze.
-func (s *server) freeze(_ context.Context, asked admin.FreezeRequest) (any, error) {
+func (s *server) freeze(ctx context.Context, asked admin.FreezeRequest) (any, error) {
 	order, err := orderOf(asked, time.Now())
 	if err != nil {
 		return nil, admin.Wrong(err)
 	}
+	if err := s.keepFreeze(ctx, order); err != nil {
+		return nil, err
+	}
 	s.shared.Load.Freeze().Set(order)
 	s.tellFreeze(audit.Freeze, order)
-	return admin.FreezeAnswer{Text: order.String()}, nil
+	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil}, nil
 }
 
 func orderOf(asked admin.FreezeRequest, now time.Time) (*freeze.Order, error) {
@@ -65,14 +68,17 @@ func orderOf(asked admin.FreezeRequest, now time.Time) (*freeze.Order, error) {
 }
 
 // thaw is POST /thaw.
-func (s *server) thaw(context.Context, struct{}) (any, error) {
+func (s *server) thaw(ctx context.Context, _ struct{}) (any, error) {
 	order := s.shared.Load.Freeze().Now()
 	if order == nil {
 		return nil, &admin.Fault{Status: http.StatusNotFound, Message: "nothing is frozen"}
 	}
+	if err := s.keepFreeze(ctx, nil); err != nil {
+		return nil, err
+	}
 	s.shared.Load.Freeze().Set(nil)
 	s.tellFreeze(audit.Thaw, order)
-	return admin.FreezeAnswer{Text: "thawed; it was " + order.String()}, nil
+	return admin.FreezeAnswer{Text: "thawed; it was " + order.String(), Stored: s.store != nil}, nil
 }
 
 func (s *server) tellFreeze(event audit.Event, o *freeze.Order) {

@@ -70,6 +70,7 @@ func serve(ctx context.Context, path string, out streams, signals <-chan os.Sign
 	s.log.Info("serving", "address", sockets.Names(set.Public), "http", sockets.Names(set.HTTP), "admin", sockets.Names(set.Admin), "admin_socket", sockets.Names(set.Socket), "tls", cfg.Listen.TLS != nil,
 		"upstream", cfg.UpstreamURLs(), "version", buildInfo().Version)
 	s.checkDescriptors(&cfg.Limits.Limits)
+	s.recall(ctx)
 	return s.run(ctx, set, signals)
 }
 
@@ -112,6 +113,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	group.Go(func() error { return s.watchCertificate(ctx) })
 	group.Go(func() error { return s.watchUpstreams(ctx) })
 	group.Go(func() error { return s.followStore(ctx) })
+	group.Go(func() error { return s.keep(ctx) })
 	ordering, orders := newOrders(ctx)
 	s.orders = orders
 	group.Go(func() error { return s.watchOrders(ordering) })

@@ -94,6 +94,12 @@ type State struct{ order atomic.Pointer[Order] }
 // Set makes an order the one that counts; it was checked. nil: none.
 func (s *State) Set(o *Order) { s.order.Store(o) }
 
+// Seen is the order as it was set, whether or not its time is up; for Follow.
+func (s *State) Seen() *Order { return s.order.Load() }
+
+// Follow is Set, unless another was set since before was seen.
+func (s *State) Follow(before, o *Order) { s.order.CompareAndSwap(before, o) }
+
 // Now is the order that counts at this moment; nil: none.
 func (s *State) Now() *Order {
 	if o := s.order.Load(); o != nil && !o.over(time.Now()) {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"gatehouse/authz"
+	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/proxy/freeze"
+	"gatehouse/tokens/store"
+)
+
+// What the store keeps of a policy: the freeze, and how many requests each rule decided.
+const (
+	freezeTable, freezeKey = "freeze", "order"
+	rulesTable             = "rules"
+
+	freezePeriod = time.Second // after which other gateways know of a freeze
+	countsPeriod = time.Minute
+	keptLimit    = 10 * time.Second    // for one look
+	forgotten    = 90 * 24 * time.Hour // after which counts of rules that are gone go too
+)
+
+// keepFreeze keeps an order, nil for none, where there is a store.
+func (s *server) keepFreeze(ctx context.Context, o *freeze.Order) error {
+	if s.store == nil {
+		return nil
+	}
+	change := store.Write{Table: freezeTable, Key: freezeKey}
+	if o != nil {
+		var err error
+		if change.Value, err = json.Marshal(o); err != nil {
+			return err
+		}
+	}
+	if err := s.store.Put(ctx, change); err != nil {
+		return &admin.Fault{Status: http.StatusServiceUnavailable, Message: "nothing was changed, as it cannot be kept: " + err.Error()}
+	}
+	return nil
+}
+
+// followFreeze takes in what other gateways, or this one before a restart, froze. While the
+// store is at fault it stays as last seen.
+func (s *server) followFreeze(ctx context.Context) {
+	state := s.shared.Load.Freeze()
+	before := state.Seen()
+	text, err := s.store.Get(ctx, freezeTable, freezeKey)
+	order := &freeze.Order{}
+	switch {
+	case errors.Is(err, store.ErrNone):
+		order = nil
+	case err != nil:
+		return
+	default:
+		if err = json.Unmarshal(text, order); err == nil {
+			err = order.Check(time.Time{})
+		}
+		if err != nil {
+			s.log.Error("the freeze in the store cannot be read; it stays as it was", "error", err.Error())
+			return
+		}
+	}
+	state.Follow(before, order)
+}
+
+// keepCounts adds what was counted to what the store has, which becomes what is known.
+func (s *server) keepCounts(ctx context.Context) {
+	counts := s.shared.Load.Counts()
+	fresh := counts.Fresh()
+	var known map[string]authz.Tally
+	err := s.store.Update(ctx, rulesTable, func(now map[string][]byte) (changes []store.Write, err error) {
+		known, changes, err = merged(now, fresh, time.Now())
+		return changes, err
+	})
+	if err != nil { // the store tells it
+		counts.Back(fresh)
+		return
+	}
+	counts.Know(known)
+}
+
+// merged adds counts to those that are kept.
+func merged(kept map[string][]byte, fresh map[string]authz.Tally, now time.Time) (known map[string]authz.Tally, changes []store.Write, err error) {
+	known = map[string]authz.Tally{}
+	for key, text := range kept {
+		var t authz.Tally
+		if err := json.Unmarshal(text, &t); err != nil {
+			return nil, nil, err
+		}
+		if _, used := fresh[key]; !used && now.Sub(t.Since) > forgotten && now.Sub(t.Last) > forgotten {
+			changes = append(changes, store.Write{Table: rulesTable, Key: key})
+			continue
+		}
+		known[key] = t
+	}
+	for key, t := range fresh {
+		before, there := known[key]
+		if there && t.Allowed == 0 && t.Denied == 0 {
+			continue
+		}
+		known[key] = before.Plus(t)
+		text, err := json.Marshal(known[key])
+		if err != nil {
+			return nil, nil, err
+		}
+		changes = append(changes, store.Write{Table: rulesTable, Key: key, Value: text})
+	}
+	return known, changes, nil
+}
+
+// keep follows the freeze and keeps the counts, until ctx ends, and then once more.
+func (s *server) keep(ctx context.Context) error {
+	if s.store == nil {
+		return nil
+	}
+	var next time.Time
+	err := every(ctx, freezePeriod, func() {
+		s.followFreeze(ctx)
+		if now := time.Now(); now.After(next) {
+			next = now.Add(countsPeriod)
+			s.keepCounts(ctx)
+		}
+	})
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keptLimit)
+	defer cancel()
+	s.keepCounts(last)
+	return err
+}
+
+// recall takes in a freeze, and what was counted, before the first request comes.
+func (s *server) recall(ctx context.Context) {
+	if s.store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keptLimit)
+	defer cancel()
+	s.followFreeze(ctx)
+	s.keepCounts(ctx)
+}
