@@ -179,7 +179,8 @@ func TestSeen(t *testing.T) {
 		ListenKeys: fmt.Sprintf("tls: {cert_file: %s, key_file: %s, acme: {directory_url: \"https://%s/dir\", names: [acme.example.com], terms_agreed: true}}",
 			pair.Cert, pair.Key, authntest.FreeAddress(t)),
 		Directories: robots("jenkins", entry), Policy: machineRules,
-		Sections: "cache: {dir: blobs}\naudit: {file: audit.log}\nstore: {redis: {url: \"redis://" + redis + "\"}}",
+		Sections: "cache: {dir: blobs}\naudit: {file: audit.log}\nstore: {redis: {url: \"redis://" + redis + "\"}}" +
+			"\npolicy_next: [{allow: [pull], repositories: [\"none/**\"], to: [\"user:admin\"]}]",
 	})
 	g.scheme, g.client.Transport = "https", &http.Transport{TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true}
 	p := startPrometheus(t, g.admin)
@@ -191,6 +192,9 @@ func TestSeen(t *testing.T) {
 	pull := g.seenFaults(t, ldap, registry)
 	redisServer.Kill()
 	p.judge(t, pull)
+	if n := g.metric(t, `gatehouse_shadow_decisions_total{action="pull",change="refused"}`); n == 0 {
+		t.Error("policy_next would refuse nothing")
+	}
 	p.exemplar(t, id)
 }
 

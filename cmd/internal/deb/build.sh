@@ -25,7 +25,10 @@ fill() {
 	local root=$1
 	CGO_ENABLED=0 GOOS=linux GOARCH=$2 go build -trimpath -ldflags "$ldflags" -o "$root/usr/bin/gatehouse" ./cmd/gatehouse
 	cp -r "$work/share" "$root/usr/share"
-	install -D -m 0644 -t "$root/usr/share/doc/gatehouse" README.md CHANGELOG.md deploy/examples/*.yaml
+	install -D -m 0644 -t "$root/usr/share/doc/gatehouse" README.md CHANGELOG.md
+	for part in examples prometheus grafana; do
+		install -D -m 0644 -t "$root/usr/share/doc/gatehouse/deploy/$part" deploy/$part/*
+	done
 	install -D -m 0644 -t "$root/usr/share/doc/gatehouse/docs" docs/*.md
 	install -D -m 0644 deploy/gatehouse.sysusers "$root/usr/lib/sysusers.d/gatehouse.conf"
 	install -D -m 0644 deploy/gatehouse.service "$root/lib/systemd/system/gatehouse.service"
