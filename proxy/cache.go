@@ -196,7 +196,7 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 			return err // nothing was said yet
 		}
 	}
-	defer c.served(x, result)()
+	defer c.served(x, result)
 	h := x.w.Header()
 	maps.Copy(h, http.Header(e.Header))
 	x.ownHeaders()
@@ -224,13 +224,13 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	return c.forwarder.body(x, e.Body)
 }
 
-// served counts what an answer has sent, at its end.
-func (c *cache) served(x *exchange, result *content.Result) func() {
+// served counts what an answer has sent.
+func (c *cache) served(x *exchange, result *content.Result) {
 	from := "flight"
 	if result.Outcome == content.Hit || result.Outcome == content.Stale {
 		if from = "memory"; result.Entry.File != nil {
 			from = "disk"
 		}
 	}
-	return func() { c.metrics.ContentServed(from, x.w.bytes) }
+	c.metrics.ContentServed(from, x.w.bytes)
 }

@@ -247,7 +247,7 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"ExecStartPre=/usr/local/bin/gatehouse check\n", "ExecReload=/bin/kill -HUP $MAINPID\n",
-		"TimeoutStopSec=330\n", "StateDirectory=gatehouse\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"} {
+		"TimeoutStopSec=330\n", "StateDirectory=gatehouse\n", "CacheDirectory=gatehouse\nCacheDirectoryMode=0700\n", "NoNewPrivileges=yes\n", "ProtectSystem=strict\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the unit lacks %q", want)
 		}
