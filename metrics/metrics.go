@@ -182,7 +182,7 @@ func (m *Metrics) Credential(kind, result string) {
 }
 
 // TokenRequest counts a request to the realm. Grant is basic, password, refresh,
-// anonymous, or the kind of token that was shown: personal, machine or oidc; result is granted, refused, throttled, unavailable or invalid.
+// anonymous, exchange, or the kind of token that was shown: personal, machine or oidc; result is granted, refused, throttled, unavailable or invalid.
 func (m *Metrics) TokenRequest(grant, result string) {
 	if m != nil {
 		m.tokenRequests.WithLabelValues(grant, result).Inc()

@@ -71,7 +71,10 @@ func errorBody(e *apiError, requestID string) []byte {
 		Message string `json:"message"`
 		Detail  detail `json:"detail"`
 	}
-	body, err := json.Marshal(map[string][]entry{"errors": {{e.code, e.message, detail{requestID, e.rule}}}})
+	body, err := json.Marshal(struct {
+		Errors []entry `json:"errors"`
+		OAuth  string  `json:"error,omitempty"` // RFC 6749 section 5.2
+	}{[]entry{{e.code, e.message, detail{requestID, e.rule}}}, e.oauth})
 	if err != nil {
 		return []byte(`{"errors":[]}`) // strings only: cannot happen
 	}

@@ -29,6 +29,7 @@ type apiError struct {
 	rule      string        // the rule that denied, or "none"; policy only
 	allow     []string      // the endpoint's methods, for 405
 	retry     time.Duration // Retry-After
+	oauth     string        // RFC 6749's word, in a token exchange
 	limit     string        // the limit that was reached, for the metric
 	unsaid    bool          // over HTTP/2 the stream is reset: nobody has to read that
 	cause     error

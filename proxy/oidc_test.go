@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -316,5 +318,117 @@ func TestAudience(t *testing.T) {
 	resp, _ := d.ask(d.request("GET", "/auth/audience", "", strings.NewReader("body")))
 	if resp.StatusCode != http.StatusBadRequest {
 		t.Error("a body is taken", fmt.Sprint(resp.StatusCode))
+	}
+}
+
+// swapped is the answer to a token exchange.
+type swapped struct {
+	AccessToken string  `json:"access_token"`
+	IssuedType  string  `json:"issued_token_type"`
+	TokenType   string  `json:"token_type"`
+	ExpiresIn   int     `json:"expires_in"`
+	Scope       *string `json:"scope"`
+	Error       string  `json:"error"`
+}
+
+func (d *dock) swap(token string, status int, fields ...string) (got swapped) {
+	d.t.Helper()
+	if !slices.Contains(fields, "subject_token_type") {
+		fields = append(fields, "subject_token_type", typeIDToken)
+	}
+	body := d.must(d.form(append([]string{"grant_type", exchangeGrant, "subject_token", token}, fields...)...), status, "")
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		d.t.Fatalf("%v: %s", err, body)
+	}
+	return got
+}
+
+// TestTokenExchange: an ID token is exchanged for an access token, or for a refresh token
+// that counts as a password (RFC 8693).
+func TestTokenExchange(t *testing.T) {
+	d := newDock(t, nil)
+	job := d.job(nil)
+	const scope = "repository:ci/octo-org/app/x:pull,push,delete"
+	for name, fields := range map[string][]string{
+		"the default":    {"scope", scope},
+		"named":          {"scope", scope, "requested_token_type", typeAccess, "service", "gatehouse"},
+		"our service":    {"scope", scope, "audience", "gatehouse"},
+		"our audience":   {"scope", scope, "audience", audience},
+		"offline_access": {"scope", scope, "offline_token", "true"},
+	} {
+		got := d.swap(job, 200, fields...)
+		if got.IssuedType != typeAccess || got.TokenType != "Bearer" || got.ExpiresIn != 900 || got.Scope == nil || *got.Scope != "repository:ci/octo-org/app/x:pull,push" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		d.push(got.AccessToken, http.StatusOK)
+	}
+	refresh := d.swap(job, 200, "requested_token_type", typeRefresh)
+	if refresh.IssuedType != typeRefresh || refresh.TokenType != "N_A" || refresh.ExpiresIn != 3600 || refresh.Scope == nil {
+		t.Errorf("%+v", refresh)
+	}
+	if got := d.told(&d.audit, "msg", "result", "grant", "credential", "credential_id", "user"); got != "login ok exchange oidc job-1 octo-org/app" {
+		t.Errorf("audit: %s", got)
+	}
+	d.push(d.granted(d.basic("/auth"+jobScope, "x", refresh.AccessToken)).Token, http.StatusOK)
+	d.push(d.granted(d.form("grant_type", "refresh_token", "refresh_token", refresh.AccessToken, "scope", scope)).Token, http.StatusOK)
+	if short := d.swap(job, 200, "expires_in", "30", "scope", scope); short.ExpiresIn != 30 {
+		t.Errorf("shortened: %+v", short)
+	}
+	if long := d.swap(job, 200, "expires_in", "86400", "scope", scope); long.ExpiresIn != 900 {
+		t.Errorf("lengthened: %+v", long)
+	}
+	if short := d.swap(job, 200, "expires_in", "30", "requested_token_type", typeRefresh); short.ExpiresIn != 30 {
+		t.Errorf("shortened: %+v", short)
+	}
+	if d.swap(job, 200, "subject_token_type", typeJWT); !strings.Contains(scraped(d.metrics), `gatehouse_token_requests_total{grant="exchange",result="granted"} 10`) {
+		t.Error("the exchanges are not counted")
+	}
+}
+
+// TestRefusedExchange: errors are ours, with RFC 6749's word beside.
+func TestRefusedExchange(t *testing.T) {
+	d := newDock(t, nil)
+	job := d.job(nil)
+	refresh := d.swap(job, 200, "requested_token_type", typeRefresh).AccessToken
+	for _, c := range []struct {
+		name, token string
+		status      int
+		oauth       string
+		fields      []string
+	}{
+		{"an actor", job, 400, "invalid_request", []string{"actor_token", "x"}},
+		{"an actor's type", job, 400, "invalid_request", []string{"actor_token_type", typeJWT}},
+		{"another type", job, 400, "invalid_request", []string{"subject_token_type", typeAccess}},
+		{"no type", job, 400, "invalid_request", []string{"subject_token_type", ""}},
+		{"another type asked for", job, 400, "invalid_request", []string{"requested_token_type", typeIDToken}},
+		{"a foreign audience", job, 400, "invalid_target", []string{"audience", "https://other.example.com"}},
+		{"a foreign resource", job, 400, "invalid_target", []string{"resource", "https://other.example.com"}},
+		{"a foreign service", job, 400, "invalid_request", []string{"service", "other"}},
+		{"no token", "", 400, "invalid_request", nil},
+		{"no time", job, 400, "invalid_request", []string{"expires_in", "0"}},
+		{"less than none", job, 400, "invalid_request", []string{"expires_in", "-5"}},
+		{"no number", job, 400, "invalid_request", []string{"expires_in", "soon"}},
+		{"a password", "carol-secret", 401, "invalid_grant", nil},
+		{"a refresh token of ours", refresh, 401, "invalid_grant", nil},
+		{"a token for somebody else", d.job(map[string]any{"aud": "x"}), 401, "invalid_grant", nil},
+		{"a job that no workload takes", d.job(map[string]any{"ref": "refs/heads/dev"}), 401, "invalid_grant", nil},
+	} {
+		if got := d.swap(c.token, c.status, c.fields...); got.Error != c.oauth || got.AccessToken != "" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		if got := d.told(&d.log, "grant"); got != "exchange" {
+			t.Errorf("%s: the log has %q", c.name, got)
+		}
+	}
+	d.issuer.Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	d.issuer.Rotate(t, true)
+	unknown := d.job(nil)
+	d.now = d.now.Add(11 * time.Second)
+	if got := d.swap(unknown, 503); got.Error != "temporarily_unavailable" {
+		t.Errorf("at fault: %+v", got)
+	}
+	bare := newDock(t, func(c *oidc.Config) { c.Session = 0 })
+	if got := bare.swap(bare.job(nil), 400, "requested_token_type", typeRefresh); got.Error != "invalid_request" {
+		t.Errorf("no session: %+v", got)
 	}
 }

@@ -32,6 +32,9 @@ func (rl *realm) serve(x *exchange) error {
 	if err == nil {
 		err = rl.grant(x, request)
 	}
+	if x.event.grant == "exchange" {
+		err = oauthError(err)
+	}
 	rl.metrics.TokenRequest(x.event.grant, grantResult(err))
 	return err
 }
@@ -77,13 +80,16 @@ func grantResult(err error) string {
 func (rl *realm) grant(x *exchange, request tokens.GrantRequest) error {
 	reply, err := rl.granter.Grant(x.r.Context(), request)
 	x.event.identity, x.event.refreshID, x.event.credential = reply.Identity, reply.RefreshID, reply.Credential
-	if kind := reply.Credential.Kind; kind != "" && kind != tokens.FromPerson {
+	if kind := reply.Credential.Kind; kind != "" && kind != tokens.FromPerson && request.Exchange == nil {
 		x.event.grant = string(kind)
 	}
 	if err != nil {
 		return err
 	}
 	x.event.tokenID, x.event.note = reply.Granted.ID, reply.NoRefresh
+	if request.Exchange != nil {
+		return writeExchange(x, reply)
+	}
 	body := struct {
 		Token        string  `json:"token"`
 		AccessToken  string  `json:"access_token"`
@@ -140,6 +146,8 @@ func (rl *realm) formRequest(x *exchange) (tokens.GrantRequest, error) {
 	}
 	request := newGrantRequest(x, form)
 	switch form.Get("grant_type") {
+	case exchangeGrant:
+		return exchangeRequest(x, form, request)
 	case "password":
 		request.Attempt, err = passwordCredentials(x, form)
 		if err != nil || request.Attempt != nil {
@@ -154,7 +162,7 @@ func (rl *realm) formRequest(x *exchange) (tokens.GrantRequest, error) {
 		}
 		return request, nil
 	}
-	return request, badRequest("grant_type must be password or refresh_token")
+	return request, badRequest("grant_type must be password, refresh_token or " + exchangeGrant)
 }
 
 // passwordCredentials reads username and password of the form, or, where it has

@@ -39,6 +39,8 @@ type GrantRequest struct {
 	Scopes []string
 	// Offline asks for a refresh token.
 	Offline bool
+	// Exchange is set where the Attempt is to be exchanged; nil: it is a login.
+	Exchange *Exchange
 	// Source is the client's address, as in authz.Request.
 	Source netip.Addr
 }
@@ -75,6 +77,9 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	asked, err := authz.ParseScope(r.Scopes)
 	if err != nil {
 		return Reply{}, fmt.Errorf("%w: %w", ErrInvalidRequest, err)
+	}
+	if r.Exchange != nil {
+		return g.exchange(ctx, r, asked)
 	}
 	l, err := g.identify(ctx, r)
 	reply := Reply{Identity: l.Identity, Credential: l.Shown}

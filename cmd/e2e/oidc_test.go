@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -56,6 +58,13 @@ func TestIDToken(t *testing.T) {
 		skopeo(t, "copy", "--dest-creds=github:"+token, "--dest-tls-verify=false", source, ref)
 		skopeo(t, "copy", "--src-creds=github:"+token, "--src-tls-verify=false", ref, "dir:"+t.TempDir())
 	})
+	t.Run("skopeo with an exchanged token", func(t *testing.T) {
+		_, source := imageFolder(t, 50_000)
+		refresh := exchanged(t, g, token)
+		ref := "docker://" + g.address + "/ci/octo-org/app/exchanged:v1"
+		skopeo(t, "copy", "--dest-creds=github:"+refresh, "--dest-tls-verify=false", source, ref)
+		skopeo(t, "copy", "--src-creds=github:"+refresh, "--src-tls-verify=false", ref, "dir:"+t.TempDir())
+	})
 	t.Run("crane", func(t *testing.T) {
 		g.push(t, "ci/octo-org/app/crane:v1", "github", token)
 		g.send(http.MethodGet, "/v2/ci/octo-org/app/crane/manifests/v1", func(r *http.Request) { r.SetBasicAuth("x", token) }, nil).want(t, "Basic", http.StatusOK)
@@ -76,6 +85,26 @@ func TestIDToken(t *testing.T) {
 	if keys, _ := issuer.Asked(); keys != 1 {
 		t.Errorf("the issuer was asked %d times for its keys", keys)
 	}
+}
+
+// exchanged is a refresh token for an ID token (RFC 8693).
+func exchanged(t *testing.T, g *gateway, token string) string {
+	t.Helper()
+	res, err := g.client.PostForm(g.scheme+"://"+g.address+"/auth", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token": {token}, "subject_token_type": {"urn:ietf:params:oauth:token-type:id_token"},
+		"requested_token_type": {"urn:ietf:params:oauth:token-type:refresh_token"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var body struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&body); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%d, %v", res.StatusCode, err)
+	}
+	secrets = append(secrets, body.Token)
+	return body.Token
 }
 
 func jobDocker(t *testing.T, e engine, g *gateway, token string) {
