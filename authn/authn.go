@@ -98,6 +98,9 @@ type Identity struct {
 	ValidUntil time.Time
 	// Machine: it is a machine, whose name may have slashes, and no person.
 	Machine bool
+	// Ceiling is what the token that they showed lets them do at most; nil: whatever the
+	// rules say.
+	Ceiling Ceiling
 	// Proof is what somebody else has proved of a machine; nil for all others.
 	Proof *Proof
 }
@@ -125,6 +128,10 @@ type Claim struct {
 	// Value is its text, 256 bytes at most.
 	Value string
 }
+
+// Ceiling is an authz.Ceiling: only that package knows what it means, and refuses all
+// where it is another thing.
+type Ceiling interface{ Below() }
 
 // Anonymous reports whether this is the caller who gave no credentials.
 func (id Identity) Anonymous() bool { return id.Directory == "" }

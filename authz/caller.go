@@ -30,7 +30,7 @@ func (c *Caller) Decide(r Request) Decision {
 	}
 	r.At = c.policy.now(r.At)
 	var space [16]int
-	return c.judge(c.rules(space[:0], bit(r.Action), r.Repository), &r)
+	return c.withhold(c.judge(c.rules(space[:0], bit(r.Action), r.Repository), &r), &r)
 }
 
 // grants are those of the actions that may go into a token.
@@ -48,7 +48,7 @@ func (c *Caller) grants(repository string, actions actionSet, source netip.Addr)
 			denied |= rule.actions
 		}
 	}
-	return (actions & allowed &^ denied).whole()
+	return c.under(repository, actions&allowed&^denied, source).whole()
 }
 
 // rules appends to list the places of the rules that speak of the caller, of one of

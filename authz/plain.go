@@ -18,7 +18,7 @@ func NewPattern(text string) (Pattern, error) {
 		return Pattern{}, err
 	}
 	for _, c := range p.components {
-		if slices.ContainsFunc(c.parts, func(p part) bool { return p.kind == userName || p.kind == groupName }) {
+		if slices.ContainsFunc(c.parts, func(p part) bool { return p.kind == userName || p.kind == groupName || p.kind == machineName }) {
 			return Pattern{}, errors.New("placeholders mean nothing here: it has to be the same for everybody")
 		}
 	}

@@ -46,6 +46,8 @@ type Decision struct {
 	// several tags are allowed by several rules it is the first tag's, and where both
 	// halves of a push are it is that of create.
 	Rule string
+	// Ceiling: the rules allow it, and the token that the caller showed does not.
+	Ceiling bool
 
 	by *rule // of Rule; nil: none
 }
@@ -80,6 +82,11 @@ type Halves struct {
 func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Halves) {
 	c := p.For(id)
 	r.Action, r.At = Push, p.now(r.At)
+	defer func() {
+		if d = c.withhold(d, &r); !d.Allowed {
+			open = nil
+		}
+	}()
 	places := c.rules(nil, pushBit, r.Repository)
 	if d = c.judge(places, &r); d.Allowed || !p.halves {
 		return d, nil

@@ -14,6 +14,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // Config is what a Gateway is made of.
@@ -42,10 +43,11 @@ type Config struct {
 	Limits Limits // zero: DefaultLimits
 	Load   *Load  // what is in flight, kept over reloads; nil: a new one
 
-	Keyring *tokens.Keyring // verifies tokens
-	Granter *tokens.Granter // makes them at the realm
-	Chain   *authn.Chain    // the directories
-	Policy  *authz.Policy   // asked for each access
+	Keyring  *tokens.Keyring // verifies tokens
+	Granter  *tokens.Granter // makes them at the realm
+	Chain    *authn.Chain    // the directories
+	Personal *personal.Desk  // personal tokens; nil: there are none
+	Policy   *authz.Policy   // asked for each access
 
 	PolicyNext *authz.Policy // one that is tried: asked beside Policy, and decides nothing; nil: none
 

@@ -72,6 +72,10 @@ func refusal(x *exchange, d authz.Decision, what string) *apiError {
 	e := &apiError{status: http.StatusForbidden, code: "DENIED", rule: d.Rule}
 	if e.rule == "" {
 		e.rule = "none"
+		if d.Ceiling {
+			e.message = fmt.Sprintf("the personal token of %s was not made for %s", x.caller.identity.Username, what)
+			return e
+		}
 		e.message = fmt.Sprintf("no rule of the policy allows %s to %s", what, x.caller.identity.Username)
 		return e
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -160,14 +161,25 @@ var (
 	noStore    = []string{"private, no-store"}
 )
 
+// writeValue answers with a value of our own.
+func (x *exchange) writeValue(status int, value any) error {
+	body, err := json.Marshal(value)
+	if err == nil {
+		x.writeStatus(status, body)
+	}
+	return err
+}
+
 // writeJSON answers with a document of our own.
-func (x *exchange) writeJSON(body []byte) {
+func (x *exchange) writeJSON(body []byte) { x.writeStatus(http.StatusOK, body) }
+
+func (x *exchange) writeStatus(status int, body []byte) {
 	x.ownHeaders()
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", fmt.Sprint(len(body)))
-	x.w.WriteHeader(http.StatusOK)
+	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		x.w.Write(body)
 	}

@@ -36,6 +36,7 @@ type Gateway struct {
 	caps       caps
 	realm      realm
 	revoker    revoker
+	ownTokens  ownTokens
 	identifier identifier
 	decider    decider
 	mounter    mounter
@@ -79,6 +80,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.caps = caps{&g.limits, g.load}
 	g.realm = realm{cfg.Granter, cfg.Chain, &g.caps, g.metrics}
 	g.revoker = revoker{&g.realm, cfg.Keyring, cfg.Chain}
+	g.ownTokens = ownTokens{cfg.Personal, cfg.Keyring, cfg.Chain, &g.caps, cfg.Metrics}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
 	g.decider = decider{cfg.Policy, &g.load.counts, trial{cfg.PolicyNext, &g.load.trial, g.metrics}, g.metrics}
 	g.mounter = mounter{g.upstreams, cfg.Policy, &g.decider.trial}
@@ -227,6 +229,8 @@ func (g *Gateway) auth(x *exchange) error {
 		return g.realm.audience(x)
 	case route.Revoke:
 		return g.revoker.serve(x)
+	case route.OwnTokens, route.OwnToken:
+		return g.ownTokens.serve(x)
 	}
 	return g.realm.serve(x)
 }

@@ -48,6 +48,7 @@ func (i *identifier) identify(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	i.keyring.Note(token, x.peer.Client)
 	x.event.identity = id
 	x.caller = caller{identity: id, scope: token.Scope}
 	x.known()
@@ -102,7 +103,7 @@ func (i *identifier) identifyBasic(x *exchange) error {
 	login, err := i.keyring.Login(x.r.Context(), i.chain, *attempt)
 	x.event.identity, x.event.credential = login.Identity, login.Shown
 	if err != nil {
-		return err
+		return tellToken(x, err)
 	}
 	x.caller = caller{identity: login.Identity, basic: true}
 	x.known()

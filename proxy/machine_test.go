@@ -24,9 +24,16 @@ type yard struct {
 	id    string // of the token
 	log   bytes.Buffer
 	audit bytes.Buffer
+	carol *person
 }
 
 func newYard(t *testing.T) *yard {
+	t.Helper()
+	return newYardOf(t, func(*tokens.Config) {}, func(*Config) {})
+}
+
+// newYardOf is one with another config of tokens, and of the gateway.
+func newYardOf(t *testing.T, change func(*tokens.Config), more func(*Config)) *yard {
 	t.Helper()
 	y := &yard{token: apitoken.Machine.New()}
 	shown, err := apitoken.Parse(y.token)
@@ -36,6 +43,7 @@ func newYard(t *testing.T) *yard {
 	y.id = shown.ID
 	carol := &person{}
 	carol.set(func(*person) {})
+	y.carol = carol
 	robots, err := machine.New(machine.Config{Name: "robots", Machines: []machine.Machine{
 		{Name: "ci/app", Tokens: []machine.Token{{Hash: shown.Hash.String(), Expires: machine.Expiry{Time: time.Now().Add(1000 * time.Hour)}}}}}})
 	if err != nil {
@@ -53,13 +61,16 @@ func newYard(t *testing.T) *yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, KeyFiles: []authn.SecretFile{key}, Revoker: tokens.NewRevoker(nil, nil)})
+	cfg := tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, RefreshLifetime: time.Hour, KeyFiles: []authn.SecretFile{key}, Revoker: tokens.NewRevoker(nil, nil)}
+	change(&cfg)
+	keyring, err := tokens.NewKeyring(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	y.house = newHouse(t, func(c *Config) {
 		c.Listen.Basic, c.Keyring, c.Chain, c.Policy = true, keyring, chain, policy
 		c.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: keyring, Chain: chain, Policy: policy})
+		more(c)
 		c.Access, c.Audit = slog.New(slog.NewJSONHandler(&y.log, nil)), slog.New(slog.NewJSONHandler(&y.audit, nil))
 	})
 	return y

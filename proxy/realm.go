@@ -30,7 +30,7 @@ type realm struct {
 func (rl *realm) serve(x *exchange) error {
 	request, err := rl.tokenRequest(x)
 	if err == nil {
-		err = rl.grant(x, request)
+		err = tellToken(x, rl.grant(x, request))
 	}
 	if x.event.grant == "exchange" {
 		err = oauthError(err)

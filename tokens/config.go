@@ -32,9 +32,10 @@ type Config struct {
 	// Revoked ends tokens before their time.
 	Revoked []Revocation `yaml:"revoked"`
 
-	Revoker *Revoker         `yaml:"-"` // of what is ended while the gateway runs; nil: nothing is
-	Metrics *metrics.Metrics `yaml:"-"` // nil: none
-	Now     func() time.Time `yaml:"-"` // nil: time.Now
+	Personal PersonalTokens   `yaml:"-"` // nil: there are none
+	Revoker  *Revoker         `yaml:"-"` // of what is ended while the gateway runs; nil: nothing is
+	Metrics  *metrics.Metrics `yaml:"-"` // nil: none
+	Now      func() time.Time `yaml:"-"` // nil: time.Now
 }
 
 // Defaults are what the config file may leave out.
@@ -63,6 +64,12 @@ func (c *Config) Check() error {
 		faults.Warn("refresh_lifetime", fmt.Errorf("%s is long: a refresh token that leaks is a login until then, unless the password changes", c.RefreshLifetime))
 	}
 	return faults.Err()
+}
+
+// Longest is how long what is issued now may be taken at most: an access token that
+// continues an upload, or a refresh token.
+func (c *Config) Longest() time.Duration {
+	return max(maxLife+c.UploadGrace, c.RefreshLifetime) + time.Hour
 }
 
 // Longer times than these hardly anybody means.

@@ -10,14 +10,16 @@ import (
 	"gatehouse/authn/apitoken"
 )
 
-// EndToken ends a token for whoever holds it (RFC 7009): a machine's token, or a refresh
-// token, whose text is the attempt's Password. l is what was ended, as far as known. An
+// EndToken ends a token for whoever holds it (RFC 7009): a personal or a machine's token, or a
+// refresh token, whose text is the attempt's Password. l is what was ended, as far as known. An
 // error that wraps authn.ErrBadToken says that there was nothing to end; too many such
 // from one network are *authn.ThrottledError.
 func (k *Keyring) EndToken(ctx context.Context, chain *authn.Chain, a authn.Attempt) (l Login, err error) {
 	switch l.Shown.Kind = k.KindOf(a.Password); l.Shown.Kind {
 	case FromMachine:
 		err = k.endMachine(ctx, chain, a, &l)
+	case FromPersonal:
+		err = k.endPersonal(ctx, a, &l)
 	case FromRefresh:
 		err = k.endRefresh(ctx, strings.TrimSpace(string(a.Password)), &l)
 	default:

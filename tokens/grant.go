@@ -113,8 +113,12 @@ func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
 	id := l.Identity
 	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Credential: l.Origin}
 	t.Subject.Stamp = "" // it stands beside it
-	if id.Machine {
+	switch {
+	case id.Machine:
 		t.Ends = id.ValidUntil
+	case l.Origin.Kind == FromPersonal:
+		t.PasswordStamp, t.Ends = "", l.Ends
+		t.Ceiling, _ = id.Ceiling.(*authz.Ceiling)
 	}
 	if id.Proof != nil && kind == Refresh {
 		t.Session, t.Ends = true, id.Proof.Session

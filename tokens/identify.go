@@ -26,10 +26,15 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 		return authn.Identity{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 	case err != nil:
 		return authn.Identity{}, err
-	case id.PasswordStamp != t.PasswordStamp:
+	case t.Credential.Kind == FromPersonal && k.cfg.Personal == nil:
+		return authn.Identity{}, fmt.Errorf("%w: personal tokens are off", ErrInvalidToken)
+	case t.Credential.Kind != FromPersonal && id.PasswordStamp != t.PasswordStamp:
 		return authn.Identity{}, errChanged
 	case k.ended(id, t.IssuedAt):
 		return authn.Identity{}, ErrRevoked
+	}
+	if t.Ceiling != nil {
+		id.Ceiling = t.Ceiling
 	}
 	return id, nil
 }

@@ -110,6 +110,12 @@ func (k *Keyring) claims(t Token) *claims {
 	c := &claims{Issuer: k.cfg.Issuer, Audience: k.cfg.Service, Subject: t.Subject.Username, ID: t.ID,
 		IssuedAt: t.IssuedAt.Unix(), Expires: t.Expires.Unix(), Directory: t.Subject.Directory, LastingID: t.Subject.ID,
 		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings(), Credential: string(t.Credential.Kind), CredentialID: t.Credential.ID}
+	if t.Ceiling != nil {
+		c.Repositories, c.Actions = t.Ceiling.Repositories(), t.Ceiling.Actions()
+		if !t.Ends.IsZero() {
+			c.Ends = t.Ends.Unix()
+		}
+	}
 	if c.Directory == "" {
 		c.Subject = anonymous
 	}
@@ -171,7 +177,7 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 	if t.Kind != kind {
 		return Token{}, fmt.Errorf("%w: a token of the kind %s", ErrInvalidToken, t.Kind)
 	}
-	if k.cfg.Now().After(t.Expires.Add(grace)) {
+	if now := k.cfg.Now(); now.After(t.Expires.Add(grace)) || !t.Ends.IsZero() && !now.Before(t.Ends) {
 		return Token{}, ErrExpired
 	}
 	return k.current(t)
@@ -275,6 +281,14 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 		t.Subject = authn.Ref{}
 	}
 	var err error
+	if t.Credential.Kind == FromPersonal {
+		if t.Ceiling, err = authz.NewCeiling(c.Repositories, c.Actions); err != nil {
+			return t, err
+		}
+		if c.Ends != 0 {
+			t.Ends = time.Unix(c.Ends, 0)
+		}
+	}
 	t.Scope, err = authz.ParseScope(c.Scope)
 	return t, err
 }
@@ -296,7 +310,9 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("a person without a directory")
 	case c.Credential == "" && c.CredentialID != "":
 		return errors.New("half a credential")
-	case kind == Refresh && c.PasswordStamp == "":
+	case (c.Credential == string(FromPersonal)) != (len(c.Actions) > 0):
+		return errors.New("a personal token without a ceiling, or a ceiling without one")
+	case kind == Refresh && c.PasswordStamp == "" && c.Credential != string(FromPersonal):
 		return errors.New("a refresh token that hangs on no password")
 	}
 	return nil

@@ -22,7 +22,9 @@ func (k *Keyring) Login(ctx context.Context, chain *authn.Chain, a authn.Attempt
 	case FromPerson:
 		a.Admit = k.Admit
 		l.Shown.Kind = kind
-		l.Identity, err = chain.Authenticate(ctx, a)
+		if l.Identity, err = chain.Authenticate(ctx, a); err == nil {
+			err = k.required(l)
+		}
 	case FromRefresh:
 		l, err = k.redeem(ctx, chain, strings.TrimSpace(string(a.Password)), a.Source)
 		err = chain.Refused(ctx, a, badToken(err))
@@ -30,7 +32,7 @@ func (k *Keyring) Login(ctx context.Context, chain *authn.Chain, a authn.Attempt
 		l, err = k.showIDToken(ctx, chain, a)
 		err = chain.Refused(ctx, a, err)
 	default:
-		l, err = k.showToken(chain, kind, a)
+		l, err = k.showToken(ctx, chain, kind, a)
 		err = chain.Refused(ctx, a, err)
 	}
 	k.cfg.Metrics.Credential(string(l.Shown.Kind), credentialResult(err))
@@ -39,7 +41,7 @@ func (k *Keyring) Login(ctx context.Context, chain *authn.Chain, a authn.Attempt
 
 // showToken takes the token of a machine, or of a person's program. One with a wrong
 // checksum is looked up nowhere.
-func (k *Keyring) showToken(chain *authn.Chain, kind CredentialKind, a authn.Attempt) (Login, error) {
+func (k *Keyring) showToken(ctx context.Context, chain *authn.Chain, kind CredentialKind, a authn.Attempt) (Login, error) {
 	l := Login{Shown: Credential{Kind: kind}}
 	token, err := apitoken.Parse(a.Password)
 	if err != nil {
@@ -47,12 +49,14 @@ func (k *Keyring) showToken(chain *authn.Chain, kind CredentialKind, a authn.Att
 	}
 	l.Shown.ID = token.ID
 	if kind == FromPersonal {
-		return l, fmt.Errorf("%w: personal tokens are off", authn.ErrUnknownToken)
+		return k.showPersonal(ctx, chain, token, a.Source)
 	}
 	l.Origin = l.Shown
-	l.Identity, err = chain.Machine(token.Hash, a)
-	if err == nil {
+	if l.Identity, err = chain.Machine(token.Hash, a); err == nil {
 		err = k.AdmitToken(l.Identity, token.ID)
+	}
+	if err == nil {
+		err = k.cfg.Revoker.sees(time.Time{})
 	}
 	return l, err
 }
@@ -81,7 +85,7 @@ func (k *Keyring) AdmitToken(id authn.Identity, tokenID string) error {
 	case k.cfg.Revoker.list().ids[tokenID]:
 		return authn.ErrRevokedToken
 	}
-	return k.cfg.Revoker.sees(time.Time{})
+	return nil
 }
 
 // KindOf tells passwords from what is shown in their place.

@@ -35,10 +35,9 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 	if err != nil {
 		return l, err
 	}
-	t.Subject.Source = source
-	l.Identity, err = k.Identify(ctx, chain, t, true)
-	if err == nil && l.Identity.NoLogin != "" {
-		err = fmt.Errorf("%w: %s", ErrInvalidToken, l.Identity.NoLogin)
+	t.Subject.Source, l.Ends = source, t.Ends
+	if l.Identity, err = k.redeemed(ctx, chain, t); err == nil {
+		err = k.required(l)
 	}
 	return l, err
 }
@@ -77,6 +76,7 @@ var results = []struct {
 }{
 	{authn.ErrMalformedToken, "malformed"}, {authn.ErrUnknownToken, "unknown"}, {authn.ErrExpiredToken, "expired"}, {authn.ErrRevokedToken, "revoked"},
 	{authn.ErrOwnerlessToken, "owner"}, {authn.ErrMismatchedToken, "mismatch"}, {errListed, "revoked"}, {authn.ErrUnknownUser, "unknown"}, {authn.ErrInvalidCredentials, "mismatch"},
+	{ErrTokenRequired, "mismatch"},
 }
 
 // credentialResult is the metric's word for how a login ended.

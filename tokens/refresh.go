@@ -11,7 +11,7 @@ func (g *Granter) refresh(l Login, reply *Reply) error {
 	switch proof := l.Identity.Proof; {
 	case proof != nil && proof.Session.IsZero(), proof == nil && g.cfg.Keyring.cfg.RefreshLifetime <= 0:
 		return nil
-	case l.Identity.PasswordStamp == "":
+	case l.Identity.PasswordStamp == "" && l.Origin.Kind != FromPersonal:
 		reply.NoRefresh = "no refresh token: the directory shows no password stamp"
 		return nil
 	}

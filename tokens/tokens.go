@@ -54,11 +54,14 @@ type Token struct {
 	IssuedAt time.Time
 	// Expires is IssuedAt plus the advertised lifetime, or Ends.
 	Expires time.Time
-	// Ends is the latest moment for Expires, in a token to be issued; zero: none.
+	// Ends is the latest moment for Expires, in a token to be issued; in one that was
+	// issued for a personal token, when that ends, and then no leeway counts. Zero: none.
 	Ends time.Time
 	// Session: in a token to be issued, it lasts until Ends, whatever the config has for
 	// its kind.
 	Session bool
+	// Ceiling is that of the personal token which it was issued for; nil: none.
+	Ceiling *authz.Ceiling
 	// Credential is the token of a machine, or of a person's program, that this one was
 	// issued for, also by way of a refresh token; zero: a password was shown.
 	Credential Credential
@@ -94,4 +97,6 @@ type Login struct {
 	// Origin is what the tokens name that are issued now: what was shown, or what a
 	// refresh token was issued for; zero: a password.
 	Origin Credential
+	// Ends is when the personal token ends that was shown; zero: never, or none was.
+	Ends time.Time
 }

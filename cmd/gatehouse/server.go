@@ -18,6 +18,7 @@ import (
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 	"gatehouse/tokens/store"
 )
 
@@ -40,6 +41,8 @@ type server struct {
 	orders    *orders // of certificates
 	notify    sockets.Notify
 	store     *store.Store // nil: the config names none
+	saved     time.Time    // when the last uses of tokens were written
+	swept     time.Time    // when all tokens were looked through
 }
 
 func newServer(path string, out streams) *server {
@@ -49,6 +52,7 @@ func newServer(path string, out streams) *server {
 		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
 			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1),
 			Revoker: tokens.NewRevoker(out.log, nil)}}
+	s.shared.Personal = personal.NewBook(s.shared.Revoker, nil)
 	s.shared.Healthy, s.shared.Listening = s.healthy, s.listening
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {
 		s.withGateway(func(g *proxy.Gateway) {

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/proxy/audit"
+	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 	"gatehouse/tokens/store"
 )
 
@@ -14,6 +17,11 @@ const (
 	followPeriod = 250 * time.Millisecond
 	rereadPeriod = 30 * time.Second
 	sweepPeriod  = time.Minute
+	// lookThrough is how often all tokens are looked through, and duePeriod those that are
+	// known to end.
+	lookThrough = 10 * time.Minute
+	duePeriod   = 5 * time.Second
+	lastWrite   = 3 * time.Second
 )
 
 // openStore opens the store of a config that is good otherwise, once: a reload does not
@@ -47,6 +55,7 @@ func (s *server) openStore(l *config.Loaded) {
 		s.log.Warn("started without the store: personal tokens, machines' tokens and what was issued before are refused until it answers", "store", name)
 	}
 	s.store = opened
+	s.shared.Personal.Use(opened)
 }
 
 // closeStore lets go of the store, at the very end.
@@ -54,6 +63,9 @@ func (s *server) closeStore() {
 	if s.store == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastWrite)
+	defer cancel()
+	_ = s.shared.Personal.Save(ctx) // what goes wrong the store tells
 	if err := s.store.Close(); err != nil {
 		s.log.Error("the store could not be closed", "error", err.Error())
 	}
@@ -65,17 +77,46 @@ func (s *server) followStore(ctx context.Context) error {
 	if s.store == nil {
 		return nil
 	}
-	reread, sweep := time.Now().Add(rereadPeriod), time.Now().Add(sweepPeriod)
+	reread, due := time.Now().Add(rereadPeriod), time.Now()
 	return every(ctx, followPeriod, func() {
 		now, follow := time.Now(), s.shared.Revoker.Follow
 		if now.After(reread) {
 			reread, follow = now.Add(rereadPeriod), s.shared.Revoker.Reread
 		}
-		if follow(ctx) == nil && now.After(sweep) {
-			sweep = now.Add(sweepPeriod)
-			_ = s.shared.Revoker.Sweep(ctx)
+		if follow(ctx) == nil && now.After(due) {
+			due = now.Add(duePeriod)
+			s.sweepStore(ctx, now)
 		}
 	})
+}
+
+// sweepStore writes the last uses of tokens, and does what is due for those that have ended.
+func (s *server) sweepStore(ctx context.Context, now time.Time) {
+	if now.Sub(s.saved) >= sweepPeriod {
+		s.saved = now
+		_ = s.shared.Personal.Save(ctx)
+		_ = s.shared.Revoker.Sweep(ctx)
+	}
+	for _, t := range s.endedTokens(ctx, now) {
+		s.audit.Record(audit.Credential, "result", string(audit.Expired), "user", t.Owner.Username, "directory", t.Owner.Directory,
+			"credential", string(tokens.FromPersonal), "credential_id", t.ID, "name", t.Name)
+	}
+}
+
+// endedTokens are those whose end nobody was told of.
+func (s *server) endedTokens(ctx context.Context, now time.Time) []personal.Token {
+	if now.Sub(s.swept) < lookThrough {
+		return s.shared.Personal.Due(ctx)
+	}
+	s.swept = now
+	sn := s.acquire()
+	unused := sn.Config.PersonalTokens.UnusedFor
+	sn.Release()
+	ended, err := s.shared.Personal.Sweep(ctx, unused)
+	if err != nil {
+		s.swept = time.Time{} // once more
+	}
+	return ended
 }
 
 // storeUp is for the metric.

@@ -47,5 +47,11 @@ func (s *server) countTokens() []metrics.TokenCount {
 		active, expiring, expired := d.Count()
 		all.Active, all.Expiring, all.Expired = all.Active+active, all.Expiring+expiring, all.Expired+expired
 	}
-	return []metrics.TokenCount{all}
+	list := []metrics.TokenCount{all}
+	if sn.Desk != nil {
+		n := metrics.TokenCount{Kind: "personal"}
+		n.Active, n.Expiring, n.Expired = sn.Desk.Book.Count()
+		list = append(list, n)
+	}
+	return list
 }

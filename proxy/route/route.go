@@ -25,6 +25,8 @@ const (
 	Realm     Kind = "realm"     // the token realm
 	Revoke    Kind = "revoke"    // where a token is ended (RFC 7009)
 	Audience  Kind = "audience"  // beside the realm: the audience of ID tokens
+	OwnTokens Kind = "tokens"    // a person's tokens
+	OwnToken  Kind = "token"     // one of them
 	Other     Kind = "other"
 )
 
@@ -41,7 +43,9 @@ func (k Kind) Label() string {
 }
 
 // Auth reports whether the endpoint is one of ours, under /auth, and none of the API.
-func (k Kind) Auth() bool { return k == Realm || k == Revoke || k == Audience }
+func (k Kind) Auth() bool {
+	return k == Realm || k == Revoke || k == Audience || k == OwnTokens || k == OwnToken
+}
 
 // Content reports whether the endpoint's answers are what somebody pushed.
 func (k Kind) Content() bool { return k == Manifest || k == Blob }
@@ -59,6 +63,8 @@ var methods = map[Kind][]string{
 	Realm:     {"GET", "POST"},
 	Revoke:    {"POST"},
 	Audience:  {"GET", "HEAD"},
+	OwnTokens: {"GET", "POST"},
+	OwnToken:  {"DELETE"},
 }
 
 // Access is one thing that a request needs.
@@ -131,13 +137,22 @@ func At(path string) (Route, string, error) {
 }
 
 // ours are the endpoints that no registry has.
-var ours = map[string]Kind{"/auth": Realm, "/auth/revoke": Revoke, "/auth/audience": Audience}
+var ours = map[string]Kind{"/auth": Realm, "/auth/revoke": Revoke, "/auth/audience": Audience, "/auth/tokens": OwnTokens}
+
+// tokenID reports whether the text may be the id of a token.
+func tokenID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+}
 
 // classify finds the endpoint. It reads from the right end, where the keywords
 // of an endpoint stand, so a repository may be called like one (`a/tags/list`).
 func (r *Route) classify(path string) error {
 	if kind, ok := ours[path]; ok {
 		r.Kind = kind
+		return nil
+	}
+	if id, ok := strings.CutPrefix(path, "/auth/tokens/"); ok && tokenID(id) {
+		r.Kind, r.Reference = OwnToken, id
 		return nil
 	}
 	if path == "/v2" || path == "/v2/" {

@@ -8,6 +8,7 @@ import (
 	"gatehouse/proxy/acme"
 	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // assemble makes a snapshot of a config that was read. It starts, dials and reads nothing.
@@ -20,7 +21,8 @@ func assemble(l *config.Loaded, p *Shared, old *Snapshot) *Snapshot {
 	b := builder{l, &l.Config, p, old}
 	s.Policy = b.policy()
 	b.openDirectories(s)
-	s.Keyring = b.keyring()
+	s.Desk = b.desk()
+	s.Keyring = b.keyring(s)
 	s.Certificates = b.certificates()
 	s.TLS = s.listenerTLS(old)
 	s.Chain = authn.NewChain(authn.ChainConfig{Directories: s.fronts(), Throttle: p.Throttle, Refusals: p.Refusals, Logger: p.Logger})
@@ -63,13 +65,33 @@ func (b *builder) allOf() *authz.Audience {
 	return a
 }
 
+// desk is what the config lets people do with tokens of their own; nil: nothing.
+func (b *builder) desk() *personal.Desk {
+	c := b.cfg.PersonalTokens
+	makers, err := authz.NewAudience(c.To, b.cfg.DirectoryNames(), b.cfg.MachineNames())
+	b.Errors("personal_tokens.to", err)
+	bound, err := authz.NewAudience(c.RequiredOf, b.cfg.DirectoryNames(), b.cfg.MachineNames())
+	b.Errors("personal_tokens.required_of", err)
+	if !c.Enabled {
+		return nil
+	}
+	book := b.shared.Personal
+	if book == nil {
+		book = personal.NewBook(nil, nil)
+	}
+	return &personal.Desk{Config: c, Book: book, Makers: makers, Bound: bound, Keep: b.cfg.Tokens.Longest()}
+}
+
 // keyring takes the keys; without any, the one made at start goes on.
-func (b *builder) keyring() *tokens.Keyring {
+func (b *builder) keyring(s *Snapshot) *tokens.Keyring {
 	if b.Faulty("tokens.key_files") {
 		return nil
 	}
 	cfg := b.cfg.Tokens
 	cfg.Metrics, cfg.Revoker = b.shared.Metrics, b.shared.Revoker
+	if s.Desk != nil {
+		cfg.Personal = s.Desk
+	}
 	if len(cfg.KeyFiles) == 0 {
 		b.Warn("tokens.key_files", "none: a key is made at start, so tokens end with the process and no other instance takes them")
 		if err := b.shared.makeKey(); err != nil {
@@ -90,7 +112,7 @@ func (b *builder) keyring() *tokens.Keyring {
 func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.shared
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
-		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, PolicyNext: b.next(),
+		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Personal: s.Desk, PolicyNext: b.next(),
 		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
 	if s.Keyring != nil && s.Policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})

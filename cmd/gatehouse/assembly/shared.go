@@ -13,6 +13,7 @@ import (
 	"gatehouse/metrics"
 	"gatehouse/proxy"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // Shared is what outlives a reload: everything in it is shared by all snapshots.
@@ -24,6 +25,7 @@ type Shared struct {
 	Load      *proxy.Load                   // what is in flight
 	Key       *authn.SecretFile             // made by Prepare where the config names none
 	Revoker   *tokens.Revoker               // of tokens; nil: nothing is ended but by the config
+	Personal  *personal.Book                // of personal tokens
 	Healthy   func(context.Context) bool    // see proxy.Config
 	Listening func() (secure, plain string) // see acme.Options
 	Access    *slog.Logger                  // request records

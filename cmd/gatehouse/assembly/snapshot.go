@@ -18,6 +18,7 @@ import (
 	"gatehouse/proxy/acme"
 	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // Snapshot is all that a config made, immutable. A request acquires the current
@@ -30,6 +31,7 @@ type Snapshot struct {
 	Chain        *authn.Chain           // of the directories
 	Policy       *authz.Policy          // of the config's rules
 	Keyring      *tokens.Keyring        // signs and verifies
+	Desk         *personal.Desk         // of personal tokens; nil: they are off
 	Certificates *listener.Certificates // nil: plain HTTP
 	TLS          *tls.Config            // one for all connections, so that sessions resume
 	Directories  []*Directory           // in the order of the config

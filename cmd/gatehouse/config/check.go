@@ -176,6 +176,9 @@ func (l *Loaded) checkAudit() {
 
 // checkStore looks at the store's file from outside: nothing is made or locked.
 func (l *Loaded) checkStore() {
+	if l.Config.PersonalTokens.Enabled && !l.Config.Store.Configured() {
+		l.Fault("personal_tokens.enabled", "needs a store; give store.file for one gateway, store.redis.url for several")
+	}
 	name := l.StoreFile()
 	if name == "" {
 		return

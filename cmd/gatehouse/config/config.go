@@ -23,6 +23,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 	"gatehouse/tokens/store"
 )
 
@@ -41,8 +42,10 @@ type Config struct {
 	Cache *content.Config `yaml:"cache"`
 	// Tokens says how tokens are made and how long they last.
 	Tokens tokens.Config `yaml:"tokens"`
-	// Store is where what is revoked is kept. Default: nowhere.
+	// Store is where personal tokens and what is revoked are kept. Default: nowhere.
 	Store store.Config `yaml:"store"`
+	// PersonalTokens are tokens that people make for their programs.
+	PersonalTokens personal.Config `yaml:"personal_tokens"`
 	// Throttle limits failed logins.
 	Throttle authn.ThrottleConfig `yaml:"throttle"`
 	// Limits bound what clients can take from everybody else.
