@@ -2,7 +2,16 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/xml"
 	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +28,6 @@ func TestParse(t *testing.T) {
 		{"-rounds 1 -blob 1 -sample 0s -gobench 0 -strict", true},
 		{"-rounds 0", false},
 		{"-blob 0", false},
-		{"-workers 0", false},
 		{"-sample -1s", false},
 		{"more", false},
 		{"-unknown", false},
@@ -49,22 +57,168 @@ PASS
 	}
 }
 
-// TestTable judges one measure by its targets, with and without nginx.
-func TestTable(t *testing.T) {
-	for _, c := range []struct {
-		samples map[string][]float64
-		missed  int
-		want    string
-	}{
-		{map[string][]float64{"direct": {9, 9, 9}, "nginx": {1, 2, 3}, "gateway": {2, 2, 3}}, 0, "1.00   >= 1.00 of nginx: met"},
-		{map[string][]float64{"direct": {9, 9}, "nginx": {2, 4}, "gateway": {1, 3}}, 1, "0.62   >= 1.00 of nginx: MISSED"},
-		{map[string][]float64{"direct": {4}, "gateway": {2}}, 0, "-   >= 1.00 of nginx: not measured"},
-	} {
-		var out bytes.Buffer
-		m := &measure{name: "blob pull", unit: "MB/s", target: 1, against: "nginx", samples: c.samples}
-		if missed := printTable(&out, []*measure{m}); missed != c.missed || !strings.Contains(out.String(), c.want) {
-			t.Errorf("missed %d, want %d with %q:\n%s", missed, c.missed, c.want, out.String())
+// TestTargets judges one target by its samples, a ratio and a figure of its own.
+func TestTargets(t *testing.T) {
+	of := func(rates ...float64) (list []sample) {
+		for _, r := range rates {
+			list = append(list, sample{rate: r, gets: r, cpu: math.NaN()})
 		}
+		return list
+	}
+	for _, c := range []struct {
+		target  target
+		samples map[string][]sample
+		verdict string
+	}{
+		{target{figure: rateOf, way: "cached", to: "direct", least: true, bound: 4}, map[string][]sample{"cached": of(8, 9, 10), "direct": of(2, 2, 2)}, "met"},
+		{target{figure: rateOf, way: "cached", to: "direct", least: true, bound: 4}, map[string][]sample{"cached": of(7, 9, 7), "direct": of(2, 2, 2)}, "MISSED"},
+		{target{figure: timeOf, way: "cached", to: "direct", bound: 0.5}, map[string][]sample{"cached": of(4), "direct": of(2)}, "met"},
+		{target{figure: cpuOf, way: "cached", to: "direct", bound: 0.5}, map[string][]sample{"cached": of(4), "direct": of(2)}, "not measured"},
+		{target{figure: rateOf, way: "cached", to: "direct", bound: 0.5}, map[string][]sample{"cached": of(4)}, "not measured"},
+		{target{figure: getsOf, way: "cached", bound: 1}, map[string][]sample{"cached": of(1, 1, 2)}, "met"},
+		{target{figure: getsOf, way: "cached", bound: 1}, map[string][]sample{"cached": of(2)}, "MISSED"},
+	} {
+		m := &measure{name: "m", scheme: plain, unit: requests, samples: c.samples}
+		c.target.line = m.line()
+		if got, missed := c.target.verdict(c.target.values([]*measure{m})); got != c.verdict || missed != (c.verdict == "MISSED") {
+			t.Errorf("%+v: %s, %v", c.target, got, missed)
+		}
+	}
+}
+
+// TestTargetsHaveMeasures: a target whose line no measure has would never be measured.
+func TestTargetsHaveMeasures(t *testing.T) {
+	lines := map[string]*measure{}
+	for _, m := range measures(&load{}) {
+		lines[m.line()] = m
+	}
+	for _, x := range targets {
+		m := lines[x.line]
+		if m == nil || !slices.Contains(m.ways, x.way) || x.to != "" && !slices.Contains(m.ways, x.to) {
+			t.Errorf("%s: no measure %q by %s and %s", x.work, x.line, x.way, x.to)
+		}
+	}
+}
+
+// TestTables prints what was measured, and what was not.
+func TestTables(t *testing.T) {
+	var out bytes.Buffer
+	all := measures(&load{})
+	all[0].samples["direct"] = []sample{{rate: 1000, cpu: 200, p50: 300}}
+	all[0].samples["cached"] = []sample{{rate: 5000, cpu: 40, p50: 60, allocations: 12}}
+	printTable(&out, all)
+	if missed := printTargets(&out, all); missed != 0 {
+		t.Errorf("%d missed", missed)
+	}
+	for _, want := range []string{`(?m)^\| manifests, 16 connections /s plain +\| cached +\| +5000 \|.* 40 µs \| +60 µs \|$`,
+		`requests/s \| direct +\| >= 4 \(5\) +\| +5.00 \|.*met`, `over TLS .* not measured`} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("no %s in\n%s", want, out.String())
+		}
+	}
+}
+
+// TestCaller reads answers in pieces, and takes none for what it is not.
+func TestCaller(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/whole":
+			w.Header().Set("Cache-Status", "gatehouse; hit")
+			w.Header().Set("Content-Length", "100000")
+			for range 10 {
+				_, _ = w.Write(bytes.Repeat([]byte("x"), 10_000))
+				http.NewResponseController(w).Flush()
+			}
+		case "/short":
+			w.Header().Set("Content-Length", "10")
+			_, _ = w.Write([]byte("x"))
+		case "/chunked":
+			http.NewResponseController(w).Flush()
+		default:
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	for path, good := range map[string]bool{"/whole": true, "/short": false, "/chunked": false, "/no": false} {
+		c, err := dial(t.Context(), endpoint{base: server.URL}, path, nil, 4<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		a, err := c.ask()
+		if good && (err != nil || a.size != 100_000 || !a.hit || a.first <= 0) || !good && err == nil {
+			t.Errorf("%s: %+v, %v", path, a, err)
+		}
+		if _, again := c.ask(); good && again != nil {
+			t.Errorf("%s, again: %v", path, again)
+		}
+	}
+}
+
+// TestSource answers what its digests say, and counts.
+func TestSource(t *testing.T) {
+	s := newSource()
+	server := httptest.NewServer(s)
+	defer server.Close()
+	for path, kind := range map[string]string{"blobs/" + s.digest: "application/octet-stream", "manifests/" + digestOf(manifestOf(5)): manifestType} {
+		response, err := http.Get(server.URL + "/v2/a/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || !strings.HasSuffix(path, digestOf(body)) || response.Header.Get("Content-Type") != kind {
+			t.Errorf("%s: %v, %s of %d bytes", path, err, response.Header.Get("Content-Type"), len(body))
+		}
+	}
+	if n := s.gets.Load(); n != 1 {
+		t.Errorf("%d GETs of the blob", n)
+	}
+	if response, err := http.Get(server.URL + "/v2/a/blobs/sha256:0"); err != nil || response.StatusCode != http.StatusNotFound {
+		t.Error(response, err)
+	}
+}
+
+// TestPage writes drawings that are XML, and a page that names each.
+func TestPage(t *testing.T) {
+	folder := t.TempDir()
+	all := charts(curves{connections: map[string][]point{"direct": {{1, 10}, {16, 2000}}, "cached": {{1, 20}, {16, 8000}}}, rules: []point{{1, 30}, {1000, 31}}},
+		footprint{connections: []point{{0, 20}, {1000, 60}}})
+	if err := writePage(folder, "| a table |", all); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(folder, "performance.md"))
+	if err != nil || !strings.Contains(string(page), "| a table |") {
+		t.Fatal(string(page), err)
+	}
+	for name, c := range all {
+		if !strings.Contains(string(page), "]("+name+")") {
+			t.Errorf("the page shows no %s", name)
+		}
+		var drawing struct {
+			Lines []struct {
+				Points string `xml:"points,attr"`
+			} `xml:"polyline"`
+		}
+		if err := xml.Unmarshal([]byte(c.svg()), &drawing); err != nil || len(drawing.Lines) != len(c.series) {
+			t.Errorf("%s: %v, %+v", name, err, drawing)
+		}
+	}
+}
+
+// TestSpent sees the CPU time of this very process.
+func TestSpent(t *testing.T) {
+	before, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Skip(err)
+	}
+	for sum := sha256.Sum256(nil); ; sum = sha256.Sum256(sum[:]) {
+		if now, err := cpuTime(os.Getpid()); err != nil || now > before {
+			break
+		}
+	}
+	if used, err := resident(os.Getpid()); err != nil || used < 1 {
+		t.Error(used, err)
 	}
 }
 

@@ -91,8 +91,9 @@ func startRealm(b *testing.B, h *house, binary, server, passwordFor string) *rea
 	fatal(b, directoryConfig.Execute(&config, struct{ Listen, Server, PasswordFor string }{address, server, passwordFor}))
 	fatal(b, os.WriteFile(h.path(name), config.Bytes(), 0o600))
 	fatal(b, os.WriteFile(h.path("bind_password"), []byte(authntest.Password), 0o600))
-	fatal(b, h.start(address, binary, "serve", "-c", h.path(name)))
-	r := &realm{base: "http://" + address, client: newClient(100, nil)}
+	_, err := h.start(address, binary, "serve", "-c", h.path(name))
+	fatal(b, err)
+	r := &realm{base: "http://" + address, client: newClient(100, nil, false)}
 	b.Cleanup(r.client.CloseIdleConnections)
 	return r
 }

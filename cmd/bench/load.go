@@ -12,8 +12,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -21,8 +21,9 @@ const manifestType = "application/vnd.oci.image.manifest.v1+json"
 
 // load is a client that costs little: kept connections, pooled buffers, no digest.
 type load struct {
-	client   *http.Client
-	workers  int
+	house    *house
+	client   *http.Client // HTTP/1.1
+	two      *http.Client // HTTP/2
 	blob     []byte
 	digest   string // of the blob
 	manifest string // digest
@@ -30,22 +31,34 @@ type load struct {
 	buffers  sync.Pool
 }
 
-// prepare pushes the blob and a manifest straight into the registry, and checks
+// result is what one sample of a measure was.
+type result struct {
+	units float64 // requests, or bytes
+	took  time.Duration
+	each  []time.Duration // what each request took, or until its first byte: as the measure says
+	gets  int64           // that reached the slow line's end
+}
+
+// prepare pushes the blob and a manifest straight into the registries, and checks
 // once by each way that they come back whole.
 func prepare(ctx context.Context, h *house, o options) (*load, error) {
-	l := &load{client: newClient(o.workers, h.roots), workers: o.workers, blob: make([]byte, o.blobSize)}
+	l := &load{house: h, client: newClient(16, h.roots, false), two: newClient(16, h.roots, true), blob: make([]byte, o.blobSize)}
 	l.buffers.New = func() any { b := make([]byte, copyBuffer); return &b }
-	source := rand.NewChaCha8([32]byte{1})
-	_, _ = source.Read(l.blob) // it never fails
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(l.blob) // it never fails
 	l.digest = digestOf(l.blob)
-	direct := h.endpoints[0]
-	if err := l.pushBlob(ctx, direct, l.blob, l.digest); err != nil {
-		return nil, fmt.Errorf("preparing: %w", err)
-	}
-	if err := l.pushManifest(ctx, direct); err != nil {
-		return nil, fmt.Errorf("preparing: %w", err)
+	for _, to := range h.endpoints {
+		if to.name != "direct" && to.name != "zot" || to.scheme != plain {
+			continue
+		}
+		if err := errors.Join(l.pushBlob(ctx, to, l.blob, l.digest), l.pushManifest(ctx, to)); err != nil {
+			return nil, fmt.Errorf("preparing: %w", err)
+		}
 	}
 	for _, to := range h.endpoints {
+		if to.scheme == line || to.scheme == null {
+			continue
+		}
 		if err := l.verify(ctx, to); err != nil {
 			return nil, errors.Join(fmt.Errorf("by %s (%s): %w", to.name, to.base, err), h.tails())
 		}
@@ -104,37 +117,73 @@ func (l *load) verify(ctx context.Context, to endpoint) error {
 func (l *load) manifestPath() string { return "/v2/" + repository + "/manifests/" + l.manifest }
 func (l *load) blobPath() string     { return "/v2/" + repository + "/blobs/" + l.digest }
 
-// manifests asks for one manifest from all workers, and returns answers a second.
-func (l *load) manifests(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
-	var answered atomic.Int64
-	errs := make(chan error, l.workers)
-	start := time.Now()
-	for range l.workers {
-		go func() { errs <- l.manifestWorker(ctx, to, start.Add(d), &answered) }()
-	}
-	var err error
-	for range l.workers {
-		err = errors.Join(err, <-errs)
-	}
-	return float64(answered.Load()) / time.Since(start).Seconds(), err
-}
-
-func (l *load) manifestWorker(ctx context.Context, to endpoint, end time.Time, answered *atomic.Int64) error {
-	for time.Now().Before(end) {
-		n, err := l.do(ctx, to, http.MethodGet, to.base+l.manifestPath(), nil, http.StatusOK)
+// manifests asks for one manifest on so many connections until d is over.
+func (l *load) manifests(connections int) func(context.Context, endpoint, time.Duration) (result, error) {
+	return func(ctx context.Context, to endpoint, d time.Duration) (result, error) {
+		path, size := l.manifestPath(), l.size
+		if to.scheme == null {
+			text := manifestOf(0)
+			path, size = "/v2/"+repository+"/manifests/"+digestOf(text), int64(len(text))
+		}
+		callers, hang, err := l.callers(ctx, to, path, connections, 16<<10)
 		if err != nil {
-			return err
+			return result{}, err
 		}
-		if n != l.size {
-			return fmt.Errorf("a manifest of %d bytes, want %d", n, l.size)
-		}
-		answered.Add(1)
+		defer hang()
+		var r result
+		err = r.together(callers, func(c *caller, end time.Time) (each []time.Duration, err error) {
+			for len(each) == 0 || time.Now().Before(end) {
+				start := time.Now()
+				a, err := c.ask()
+				if err == nil && a.size != size {
+					err = fmt.Errorf("a manifest of %d bytes, want %d", a.size, size)
+				}
+				if err != nil {
+					return nil, err
+				}
+				each = append(each, time.Since(start))
+			}
+			return each, nil
+		}, d)
+		r.units = float64(len(r.each))
+		return r, err
 	}
-	return nil
 }
 
-// pull reads the blob until d is over, and returns MB (10^6 bytes) a second.
-func (l *load) pull(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
+// callers opens connections, and hang closes them.
+func (l *load) callers(ctx context.Context, to endpoint, path string, n, buffer int) (all []*caller, hang func(), err error) {
+	hang = func() {
+		for _, c := range all {
+			c.Close()
+		}
+	}
+	for range n {
+		c, err := dial(ctx, to, path, l.house.roots, buffer)
+		if err != nil {
+			hang()
+			return nil, nil, err
+		}
+		all = append(all, c)
+	}
+	return all, hang, nil
+}
+
+// together lets all callers do their work at once, and gathers what each request took.
+func (r *result) together(callers []*caller, work func(c *caller, end time.Time) ([]time.Duration, error), d time.Duration) error {
+	each, errs := make([][]time.Duration, len(callers)), make([]error, len(callers))
+	start := time.Now()
+	var all sync.WaitGroup
+	for i, c := range callers {
+		all.Go(func() { each[i], errs[i] = work(c, start.Add(d)) })
+	}
+	all.Wait()
+	r.took = time.Since(start)
+	r.each = slices.Concat(each...)
+	return errors.Join(errs...)
+}
+
+// pull reads the blob until d is over.
+func (l *load) pull(ctx context.Context, to endpoint, d time.Duration) (result, error) {
 	return l.repeat(d, func() error {
 		n, err := l.do(ctx, to, http.MethodGet, to.base+l.blobPath(), nil, http.StatusOK)
 		if err == nil && n != int64(len(l.blob)) {
@@ -144,22 +193,97 @@ func (l *load) pull(ctx context.Context, to endpoint, d time.Duration) (float64,
 	})
 }
 
-// push uploads the blob until d is over, and returns MB (10^6 bytes) a second. It is the same
-// blob each time: the registry checks all of it before it sees that it has it.
-func (l *load) push(ctx context.Context, to endpoint, d time.Duration) (float64, error) {
+// push uploads the blob until d is over. It is the same blob each time: the registry
+// checks all of it before it sees that it has it.
+func (l *load) push(ctx context.Context, to endpoint, d time.Duration) (result, error) {
 	return l.repeat(d, func() error { return l.pushBlob(ctx, to, l.blob, l.digest) })
 }
 
 // repeat does one transfer of the blob again and again, once at least.
-func (l *load) repeat(d time.Duration, transfer func() error) (float64, error) {
-	start, moved := time.Now(), 0
-	for moved == 0 || time.Since(start) < d {
+func (l *load) repeat(d time.Duration, transfer func() error) (r result, err error) {
+	start := time.Now()
+	for r.units == 0 || time.Since(start) < d {
 		if err := transfer(); err != nil {
-			return 0, err
+			return r, err
 		}
-		moved += len(l.blob)
+		r.units += float64(len(l.blob))
 	}
-	return float64(moved) / 1e6 / time.Since(start).Seconds(), nil
+	r.took = time.Since(start)
+	return r, nil
+}
+
+// firstPull is one pull of a blob that no cache has.
+func (l *load) firstPull(ctx context.Context, to endpoint, _ time.Duration) (result, error) {
+	path := l.blobPath()
+	if to.scheme == line {
+		path = "/v2/" + repository + "/blobs/" + l.house.source.digest
+	}
+	return l.uncached(ctx, to, path, 1)
+}
+
+// herd is so many clients that pull one uncached blob at once, each on a connection.
+func (l *load) herd(clients int) func(context.Context, endpoint, time.Duration) (result, error) {
+	return func(ctx context.Context, to endpoint, _ time.Duration) (result, error) {
+		return l.uncached(ctx, to, "/v2/"+repository+"/blobs/"+l.house.source.digest, clients)
+	}
+}
+
+// uncached pulls a path once on each of so many connections, after a purge; each is the
+// time until the first byte.
+func (l *load) uncached(ctx context.Context, to endpoint, path string, clients int) (r result, err error) {
+	if to.socket != "" {
+		if err := purge(ctx, to.socket); err != nil {
+			return r, err
+		}
+	}
+	callers, hang, err := l.callers(ctx, to, path, clients, copyBuffer)
+	if err != nil {
+		return r, err
+	}
+	defer hang()
+	before := l.house.source.gets.Load()
+	sizes := make(chan int64, clients)
+	err = r.together(callers, func(c *caller, _ time.Time) ([]time.Duration, error) {
+		a, err := c.ask()
+		if err == nil && a.hit && clients == 1 {
+			err = errors.New("the cache had what was to be a first pull")
+		}
+		sizes <- a.size
+		return []time.Duration{a.first}, err
+	}, 0)
+	for range callers {
+		r.units += float64(<-sizes)
+	}
+	r.gets = l.house.source.gets.Load() - before
+	return r, err
+}
+
+// logins asks the realm for a token, with a password, on so many connections.
+func (l *load) logins(connections int) func(context.Context, endpoint, time.Duration) (result, error) {
+	return func(ctx context.Context, to endpoint, d time.Duration) (r result, err error) {
+		question := url.Values{"service": {serviceName}, "account": {user}, "scope": {"repository:" + repository + ":pull"}}
+		to.auth = basicAuth
+		if to.login != "" {
+			to.base = to.login
+		}
+		callers, hang, err := l.callers(ctx, to, "/auth?"+question.Encode(), connections, 16<<10)
+		if err != nil {
+			return r, err
+		}
+		defer hang()
+		err = r.together(callers, func(c *caller, end time.Time) (each []time.Duration, err error) {
+			for len(each) == 0 || time.Now().Before(end) {
+				start := time.Now()
+				if _, err := c.ask(); err != nil {
+					return nil, err
+				}
+				each = append(each, time.Since(start))
+			}
+			return each, nil
+		}, d)
+		r.units = float64(len(r.each))
+		return r, err
+	}
 }
 
 // pushBlob is POST, then PUT with all of it, as the spec's end-4a and end-6.
@@ -203,8 +327,11 @@ func (l *load) send(ctx context.Context, to endpoint, method, target string, bod
 	if body != nil {
 		request.Header.Set("Content-Type", contentType(body))
 	}
-	if to.token != "" {
-		request.Header.Set("Authorization", "Bearer "+to.token)
+	if to.auth != "" {
+		request.Header.Set("Authorization", to.auth)
+	}
+	if to.scheme == http2 {
+		return l.two.Do(request)
 	}
 	return l.client.Do(request)
 }

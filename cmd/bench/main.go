@@ -44,48 +44,82 @@ func main() {
 	}
 }
 
-// run measures and prints; it leaves no process and no file behind but the
-// registry's binary in the user's cache.
+// run measures and prints; it leaves no process and no file but the registry's binary
+// in the user's cache, and the page.
 func run(ctx context.Context, out io.Writer, o options) error {
-	fmt.Fprintf(out, "%s, %d processors, %s/%s; %d rounds of %s, blobs of %d MiB, %d manifest clients\n",
-		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, o.rounds, o.sample, o.blobSize>>20, o.workers)
-	proxied, err := benchProxies(ctx, out, o)
+	var tables strings.Builder
+	both := io.MultiWriter(out, &tables)
+	fmt.Fprintf(both, "%s, %d processors, %s/%s; %d rounds of %s, blobs of %d MiB; load before: %s\n",
+		runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, o.rounds, o.sample, o.blobSize>>20, machineLoad())
+	drawings, missed, err := benchProxies(ctx, out, both, o)
 	if err != nil {
 		return err
 	}
-	steps, err := benchSteps(ctx, out, o)
+	steps, err := benchSteps(ctx, both, o)
 	if err != nil {
 		return err
 	}
-	directory, err := benchDirectory(ctx, out, o)
+	directory, err := benchDirectory(ctx, both, o)
 	if err != nil {
 		return err
 	}
-	missed := proxied + steps + directory
-	fmt.Fprintf(out, "\n%d targets missed\n", missed)
+	missed += steps + directory
+	fmt.Fprintf(both, "\n%d targets missed\n", missed)
+	if o.page != "" {
+		if err := writePage(o.page, tables.String(), drawings); err != nil {
+			return err
+		}
+	}
 	if o.strict && missed > 0 {
 		return errors.New("targets were missed")
 	}
 	return nil
 }
 
-// benchProxies starts everything, measures, and prints the table.
-func benchProxies(ctx context.Context, out io.Writer, o options) (missed int, err error) {
-	all := slices.DeleteFunc(measures(), func(m *measure) bool { return !strings.HasPrefix(m.line(), o.only) })
-	if len(all) == 0 {
-		return 0, fmt.Errorf("no measure's line begins with %q", o.only)
-	}
-	h, err := startHouse(ctx, out, o.tuned)
+// machineLoad is the load average of the last minute, which tells whether the machine was idle.
+func machineLoad() string {
+	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
-		return 0, err
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
+
+// benchProxies starts everything, measures, and prints the tables; notes of what is not at
+// hand go to the first writer.
+func benchProxies(ctx context.Context, notes, out io.Writer, o options) (drawings map[string]chart, missed int, err error) {
+	h, err := startHouse(ctx, notes, o)
+	if err != nil {
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, h.stop()) }()
-	load, err := prepare(ctx, h, o)
+	l, err := prepare(ctx, h, o)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	if err := rounds(ctx, load, all, h.endpoints, o); err != nil {
-		return 0, errors.Join(err, h.tails())
+	all := slices.DeleteFunc(measures(l), func(m *measure) bool { return !strings.HasPrefix(m.line(), o.only) })
+	if len(all) == 0 && o.only != memoryOnly {
+		return nil, 0, fmt.Errorf("no measure's line begins with %q", o.only)
 	}
-	return printTable(out, all), nil
+	if err := rounds(ctx, all, h.endpoints, o); err != nil {
+		return nil, 0, errors.Join(err, h.tails())
+	}
+	if len(all) > 0 {
+		printTable(out, all)
+		missed = printTargets(out, all)
+	}
+	if o.only != "" && o.only != memoryOnly {
+		return nil, missed, nil
+	}
+	f, err := benchMemory(ctx, h)
+	if err != nil {
+		return nil, missed, errors.Join(err, h.tails())
+	}
+	missed += f.print(out)
+	if o.page == "" {
+		return nil, missed, nil
+	}
+	c, err := benchCurves(ctx, l, o)
+	return charts(c, f), missed, err
 }

@@ -13,11 +13,12 @@ type options struct {
 	rounds   int
 	sample   time.Duration // at least, of one measure by one way
 	blobSize int           // bytes
-	workers  int           // of the manifest load
 	gobench  time.Duration // -benchtime of the Go benchmarks; 0: none
 	tuned    bool
 	strict   bool
 	only     string
+
+	base, dockerAuth, zot, page string
 }
 
 // parse reads the flags; where they are wrong it has said so.
@@ -25,10 +26,13 @@ func parse(arguments []string, messages io.Writer) (options, error) {
 	var o options
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(messages)
-	set.IntVar(&o.rounds, "rounds", 5, "samples of each measure by each way")
+	set.IntVar(&o.rounds, "rounds", 7, "samples of each measure by each way")
 	set.DurationVar(&o.sample, "sample", time.Second, "least `time` of one sample")
 	mebibytes := set.Int("blob", 128, "size of the blob in `MiB`")
-	set.IntVar(&o.workers, "workers", 8, "clients that ask for manifests at once")
+	set.StringVar(&o.base, "base", "", "hold the gateway against that of this `commit`")
+	set.StringVar(&o.dockerAuth, "docker-auth", "", "measure this `binary` of docker_auth too")
+	set.StringVar(&o.zot, "zot", "", "measure this `binary` of zot too")
+	set.StringVar(&o.page, "page", "", "write tables and curves into this `folder`, as performance.md and SVG files")
 	set.DurationVar(&o.gobench, "gobench", time.Second, "`time` of each Go benchmark; 0: none")
 	set.BoolVar(&o.tuned, "tuned", false, "give nginx buffers of 256 KiB")
 	set.StringVar(&o.only, "only", "", "take only measures whose line begins with this `text` (\"blob push MB/s TLS\")")
@@ -37,7 +41,7 @@ func parse(arguments []string, messages io.Writer) (options, error) {
 		return o, err
 	}
 	o.blobSize = *mebibytes << 20
-	if set.NArg() > 0 || o.rounds < 1 || *mebibytes < 1 || o.workers < 1 || o.sample < 0 {
+	if set.NArg() > 0 || o.rounds < 1 || *mebibytes < 1 || o.sample < 0 {
 		fmt.Fprintln(messages, "Example: go run ./cmd/bench -rounds 9 -blob 256")
 		set.Usage()
 		return o, errors.New("usage")

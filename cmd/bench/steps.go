@@ -25,8 +25,8 @@ var stepPackages = []string{"gatehouse/proxy/route", "gatehouse/tokens", "gateho
 const wholeStep = "VerifyLookupDecide"
 
 const (
-	wholeNanoseconds = 3000
-	wholeAllocations = 4
+	wholeNanoseconds = 1300
+	wholeAllocations = 1
 )
 
 // step is one line of `go test -bench -benchmem`.

@@ -1,146 +1,151 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
-	"time"
+	"strings"
 )
 
-// measure is one kind of load and the samples that were taken of it.
-type measure struct {
-	name   string
-	unit   string
-	secure bool
-	// run loads one endpoint for at least d and returns units a second.
-	run func(l *load, ctx context.Context, to endpoint, d time.Duration) (float64, error)
-	// target is the least ratio of the gateway to the way named beside it; 0: none.
-	target  float64
-	against string
-	samples map[string][]float64 // by way
+func rateOf(s sample) float64        { return s.rate }
+func cpuOf(s sample) float64         { return s.cpu }
+func p50Of(s sample) float64         { return s.p50 }
+func timeOf(s sample) float64        { return 1 / s.rate } // of the same work
+func getsOf(s sample) float64        { return s.gets }
+func allocationsOf(s sample) float64 { return s.allocations }
+
+// target is a bound of one figure, or of the ratio of two ways.
+type target struct {
+	work   string
+	line   string // of the measure
+	figure func(sample) float64
+	way    string
+	to     string  // the way that it is held against; empty: the figure itself
+	least  bool    // the bound is the least
+	bound  float64 // asked for
+	beyond float64 // hoped for; 0: nothing
 }
 
-// measures is everything that is measured by proxies, in the table's order.
-func measures() []*measure {
-	var all []*measure
-	for _, secure := range []bool{false, true} {
-		manifests := &measure{name: "manifests", unit: "/s", run: (*load).manifests}
-		if !secure {
-			manifests.target, manifests.against = 0.55, "direct"
-		}
-		all = append(all, manifests,
-			&measure{name: "blob pull", unit: "MB/s", run: (*load).pull, target: 1, against: "nginx"},
-			&measure{name: "blob push", unit: "MB/s", run: (*load).push, target: 1, against: "nginx"})
-		for _, m := range all[len(all)-3:] {
-			m.secure, m.samples = secure, map[string][]float64{}
+// targets are those of the issue, in its order. What is to be "not below today's" has
+// the ratios of 2026-11-26.
+var targets = []target{
+	{"manifest by digest, hit, plain, 16 connections: requests/s", "manifests, 16 connections /s plain", rateOf, "cached", "direct", true, 4, 5},
+	{"the same over TLS", "manifests, 16 connections /s TLS", rateOf, "cached", "direct", true, 3.5, 4.5},
+	{"CPU a hit", "manifests, 16 connections /s plain", cpuOf, "cached", "nginx", false, 2, 1.4},
+	{"p50 of a hit, one connection", "manifests, 1 connection /s plain", p50Of, "cached", "direct", false, 0.3, 0.2},
+	{"no cache, null upstream: CPU a manifest", "manifests, 16 connections /s null", cpuOf, "gateway", "base", false, 0.65, 0.5},
+	{"no cache: manifests/s", "manifests, 16 connections /s plain", rateOf, "gateway", "verifying", true, 1.2, 1.5},
+	{"blob 128 MiB, hit: MB/s", "blob pull MB/s plain", rateOf, "cached", "direct", true, 1.2, 0},
+	{"the same: CPU a GiB", "blob pull MB/s plain", cpuOf, "cached", "direct", false, 0.65, 0},
+	{"the same, TLS, HTTP/1.1: MB/s", "blob pull MB/s TLS", rateOf, "cached", "direct", true, 1.15, 1.3},
+	{"the same, HTTP/2: MB/s", "blob pull MB/s HTTP/2", rateOf, "cached", "direct", true, 1, 1.1},
+	{"no cache: blob pull", "blob pull MB/s plain", rateOf, "gateway", "nginx", true, 2.18, 0},
+	{"no cache: blob pull, TLS", "blob pull MB/s TLS", rateOf, "gateway", "nginx", true, 1.13, 0},
+	{"no cache: blob push", "blob push MB/s plain", rateOf, "gateway", "nginx", true, 1.03, 0},
+	{"no cache: blob push, TLS", "blob push MB/s TLS", rateOf, "gateway", "nginx", true, 1.01, 0},
+	{"first pull (a miss that fills), 1 Gbit/s: time", "first pull MB/s 1 Gbit/s", timeOf, "cached", "gateway", false, 1.05, 1},
+	{"first pull, CPU-bound: MB/s", "first pull MB/s plain", rateOf, "cached", "gateway", true, 0.35, 0.5},
+	{"32 clients, one uncached 32 MiB blob, 1 Gbit/s: time", "32 first pulls at once MB/s 1 Gbit/s", timeOf, "cached", "gateway", false, 0.12, 0},
+	{"the same: GETs at the upstream", "32 first pulls at once MB/s 1 Gbit/s", getsOf, "cached", "", false, 1, 0},
+	{"the same: first byte, p50, µs", "32 first pulls at once MB/s 1 Gbit/s", p50Of, "cached", "", false, 100_000, 0},
+	{"allocations a hit", "manifests, 16 connections /s plain", allocationsOf, "cached", "", false, 30, 20},
+}
+
+// printTable prints medians by way, and CPU time beside the rate.
+func printTable(out io.Writer, all []*measure) {
+	fmt.Fprintf(out, "\n| %-46s | %-12s | %10s | %8s | %12s | %10s |\n", "measure", "way", "rate", "scatter", "CPU", "p50")
+	fmt.Fprintln(out, "|---|---|---:|---:|---:|---:|")
+	for _, m := range all {
+		for _, way := range m.ways {
+			rates := m.figures(way, rateOf)
+			if len(rates) == 0 {
+				continue
+			}
+			fmt.Fprintf(out, "| %-46s | %-12s | %10s | %8s | %12s | %10s |\n", m.line(), way, figure(median(rates), 0), figure(scatter(rates), 2),
+				withUnit(median(m.figures(way, cpuOf)), m.cpuUnit()), withUnit(median(m.figures(way, p50Of)), " µs"))
 		}
 	}
-	return all
 }
 
-// rounds takes the samples: one round to warm up, which is not counted, then
-// each measure by each way in turn, starting each round with another way.
-func rounds(ctx context.Context, l *load, all []*measure, endpoints []endpoint, o options) error {
-	for round := -1; round < o.rounds; round++ {
-		for _, m := range all {
-			mine := m.endpoints(endpoints)
-			for i := range mine {
-				to := mine[(i+max(round, 0))%len(mine)]
-				length := o.sample
-				if round < 0 {
-					length = o.sample / 4
-				}
-				rate, err := m.run(l, ctx, to, length)
-				if err != nil {
-					return fmt.Errorf("%s by %s (%s): %w", m.name, to.name, to.base, err)
-				}
-				if round >= 0 {
-					m.samples[to.name] = append(m.samples[to.name], rate)
-				}
-			}
+func (m *measure) cpuUnit() string {
+	if m.unit == requests {
+		return " µs"
+	}
+	return " ms/GiB"
+}
+
+// printTargets holds the targets against the samples and returns how many were missed.
+func printTargets(out io.Writer, all []*measure) (missed int) {
+	fmt.Fprintf(out, "\n| %-58s | %-12s | %-18s | %8s | %8s |   |\n", "work", "to", "asked (hoped)", "measured", "scatter")
+	fmt.Fprintln(out, "|---|---|---|---:|---:|---|")
+	for _, t := range targets {
+		values := t.values(all)
+		verdict, bad := t.verdict(values)
+		if bad {
+			missed++
+		}
+		fmt.Fprintf(out, "| %-58s | %-12s | %-18s | %8s | %8s | %s |\n", t.work, orDash(t.to), t.asked(), figure(median(values), 2), figure(scatter(values), 2), verdict)
+	}
+	return missed
+}
+
+// values are what the target is about, of each round.
+func (t target) values(all []*measure) []float64 {
+	for _, m := range all {
+		switch {
+		case m.line() != t.line:
+		case t.to == "":
+			return slices.DeleteFunc(m.figures(t.way, t.figure), math.IsNaN)
+		default:
+			return m.ratios(t.figure, t.way, t.to)
 		}
 	}
 	return nil
 }
 
-func (m *measure) endpoints(all []endpoint) []endpoint {
-	var mine []endpoint
-	for _, to := range all {
-		if to.secure == m.secure {
-			mine = append(mine, to)
-		}
+func (t target) asked() string {
+	sign := "<="
+	if t.least {
+		sign = ">="
 	}
-	return mine
+	text := fmt.Sprintf("%s %s", sign, trimmed(t.bound))
+	if t.beyond != 0 {
+		text += " (" + trimmed(t.beyond) + ")"
+	}
+	return text
 }
 
-// ratio is the median over rounds of the gateway's rate to another way's; 0: unknown.
-func (m *measure) ratio(to string) float64 {
-	ours, theirs := m.samples["gateway"], m.samples[to]
-	if len(ours) == 0 || len(ours) != len(theirs) {
-		return 0
+func (t target) verdict(values []float64) (text string, missed bool) {
+	switch got := median(values); {
+	case len(values) == 0:
+		return "not measured", false
+	case t.least && got < t.bound, !t.least && got > t.bound:
+		return "MISSED", true
 	}
-	ratios := make([]float64, len(ours))
-	for i := range ours {
-		ratios[i] = ours[i] / theirs[i]
-	}
-	return median(ratios)
+	return "met", false
 }
 
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
+func trimmed(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00") }
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
 	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
+	return text
 }
 
-// printTable prints medians and ratios with the targets beside them, and
-// returns how many were missed.
-func printTable(out io.Writer, all []*measure) (missed int) {
-	fmt.Fprintf(out, "\n%-22s %10s %10s %10s %9s %9s   %s\n", "", "direct", "nginx", "gateway", "/direct", "/nginx", "target")
-	for _, m := range all {
-		verdict, bad := m.verdict()
-		if bad {
-			missed++
-		}
-		fmt.Fprintf(out, "%-22s %10s %10s %10s %9s %9s   %s\n", m.line(),
-			figure(median(m.samples["direct"]), 0), figure(median(m.samples["nginx"]), 0), figure(median(m.samples["gateway"]), 0),
-			figure(m.ratio("direct"), 2), figure(m.ratio("nginx"), 2), verdict)
-	}
-	return missed
-}
-
-// line is the measure's name in the table.
-func (m *measure) line() string {
-	scheme := "plain"
-	if m.secure {
-		scheme = "TLS"
-	}
-	return m.name + " " + m.unit + " " + scheme
-}
-
+// figure is empty for what was not measured.
 func figure(v float64, decimals int) string {
-	if v == 0 {
+	if v == 0 || math.IsNaN(v) {
 		return "-"
 	}
 	return fmt.Sprintf("%.*f", decimals, v)
 }
 
-func (m *measure) verdict() (text string, missed bool) {
-	if m.target == 0 {
-		return "", false
+func withUnit(v float64, unit string) string {
+	if v == 0 || math.IsNaN(v) {
+		return "-"
 	}
-	text = fmt.Sprintf(">= %.2f of %s", m.target, m.against)
-	switch ratio := m.ratio(m.against); {
-	case ratio == 0:
-		return text + ": not measured", false
-	case ratio < m.target:
-		return text + ": MISSED", true
-	}
-	return text + ": met", false
+	return fmt.Sprintf("%.0f%s", v, unit)
 }
