@@ -63,7 +63,7 @@ type house struct {
 
 // settings are what the configs below take.
 type settings struct {
-	Folder, User, Hash        string // User: whom nginx is to run as
+	Folder, User, Hash        string // User: which user nginx is to run as
 	Address, Upstream, Admin  string // host:port; Upstream of a proxy
 	AddressTLS                string // of nginx, which has both
 	Name                      string // of the files of this one
