@@ -128,7 +128,7 @@ func TestPushes(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	defer registry.Close()
-	l := &load{client: newClient(1, nil, false), blob: make([]byte, 1000)}
+	l := &load{client: newClient(1, nil, false), blob: make([]byte, 1000), digest: "sha256:0"}
 	l.buffers.New = func() any { b := make([]byte, 100); return &b }
 	r, err := l.push(t.Context(), endpoint{base: registry.URL}, 0)
 	if err != nil || r.units != 1000 || got.Load() != 1000 {

@@ -124,18 +124,21 @@ func measure(fset *token.FileSet, imports types.Importer, p listed) (*figures, e
 	return f, nil
 }
 
-// testLines are the lines of all tests of a folder, those behind build tags too.
+// testLines counts the lines of a package's tests: files of Go, and scripts that run the
+// program.
 func testLines(folder string) (n int, err error) {
-	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
-	if err != nil {
-		return 0, err
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
+	for _, pattern := range []string{"*_test.go", "testdata/*.txtar"} {
+		files, err := filepath.Glob(filepath.Join(folder, pattern))
 		if err != nil {
 			return 0, err
 		}
-		n += bytes.Count(text, []byte("\n"))
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return 0, err
+			}
+			n += bytes.Count(text, []byte("\n"))
+		}
 	}
 	return n, nil
 }

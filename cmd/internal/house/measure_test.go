@@ -19,7 +19,12 @@ func TestMeasure(t *testing.T) {
 		"c.go":      "package m\n\nfunc four() int {\n\ta := one()\n\n\treturn a\n}\n",
 		"d.go":      "package m\n\nimport \"fmt\"\n\nfunc five(x struct{ A int }) { fmt.Println(x.A) }\n",
 		"a_test.go": "package m\n\n// no test\n",
+
+		"testdata/run.txtar": "exec m\nstdout ok\n", "testdata/other.txt": "no test\n",
 	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +43,7 @@ func TestMeasure(t *testing.T) {
 	if f.fields != 4 || f.documented != 3 || f.documentedPercent() != 75 {
 		t.Errorf("%d of %d fields documented", f.documented, f.fields)
 	}
-	if f.files != 4 || f.lines != 31 || f.testLines != 3 {
+	if f.files != 4 || f.lines != 31 || f.testLines != 5 {
 		t.Errorf("%d files, %d lines, %d lines of tests", f.files, f.lines, f.testLines)
 	}
 	if got := f.longest(); got.name != "c.go:3 four" || got.lines != 5 {
