@@ -112,11 +112,19 @@ func dial(ctx context.Context, to endpoint, path string, roots *x509.CertPool, b
 // requestFor is a GET as containerd makes it.
 func requestFor(to endpoint, path string) []byte {
 	_, host, _ := strings.Cut(to.base, "://")
-	text := "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: containerd/2.1.4\r\nAccept: " + manifestType + "\r\nAccept-Encoding: identity\r\n"
+	text := "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: containerd/2.1.4\r\nAccept: " + accept(path) + "\r\nAccept-Encoding: identity\r\n"
 	if to.auth != "" {
 		text += "Authorization: " + to.auth + "\r\n"
 	}
 	return []byte(text + "\r\n")
+}
+
+// accept is what a client that asks for path takes.
+func accept(path string) string {
+	if strings.Contains(path, "/manifests/") {
+		return manifestType
+	}
+	return "application/octet-stream, */*"
 }
 
 // answer is what came for one request.

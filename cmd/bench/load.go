@@ -323,7 +323,7 @@ func (l *load) send(ctx context.Context, to endpoint, method, target string, bod
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Accept", manifestType)
+	request.Header.Set("Accept", accept(request.URL.Path))
 	if body != nil {
 		request.Header.Set("Content-Type", contentType(body))
 	}

@@ -191,27 +191,16 @@ var zotConfig = template.Must(template.New("zot").Parse(`{"distSpecVersion": "1.
 `))
 
 // startHouse builds, configures and starts everything. On an error nothing is left.
-func startHouse(ctx context.Context, out io.Writer, o options) (h *house, err error) {
-	h = &house{roots: x509.NewCertPool()}
-	if h.folder, err = os.MkdirTemp("", "gatehouse-bench-"); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.tails(), h.stop())
-		}
-	}()
-	registry, err := buildRegistry(ctx, out)
+func startHouse(ctx context.Context, out io.Writer, o options) (*house, error) {
+	folder, err := os.MkdirTemp("", "gatehouse-bench-")
 	if err != nil {
 		return nil, err
 	}
-	if h.binary, err = h.build(ctx, ".", "gatehouse"); err != nil {
-		return nil, err
+	h := &house{folder: folder, roots: x509.NewCertPool()}
+	if err := h.startAll(ctx, out, o); err != nil {
+		return nil, errors.Join(err, h.tails(), h.stop())
 	}
-	if err := h.writeKeys(); err != nil {
-		return nil, err
-	}
-	return h, h.startAll(ctx, out, registry, o)
+	return h, nil
 }
 
 // build makes the gateway of the module in a folder.
@@ -224,7 +213,17 @@ func (h *house) build(ctx context.Context, module, name string) (string, error) 
 }
 
 // startAll starts what is measured; what is not at hand is left out, and said.
-func (h *house) startAll(ctx context.Context, out io.Writer, registry string, o options) error {
+func (h *house) startAll(ctx context.Context, out io.Writer, o options) error {
+	registry, err := buildRegistry(ctx, out)
+	if err != nil {
+		return err
+	}
+	if h.binary, err = h.build(ctx, ".", "gatehouse"); err != nil {
+		return err
+	}
+	if err := h.writeKeys(); err != nil {
+		return err
+	}
 	direct, err := h.startRegistry("direct", plain, registry, settings{})
 	if err != nil {
 		return err
