@@ -256,7 +256,7 @@ func TestRefreshDialects(t *testing.T) {
 	}
 	h.expect(h.request("GET", "/v2/team/a/tags/list", got.Token, nil), 200, "")
 	h.expect(h.request("GET", "/v2/", refresh, nil), 401, "UNAUTHORIZED") // another kind
-	for _, wrong := range []string{got.Token, refresh[:len(refresh)-2] + "AA", "x"} {
+	for _, wrong := range []string{got.Token, refresh[:len(refresh)-20] + "AAAAAAAAAAAAAAAAAAAA", "x"} {
 		h.expect(h.form("grant_type", "refresh_token", "refresh_token", wrong), 401, "UNAUTHORIZED")
 	}
 	h.expect(h.form("grant_type", "refresh_token"), 400, "UNSUPPORTED")
