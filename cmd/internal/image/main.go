@@ -64,7 +64,7 @@ func write(folder, version, certificates string, binaries []string) error {
 
 // build is the image of one platform: two files, a person without rights.
 func build(version, certificates, binary string, platform *v1.Platform) (v1.Image, error) {
-	files, err := archive([]file{{"etc/ssl/certs/ca-certificates.crt", certificates, 0o644}, {"gatehouse", binary, 0o755}})
+	files, err := archive([]string{"etc/", "etc/gatehouse/", "etc/ssl/", "etc/ssl/certs/"}, []file{{"etc/ssl/certs/ca-certificates.crt", certificates, 0o644}, {"gatehouse", binary, 0o755}})
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +107,16 @@ type file struct {
 	mode       int64
 }
 
-// archive is a tar of files that are root's, without times.
-func archive(files []file) ([]byte, error) {
+// archive is a tar of folders and files that are root's, without times. Folders that it
+// did not name Docker would make with mode 0600, which the image's user cannot enter.
+func archive(folders []string, files []file) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
+	for _, name := range folders {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: time.Unix(0, 0)}); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range files {
 		content, err := os.ReadFile(f.path)
 		if err != nil {

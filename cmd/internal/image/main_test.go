@@ -1,13 +1,17 @@
 package main
 
 import (
+	"archive/tar"
+	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -99,5 +103,40 @@ func TestBadInput(t *testing.T) {
 		if _, err := os.Stat(folder); err == nil {
 			t.Errorf("%v left a folder", binaries)
 		}
+	}
+}
+
+// TestFolders: everybody may enter each folder above a file, whatever unpacks the layer.
+func TestFolders(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image, err := build("v1", name, name, &v1.Platform{OS: "linux", Architecture: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := mutate.Extract(image)
+	defer content.Close()
+	modes := map[string]int64{}
+	for r := tar.NewReader(content); ; {
+		header, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		modes[path.Clean(header.Name)] = header.Mode
+	}
+	for file := range modes {
+		for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
+			if modes[dir] != 0o755 {
+				t.Errorf("%s above %s has mode %o", dir, file, modes[dir])
+			}
+		}
+	}
+	if len(modes) != 6 || modes["gatehouse"] != 0o755 || modes["etc/ssl/certs/ca-certificates.crt"] != 0o644 {
+		t.Errorf("%v", modes)
 	}
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-## the Debian package installed, run, removed and purged by dpkg in a copy of this machine; the unit's sandbox; the Helm chart by Helm and Kubernetes' own types
+## the Debian package installed, run, removed and purged by dpkg in a copy of this machine; the unit's sandbox; the image of `make image` in a Docker Engine; the Helm chart by Helm and Kubernetes' own types
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
