@@ -90,6 +90,7 @@ func checkPackage(t *testing.T, arch string, content []byte) {
 		{"--contents", " ./lib/systemd/system/gatehouse.service\n"},
 		{"--contents", " ./usr/lib/sysusers.d/gatehouse.conf\n"},
 		{"--contents", " ./usr/share/man/man1/gatehouse-serve.1.gz\n"},
+		{"--contents", " ./usr/share/man/man5/gatehouse.yaml.5.gz\n"},
 		{"--contents", " ./usr/share/bash-completion/completions/gatehouse\n"},
 		{"--contents", " ./usr/share/zsh/vendor-completions/_gatehouse\n"},
 		{"--contents", " ./usr/share/fish/vendor_completions.d/gatehouse.fish\n"},
@@ -257,7 +258,8 @@ policy:
 `, authntest.FreeAddress(t), authntest.FreeAddress(t), emptyRegistry(t))
 }
 
-// upgrade: a gateway that runs is restarted with a good config, and left alone with a bad one.
+// upgrade: a gateway that runs is restarted with a good config, and left alone with a bad
+// one; a package whose config changed puts it beside the owner's.
 func (m *machine) upgrade(t *testing.T) {
 	m.systemctl("exit 0")
 	m.run(t, "dpkg -i --force-confold /tmp/gatehouse.deb")
@@ -268,6 +270,12 @@ func (m *machine) upgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.run(t, "cd /tmp; dpkg-deb -R gatehouse.deb next; echo '# of the next version' >>next/etc/gatehouse/gatehouse.yaml; "+
+		"sed -i 's/^Version: .*/Version: 9.8.8/' next/DEBIAN/control; dpkg-deb -b next next.deb; dpkg -i --no-triggers --force-confold next.deb")
+	if kept, err := os.ReadFile(m.root + packageConfig); err != nil || !bytes.Equal(kept, good) {
+		t.Errorf("an upgrade changed the config (%v):\n%s", err, kept)
+	}
+	m.run(t, "grep -q 'of the next version' "+packageConfig+".dpkg-dist; test \"$(dpkg-query -W -f '${Version}' gatehouse)\" = 9.8.8; dpkg -i --no-triggers --force-downgrade --force-confold /tmp/gatehouse.deb")
 	m.write(packageConfig, string(good)+"bogus: 1\n", 0o640)
 	m.systemctl("exit 0")
 	if out := m.run(t, "dpkg -i --force-confold /tmp/gatehouse.deb"); !strings.Contains(out, "bogus") || !strings.Contains(out, "left alone") {

@@ -18,7 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
 cmd/internal/scripts/share.sh "$work/share"
-gzip -9n "$work"/share/man/man1/*
+gzip -9n "$work"/share/man/man?/*
 
 # fill lays the files of one architecture out below a folder.
 fill() {
