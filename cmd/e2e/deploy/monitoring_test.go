@@ -205,6 +205,8 @@ func metricNames(t *testing.T) map[string]bool {
 	m.TokenValidation("valid")
 	m.Credential("password", "ok")
 	m.WatchFrozen(func() bool { return true })
+	m.OIDCKeyFetch("github", true)
+	m.WatchKeys(func() map[string]time.Duration { return map[string]time.Duration{"github": time.Minute} })
 	m.StoreRequest("get", "ok")
 	m.WatchStore(func() (bool, bool) { return true, true })
 	m.WatchLDAPServers("example", func() []metrics.LDAPServer { return []metrics.LDAPServer{{URL: "ldap://a"}} })
