@@ -426,7 +426,7 @@ func TestReadersGone(t *testing.T) {
 					go h.pull(t.Context(), "a", digest)
 				}
 				time.Sleep(2 * patience)
-				if ended := len(h.growths) == 0; ended == c.kept {
+				if ended := h.Status().Questions == 0; ended == c.kept {
 					t.Errorf("ended %v", ended)
 				}
 				time.Sleep(time.Hour)
