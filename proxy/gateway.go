@@ -85,7 +85,7 @@ func (g *Gateway) assemble(cfg Config) {
 	g.decider = decider{cfg.Policy, &g.load.counts, trial{cfg.PolicyNext, &g.load.trial, g.metrics}, g.metrics}
 	g.mounter = mounter{g.upstreams, cfg.Policy, &g.decider.trial}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
-	g.forwarder.guard = tagGuard{&g.decider, &g.load.tags, holdLimit}
+	g.forwarder.guard = tagGuard{&g.decider, &g.load.holds, holdLimit}
 	g.cache = newCache(&cfg, g.load, g.upstreams, g.forwarder)
 	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics}

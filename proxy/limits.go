@@ -12,6 +12,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/shadow"
 	"gatehouse/proxy/upstream"
+	"gatehouse/tokens/store"
 )
 
 // Limits bound what clients can take from everybody else. DefaultLimits is safe
@@ -83,6 +84,7 @@ type Load struct {
 	addresses *upstream.States
 	turns     *turns
 	tags      localHolds
+	holds     sharedHolds
 	counts    authz.Counts
 	freeze    freeze.State
 	trial     shadow.Table
@@ -110,8 +112,13 @@ type holding struct {
 
 // NewLoad returns an empty one.
 func NewLoad() *Load {
-	return &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
+	l := &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
+	l.holds.local = &l.tags
+	return l
 }
+
+// Share has tags held in a store too, so that gateways that share it hold them together.
+func (l *Load) Share(s *store.Store) { l.holds.shared.Store(s) }
 
 // Counts are how many requests each rule decided.
 func (l *Load) Counts() *authz.Counts { return &l.counts }

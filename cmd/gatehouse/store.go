@@ -56,6 +56,9 @@ func (s *server) openStore(l *config.Loaded) {
 	}
 	s.store = opened
 	s.shared.Personal.Use(opened)
+	if backend.Remote() {
+		s.shared.Load.Share(opened)
+	}
 }
 
 // closeStore lets go of the store, at the very end.
