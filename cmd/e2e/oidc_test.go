@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,4 +148,31 @@ func TestJobOutlivesItsToken(t *testing.T) {
 	if out, err := e.Output("pull", image); err == nil {
 		t.Errorf("pulled after the match was tightened: %s", out)
 	}
+}
+
+// TestInspectIDToken: the command names the workload, or what does not fit, and 3 where
+// the issuer is at fault.
+func TestInspectIDToken(t *testing.T) {
+	issuer := authntest.StartIssuer(t)
+	config := writeConfig(t, setup{Upstream: "http://127.0.0.1:1", Directories: jobs(issuer.URL), Policy: jobRules, Listen: "127.0.0.1:1", Admin: "127.0.0.1:2"})
+	good := job(t, issuer, nil)
+	inspect := func(token string, status int, want ...string) {
+		t.Helper()
+		cmd := exec.Command(binary, "token", "inspect", "-c", config)
+		cmd.Stdin = strings.NewReader(token + "\n")
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != status || strings.Contains(string(out), token) {
+			t.Errorf("status %d, want %d:\n%s", got, status, out)
+		}
+		for _, line := range want {
+			if !strings.Contains(string(out), line) {
+				t.Errorf("no %q in:\n%s", line, out)
+			}
+		}
+	}
+	inspect(good, 0, "good\nkind: oidc\n", "machine: github/octo-org/app", "workload: workloads[0]", "subject: repo:octo-org/app")
+	inspect(job(t, issuer, map[string]any{"ref": "refs/heads/dev"}), 1, "not good: ", `does not fit: workloads[0]: ref is "refs/heads/dev"`)
+	inspect(job(t, issuer, map[string]any{"aud": "https://other.example.com"}), 1, "is none of ours")
+	issuer.Instead(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	inspect(good, 3, "not good: ", "machine: github/octo-org/app")
 }

@@ -13,7 +13,7 @@ import (
 func openForTokens(path string) cli.Opened {
 	s := assembly.Look(path)
 	defer s.Release()
-	o := cli.Opened{Keyring: s.Keyring, Machines: s.Machines()}
+	o := cli.Opened{Keyring: s.Keyring, Machines: s.Machines(), Issuers: s.Issuers()}
 	for _, f := range s.Loaded.Faults() {
 		if !f.Content {
 			o.Faults = append(o.Faults, f.String())

@@ -127,6 +127,17 @@ func (s *Snapshot) issuer(name string) *oidc.Directory {
 	return nil
 }
 
+// Issuers are the directories of ID tokens.
+func (s *Snapshot) Issuers() []*oidc.Directory {
+	var list []*oidc.Directory
+	for _, d := range s.Directories {
+		if d.OIDC != nil {
+			list = append(list, d.OIDC)
+		}
+	}
+	return list
+}
+
 // FindMachine is the machine DIRECTORY/NAME as the config has it; without it the error is
 // authn.ErrUnknownUser.
 func (s *Snapshot) FindMachine(ctx context.Context, text string) (authn.Identity, error) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authn/apitoken"
 	"gatehouse/authn/machine"
+	"gatehouse/authn/oidc"
 	"gatehouse/tokens"
 )
 
@@ -18,6 +20,8 @@ type Opened struct {
 	Keyring *tokens.Keyring
 	// Machines are the directories of machines.
 	Machines []*machine.Directory
+	// Issuers are the directories of ID tokens.
+	Issuers []*oidc.Directory
 	// Faults keep anything from being said.
 	Faults []string
 }
@@ -25,6 +29,7 @@ type Opened struct {
 // verdict is what is said of a token.
 type verdict struct {
 	reason string // why it is not good; empty: it is
+	down   bool   // an issuer is at fault, so nothing is known
 	lines  []string
 }
 
@@ -42,9 +47,13 @@ func (v *verdict) print(w io.Writer) {
 	fmt.Fprintln(w, strings.Join(append([]string{first}, v.lines...), "\n"))
 }
 
-// inspect judges a token without asking anybody but the config.
-func (o *Opened) inspect(text authn.Secret) *verdict {
+// inspect judges a token without asking anybody but the config, and its issuer for keys.
+func (o *Opened) inspect(ctx context.Context, text authn.Secret) *verdict {
 	v := &verdict{}
+	if d := o.issuerOf(text); d != nil {
+		inspectIDToken(ctx, v, d, text)
+		return v
+	}
 	switch {
 	case apitoken.Machine.Looks(text), apitoken.Personal.Looks(text):
 		o.inspectAPIToken(v, text)

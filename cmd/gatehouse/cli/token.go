@@ -90,7 +90,7 @@ func inspectCommand(open func(path string) Opened) *cobra.Command {
 		Use:   "inspect",
 		Short: "Read a token on stdin and say what it is",
 		Long: "Reads a token on stdin and says what it is, whose, and until when, as the config has it. It never prints\n" +
-			"the token.\nStatus 0: good, 1: not.",
+			"the token. Of an ID token it says which workload takes it, or for each what does not fit, and asks the\nissuer for its keys.\nStatus 0: good, 1: not, 3: the issuer is at fault.",
 		Example: "  gatehouse token inspect -c gatehouse.yaml <token.txt",
 		Args:    cobra.NoArgs,
 	}
@@ -105,9 +105,12 @@ func inspectCommand(open func(path string) Opened) *cobra.Command {
 			fmt.Fprintln(cmd.ErrOrStderr(), strings.Join(o.Faults, "\n"))
 			return Exit(Fault, "the config has %d fault(s), so nothing can be said", len(o.Faults))
 		}
-		v := o.inspect(authn.Secret(strings.TrimSpace(string(text))))
+		v := o.inspect(cmd.Context(), authn.Secret(strings.TrimSpace(string(text))))
 		v.print(cmd.OutOrStdout())
-		if v.reason != "" {
+		switch {
+		case v.down:
+			return &Error{Status: Down}
+		case v.reason != "":
 			return &Error{Status: Fault}
 		}
 		return nil

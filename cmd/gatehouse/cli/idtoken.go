@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authn/oidc"
+)
+
+// inspectIDToken is about a token of this issuer, who is asked for the keys.
+func inspectIDToken(ctx context.Context, v *verdict, d *oidc.Directory, text authn.Secret) {
+	e := d.Examine(ctx, string(text))
+	v.say("kind", "oidc")
+	v.say("id", e.ID)
+	v.say("subject", e.Subject)
+	if !e.Ends.IsZero() {
+		v.say("ends", e.Ends.UTC().Format(time.RFC3339))
+	}
+	v.say("claims", e.Claims)
+	if e.Machine != "" {
+		v.say("machine", d.Name()+"/"+e.Machine)
+		v.say("workload", fmt.Sprintf("workloads[%d]", e.Workload))
+	}
+	for _, misfit := range e.Misfits {
+		v.say("does not fit", misfit)
+	}
+	if e.Err != nil {
+		v.reason, v.down = e.Err.Error(), errors.Is(e.Err, authn.ErrUnavailable)
+	}
+}
+
+// issuerOf is the directory of the token's issuer, or nil.
+func (o *Opened) issuerOf(text authn.Secret) *oidc.Directory {
+	for _, d := range o.Issuers {
+		if d.Issuer() == oidc.Issuer(string(text)) {
+			return d
+		}
+	}
+	return nil
+}
