@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authn/apitoken"
@@ -50,4 +51,9 @@ func (k *Keyring) endRefresh(ctx context.Context, text string, l *Login) error {
 	}
 	l.Identity = authn.Identity{Directory: t.Subject.Directory, Username: t.Subject.Username}
 	return k.cfg.Revoker.End(ctx, Revoked{ID: t.ID, Ends: t.Expires})
+}
+
+// EndPerson ends all that a person was given until now, see Revoker.EndPerson.
+func (k *Keyring) EndPerson(ctx context.Context, directory, name string, keep time.Duration) error {
+	return k.cfg.Revoker.EndPerson(ctx, directory, name, keep)
 }

@@ -98,6 +98,7 @@ func (s *server) socketHandler() http.Handler {
 	contents.Register(routes, s.shared.Load.Content, s.audit.Record)
 	routes.Get("/rules", s.rules)
 	routes.Get("/shadow", s.shadow)
+	s.office().Serve(routes)
 	admin.Post(routes, "/freeze", s.freeze)
 	admin.Post(routes, "/thaw", s.thaw)
 	return routes

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/held"
 	"gatehouse/proxy/audit"
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
@@ -103,6 +105,21 @@ func (s *server) sweepStore(ctx context.Context, now time.Time) {
 	for _, t := range s.endedTokens(ctx, now) {
 		s.audit.Record(audit.Credential, "result", string(audit.Expired), "user", t.Owner.Username, "directory", t.Owner.Directory,
 			"credential", string(tokens.FromPersonal), "credential_id", t.ID, "name", t.Name)
+	}
+}
+
+// office answers for people's tokens on admin.socket.
+func (s *server) office() *held.Office {
+	return &held.Office{
+		Use: func(do func(*assembly.Snapshot) error) error {
+			sn := s.acquire()
+			defer sn.Release()
+			return do(sn)
+		},
+		Told: func(t personal.Token) {
+			s.audit.Record(audit.Credential, "result", string(audit.Revoked), "user", t.Owner.Username, "directory", t.Owner.Directory,
+				"credential", string(tokens.FromPersonal), "credential_id", t.ID, "by", "admin", "name", t.Name)
+		},
 	}
 }
 

@@ -95,7 +95,7 @@ func create(path string) (*File, error) {
 }
 
 func damaged(err error) error {
-	return fmt.Errorf("it is damaged or not a store of ours (%w); put a backup in its place (gatehouse store backup), or move it away to begin without any token", err)
+	return fmt.Errorf("it is damaged or not a store of ours (%w); put a backup in its place, or move it away to begin without any token", err)
 }
 
 // verify reads all of it once: what is wrong is to be told at the start.

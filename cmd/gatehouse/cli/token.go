@@ -16,15 +16,16 @@ import (
 )
 
 // TokenCommand is the tree below token. open reads a config for inspect.
-func TokenCommand(open func(path string) Opened) *cobra.Command {
+func TokenCommand(more []*cobra.Command, open func(path string) Opened) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "token",
-		Short:   "Make and look at tokens of machines",
+		Short:   "Make, look at and end tokens",
 		Example: "  gatehouse token new --expires 90d\n  gatehouse token inspect -c gatehouse.yaml <token.txt",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("new or inspect is needed") },
+		RunE:    func(*cobra.Command, []string) error { return errors.New("new, inspect, list or revoke is needed") },
 	}
 	cmd.AddCommand(newTokenCommand(), inspectCommand(open))
+	cmd.AddCommand(more...)
 	return cmd
 }
 
