@@ -81,3 +81,56 @@ func TestCountsAtOnce(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+// TestCountsElsewhere: what is taken out is counted once, whether it is added up elsewhere
+// or comes back.
+func TestCountsElsewhere(t *testing.T) {
+	begin, at := moment(t, "2026-01-02"), moment(t, "2026-02-01")
+	named := allow("pull", "a", "everyone")
+	named.Name = "one"
+	p := policy(t, named, deny("push", "a", "everyone"))
+	var c Counts
+	c.Take(p, begin)
+	for range 3 {
+		c.Add(p.Decide(anonymous, Request{Repository: "a", Action: Pull}), at)
+		c.Add(p.Decide(anonymous, Request{Repository: "a", Action: Push}), at)
+	}
+	sums := func() (allowed, denied int64) { r := c.Rules(p); return r[0].Allowed, r[1].Denied }
+	fresh := c.Fresh()
+	if got := fresh["one"]; len(fresh) != 2 || got != (Tally{Allowed: 3, Last: at, Since: begin}) {
+		t.Errorf("%+v", fresh)
+	}
+	if a, d := sums(); a != 0 || d != 0 {
+		t.Errorf("taken out, and there: %d %d", a, d)
+	}
+	c.Back(fresh)
+	if a, d := sums(); a != 3 || d != 3 {
+		t.Errorf("they come back as %d %d", a, d)
+	}
+	c.Fresh()
+	earlier := begin.Add(-time.Hour)
+	c.Know(map[string]Tally{"one": {Allowed: 10, Since: earlier, Last: at.Add(time.Hour)}, "another": {Allowed: 5}})
+	c.Add(p.Decide(anonymous, Request{Repository: "a", Action: Pull}), at)
+	if r := c.Rules(p); r[0].Allowed != 11 || !r[0].Since.Equal(earlier) || !r[0].Last.Equal(at.Add(time.Hour)) || r[1].Denied != 0 || !r[1].Since.Equal(begin) {
+		t.Errorf("%+v", r)
+	}
+	one, two := Tally{Allowed: 1, Denied: 2, Since: begin}, Tally{Allowed: 3, Denied: 4, Last: at, Since: earlier}
+	want := Tally{Allowed: 4, Denied: 6, Last: at, Since: earlier}
+	if one.Plus(two) != want || two.Plus(one) != want || (Tally{}).Plus(one) != one || one.Plus(Tally{}) != one {
+		t.Errorf("%+v, %+v, %+v, %+v", one.Plus(two), two.Plus(one), (Tally{}).Plus(one), one.Plus(Tally{}))
+	}
+}
+
+// TestFingerprint: it stands for names and texts, and not for places.
+func TestFingerprint(t *testing.T) {
+	first, second := allow("pull", "a", "everyone"), allow("pull", "b", "everyone")
+	same, named := first, first
+	named.Name = "x"
+	prints := map[string]bool{}
+	for _, p := range []*Policy{nil, policy(t, first), policy(t, second), policy(t, named), policy(t, first, second), policy(t, second, first), policy(t, same)} {
+		prints[p.Fingerprint()] = true
+	}
+	if len(prints) != 6 || !prints[""] {
+		t.Errorf("%v", prints)
+	}
+}
