@@ -40,6 +40,7 @@ type Metrics struct {
 	credentials      *prometheus.CounterVec
 	storeRequests    *prometheus.CounterVec
 	keyFetches       *prometheus.CounterVec
+	uiLogins         *prometheus.CounterVec
 	decisions        *prometheus.CounterVec
 	shadowDecisions  *prometheus.CounterVec
 
@@ -103,7 +104,7 @@ func New(build BuildInfo) *Metrics {
 	m.upstreamRequests = counter("upstream_requests_total", "Requests sent to an upstream; code 0 is no answer.", "upstream", "code")
 	m.upstreamDuration = histogram("upstream_request_duration_seconds", "Time until the upstream sent its response headers.", longBuckets, "upstream")
 	m.upstreamHealthy = newUpstreamHealthy()
-	m.uiUpstreamRequests = newUIUpstreamRequests()
+	m.uiUpstreamRequests, m.uiLogins = newUIUpstreamRequests(), newUILogins(m.registry)
 	m.limitsReached = counter("limit_reached_total", "Requests and connections that were refused, cut or held up by a limit.", "limit")
 	for _, limit := range Limits {
 		m.limitsReached.WithLabelValues(limit)

@@ -60,3 +60,20 @@ func (m *Metrics) UIUpstreamRequest(kind, result string) {
 		m.uiUpstreamRequests.WithLabelValues(kind, result).Inc()
 	}
 }
+
+func newUILogins(registry *prometheus.Registry) *prometheus.CounterVec {
+	logins := counter("ui_logins_total", "Logins at the pages for people.", "result")
+	for _, result := range []string{"ok", "refused", "throttled", "unavailable"} {
+		logins.WithLabelValues(result)
+	}
+	registry.MustRegister(logins)
+	return logins
+}
+
+// UILogin counts a login at the pages for people. Result is ok, refused, throttled or
+// unavailable.
+func (m *Metrics) UILogin(result string) {
+	if m != nil {
+		m.uiLogins.WithLabelValues(result).Inc()
+	}
+}

@@ -14,6 +14,7 @@ import (
 type answers struct {
 	service string // the challenge's service
 	metrics *metrics.Metrics
+	pages   *pages
 }
 
 // refusalLimit is how long a client may leave a refusal unread. It is small, and
@@ -34,6 +35,10 @@ func (a *answers) refuse(x *exchange, err error) {
 	}
 	if x.w.wrote {
 		x.abort() // the answer has begun: a short one must not look whole
+	}
+	if x.page != nil {
+		a.pages.refuse(x, e)
+		return
 	}
 	h := x.w.Header()
 	clear(h)

@@ -73,7 +73,7 @@ func ended(status int) audit.Result {
 func (x *exchange) auditEvent(status int) (audit.Event, audit.Result) {
 	e := &x.event
 	login := e.login || e.grant != "" && e.grant != "anonymous"
-	done := status >= 200 && status < 300
+	done := status >= 200 && status < 300 || e.grant == "ui" && status == http.StatusSeeOther
 	switch {
 	case e.err != nil && e.err.limit != "" && status == http.StatusTooManyRequests:
 		return audit.Throttle, audit.Refused
@@ -88,6 +88,9 @@ func (x *exchange) auditEvent(status int) (audit.Event, audit.Result) {
 	}
 	if e.change.result != "" {
 		return audit.Credential, e.change.result
+	}
+	if e.logout {
+		return audit.Logout, audit.OK
 	}
 	if event, result := x.change(); event != "" {
 		return event, result

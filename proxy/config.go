@@ -12,6 +12,7 @@ import (
 	"gatehouse/metrics"
 	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
+	"gatehouse/proxy/ui"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
@@ -27,6 +28,19 @@ type Config struct {
 	Upstreams []upstream.Entry
 	// Cache is the section `cache`; nil: nothing is kept of what the upstream has.
 	Cache *content.Config
+
+	// UI is the section `ui`; nil: there are no pages for people.
+	UI *ui.Config
+	// UIAdmins are those who see the pages of administration.
+	UIAdmins *authz.Audience
+	// Revoker ends sessions and tokens.
+	Revoker *tokens.Revoker
+	// Shared says that there is a store.
+	Shared bool
+	// Lasting is how long what a password gave lasts at most.
+	Lasting time.Duration
+	// Version is the gateway's, for people to see.
+	Version string
 
 	// Healthy reports whether requests can be served, for the listener's health path; nil: always.
 	Healthy func(context.Context) bool

@@ -11,6 +11,7 @@ import (
 	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/ui"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 	"gatehouse/tokens/store"
@@ -100,9 +101,12 @@ func asAPIError(err error) *apiError {
 	var throttled *authn.ThrottledError
 	var misrouted *route.Error
 	var unanswered *upstream.Error
+	var shown *ui.Fault
 	switch {
 	case errors.As(err, &api):
 		return api
+	case errors.As(err, &shown):
+		return &apiError{status: shown.Status, code: shown.Code, message: shown.Message, retry: shown.Retry, cause: shown}
 	case errors.As(err, &unanswered):
 		return upstreamError(unanswered)
 	case errors.Is(err, content.ErrMismatch):

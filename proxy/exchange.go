@@ -13,6 +13,7 @@ import (
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/ui"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
@@ -28,6 +29,7 @@ type exchange struct {
 	event  event
 
 	by       authz.Decision     // what the policy says
+	page     *ui.Call           // nil: it is no request for a page
 	upstream *upstream.Registry // where the repository is; nil: not known yet, or there is none
 
 	// Of a manifest under tags, where the policy tells the halves of a push apart.
@@ -58,7 +60,7 @@ type tried struct {
 }
 
 // underAPI reports whether the request's target is under /v2/, parsed or not.
-func (x *exchange) underAPI() bool { return !x.route.Kind.Auth() }
+func (x *exchange) underAPI() bool { return !x.route.Kind.Auth() && x.route.Kind != route.UI }
 
 // caller is who speaks, and what their token lets through; a caller with Basic
 // credentials has no token, and no ceiling but the policy.
@@ -94,7 +96,9 @@ type event struct {
 	upstreamStatus int
 	sent           bool   // all of it may have reached the upstream
 	login          bool   // a password was presented under /v2/
-	grant          string // realm only: basic, password, refresh, anonymous, or the kind of token
+	grant          string // basic, password, refresh, anonymous, or the kind of token; ui: a login at the pages
+	via            string // ui: a page did it
+	logout         bool   // a session was ended
 	cache          string // what became of it at the content cache
 	change         credentialChange
 	note           string // what the operator should know of a good answer

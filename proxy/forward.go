@@ -20,6 +20,7 @@ type forwarder struct {
 	guard   tagGuard
 	metrics *metrics.Metrics
 	watcher watcher
+	pages   *pages
 }
 
 func newForwarder(c *caps, m *metrics.Metrics) *forwarder {
@@ -41,6 +42,7 @@ func (f *forwarder) forward(x *exchange) error {
 	watch := f.watcher.watch(x, body.manifest)
 	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
 	told(watch, resp, err)
+	f.pages.changed(x)
 	release()
 	if body.client != nil {
 		defer body.client.finish()

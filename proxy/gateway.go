@@ -43,6 +43,7 @@ type Gateway struct {
 	catalog    catalog
 	forwarder  *forwarder
 	cache      cache
+	pages      pages
 	upstreams  destinations
 	ready      readiness
 	answers    answers
@@ -88,8 +89,10 @@ func (g *Gateway) assemble(cfg Config) {
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.holds, holdLimit}
 	g.cache = newCache(&cfg, g.load, g.upstreams, g.forwarder)
 	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
-	g.answers = answers{cfg.Service, g.metrics}
-	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit}
+	g.answers = answers{cfg.Service, g.metrics, &g.pages}
+	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit, pages: &g.pages}
+	g.pages = newPages(&cfg, g.load, g.upstreams, &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen}, g.limits.HeaderTimeout)
+	g.forwarder.pages = &g.pages
 }
 
 // Close lets go of idle connections to the upstreams. Requests that still run
@@ -106,6 +109,7 @@ func (g *Gateway) Take() {
 	g.cache.take()
 	g.load.counts.Take(g.decider.policy, time.Now())
 	g.load.trial.Take(g.decider.trial.policy.Fingerprint())
+	g.pages.take()
 }
 
 // Shadow is where the policy that is tried would decide otherwise.
@@ -172,10 +176,7 @@ func (g *Gateway) tellUnreadable(p listener.Peer) {
 // serve is the way of a request. The order is the contract's: what can be
 // refused without knowing the caller comes first, what needs the upstream last.
 func (g *Gateway) serve(x *exchange) (err error) {
-	if err := g.caps.holdStranger(x); err != nil {
-		return err
-	}
-	if err := g.limits.checkHeader(x.r); err != nil {
+	if err := g.bounded(x); err != nil {
 		return err
 	}
 	if g.health.asked(x.r) {
@@ -186,6 +187,9 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	}
 	if err = checkFields(x.r); err != nil {
 		return err
+	}
+	if g.pages.asked(x.r) {
+		return g.pages.serve(x)
 	}
 	if x.route, err = route.Parse(x.r.Method, x.r.RequestURI); err != nil {
 		return err
@@ -246,6 +250,14 @@ func (g *Gateway) tryRefused(x *exchange) {
 		g.forwarder.guard.try(x, &outgoing{})
 		x.upstream = nil // it gets nothing of the request
 	}
+}
+
+// bounded refuses what is too much of anybody, before anything of it is looked at.
+func (g *Gateway) bounded(x *exchange) error {
+	if err := g.caps.holdStranger(x); err != nil {
+		return err
+	}
+	return g.limits.checkHeader(x.r)
 }
 
 // base answers /v2/ (end-1): the token is good, and that is all.

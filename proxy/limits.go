@@ -11,6 +11,7 @@ import (
 	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/shadow"
+	"gatehouse/proxy/ui"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens/store"
 )
@@ -92,6 +93,7 @@ type Load struct {
 	mu     sync.Mutex
 	folder *content.Folder // of the cache; nil: none
 	kept   *content.Cache  // of the Gateway that was taken last
+	paged  *ui.Memory      // the same for the pages
 	held   map[holder]int
 	named  map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
@@ -135,6 +137,19 @@ func (l *Load) content() *content.Cache {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.kept
+}
+
+// pages is what is kept over reloads of the pages; nil: there are none.
+func (l *Load) pages() *ui.Memory {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paged
+}
+
+func (l *Load) keepPages(m *ui.Memory) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paged = m
 }
 
 // keep makes a cache the one that is kept.

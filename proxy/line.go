@@ -28,6 +28,7 @@ func (l *line) request(x *exchange) {
 	l.text("user", e.identity.Username)
 	l.text("directory", e.identity.Directory)
 	l.text("grant", e.grant)
+	l.text("via", e.via)
 	l.text("token_id", e.tokenID)
 	l.text("refresh_token_id", e.refreshID)
 	if c := e.credential; c.Kind != tokens.FromPerson { // which grant says

@@ -16,7 +16,8 @@ type records struct {
 	access  *slog.Logger    // one record a request; nil: none
 	allOf   *authz.Audience // whose every request is in it
 	audit   *slog.Logger    // of what package audit knows; nil: none
-	lines   sync.Pool       // *line, of the access log
+	pages   *pages
+	lines   sync.Pool // *line, of the access log
 }
 
 // line is an empty one.
@@ -37,6 +38,7 @@ func (r *records) emit(x *exchange) {
 		status = statusClientGone
 	}
 	r.metrics.RequestDone(e.requestID, x.route.Kind.Label(), x.r.Method, status, took)
+	r.pages.refusal(x, status)
 	auditRequest(context.Background(), r.audit, r.allOf, x, status)
 	if r.access == nil {
 		return

@@ -86,6 +86,11 @@ func (k *Keyring) Issue(t Token) (string, Token, error) {
 	if !t.Ends.IsZero() && t.Ends.Before(t.Expires) {
 		t.Expires = later(t.Ends.Truncate(time.Second), t.IssuedAt.Add(time.Second))
 	}
+	return k.write(t)
+}
+
+// write signs a token that is filled in.
+func (k *Keyring) write(t Token) (string, Token, error) {
 	token := jwt.NewWithClaims(k.signer.method, k.claims(t))
 	token.Header = map[string]any{"alg": k.signer.method.Alg(), "kid": k.signer.id, "typ": typ(t.Kind)}
 	text, err := k.sign(token)
@@ -148,6 +153,8 @@ func (k *Keyring) lifetime(t Token) time.Duration {
 		return t.Ends.Sub(t.IssuedAt)
 	case t.Kind == Refresh:
 		return k.cfg.RefreshLifetime
+	case t.Kind == Session:
+		return MaxSession
 	}
 	return k.cfg.Lifetime
 }
@@ -271,6 +278,8 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 		t.Kind = Access
 	case "refresh+jwt":
 		t.Kind = Refresh
+	case "ui+jwt":
+		t.Kind = Session
 	default:
 		return t, errors.New("unknown typ")
 	}
@@ -314,6 +323,8 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("a personal token without a ceiling, or a ceiling without one")
 	case kind == Refresh && c.PasswordStamp == "" && c.Credential != string(FromPersonal):
 		return errors.New("a refresh token that hangs on no password")
+	case kind == Session:
+		return checkSession(c)
 	}
 	return nil
 }

@@ -31,10 +31,12 @@ var (
 // Kind keeps the kinds of tokens apart.
 type Kind string
 
-// The kinds: what is presented under /v2/, and what a client trades for it.
+// The kinds: what is presented under /v2/, what a client trades for it, and what a browser
+// keeps for the pages of proxy/ui.
 const (
 	Access  Kind = "access"
 	Refresh Kind = "refresh"
+	Session Kind = "ui"
 )
 
 // Token is the content of a verified token, or of one to be issued.

@@ -309,6 +309,8 @@ Try it (mozart and bach have the password "password"; admin:badmin and test:123 
   curl http://%[4]s/metrics
   tail -f %[5]s
 
-Ctrl-C stops everything and removes the files.
+Ctrl-C stops everything and removes the files. In a browser, with one of these names:
+
+  http://%[1]s/
 `, g.address, g.binary, g.config, g.admin, g.log)
 }

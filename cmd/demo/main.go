@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"gatehouse/authn/authntest"
+	"gatehouse/cmd/internal/samples"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/crypto/bcrypt"
@@ -78,6 +79,9 @@ func run(ctx context.Context, out io.Writer, listen string, once bool) (err erro
 	}
 	defer func() { err = errors.Join(err, g.stop()) }()
 	if err := checkAll(ctx, out, g); err != nil || once {
+		return err
+	}
+	if err := samples.Furnish(ctx, upstream.Addr); err != nil {
 		return err
 	}
 	printNext(out, g)
@@ -142,6 +146,9 @@ admin:
 upstream:
   url: "http://{{.Upstream}}"
 cache: {}
+ui:
+  enabled: true
+  admins: ["user:local/admin"]
 directories:
   - name: local
     static:

@@ -51,7 +51,7 @@ func newServer(path string, out streams) *server {
 	s := &server{path: path, log: out.log, level: out.level, audit: a,
 		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
 			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1),
-			Revoker: tokens.NewRevoker(out.log, nil)}}
+			Revoker: tokens.NewRevoker(out.log, nil), Version: buildInfo().Version}}
 	s.shared.Personal = personal.NewBook(s.shared.Revoker, nil)
 	s.shared.Healthy, s.shared.Listening = s.healthy, s.listening
 	m.UpstreamsHealthy(func(show func(upstream, address string, healthy bool)) {

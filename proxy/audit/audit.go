@@ -24,6 +24,7 @@ const (
 	Request    Event = "request"    // one of somebody whose every request is recorded, of no other kind
 	Freeze     Event = "freeze"     // pushes and deletes were stopped
 	Thaw       Event = "thaw"       // and let through again
+	Logout     Event = "logout"     // a session of a browser was ended by its person
 	LeftOut    Event = "left_out"   // records of a kind were too many
 )
 
@@ -47,6 +48,9 @@ const (
 // number. Such records are sampled; all others, which tell what was changed, are
 // always written.
 func (e Event) Strangers() bool { return slices.Contains([]Event{Login, Token, Throttle, Denied}, e) }
+
+// Changes reports whether the event is of something that was stored or deleted.
+func (e Event) Changes() bool { return e == Push || e == Delete }
 
 // Config is the section `audit` of the config.
 type Config struct {

@@ -93,7 +93,7 @@ func (c *Config) Check() error {
 		faults.Warn("proxy_protocol", errors.New("without tls, the clients that a PROXY header names get 403 unless they are on loopback or trusted proxies; give listen.tls, or allow_plaintext where the proxy ends TLS"))
 	}
 	switch {
-	case c.TLS != nil || loopback(c.Address):
+	case c.TLS != nil || Loopback(c.Address):
 	case c.AllowPlaintext:
 		faults.Warn("allow_plaintext", errors.New("without tls, passwords and tokens cross the network in the clear"))
 	case len(c.TrustedProxies) == 0:
@@ -123,8 +123,8 @@ func checkTrusted(text string) (warned error, everybody bool) {
 	return nil, false
 }
 
-// loopback reports whether a host, or the host of host:port, is this machine.
-func loopback(address string) bool {
+// Loopback reports whether a host, or the host of host:port, is this machine.
+func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = strings.Trim(address, "[]")

@@ -2,6 +2,20 @@ package route
 
 import "strings"
 
+// Clean gives back the path of a request target where it is canonical, with a digest in it
+// decoded; else the error is an *Error.
+func Clean(target string) (string, error) {
+	path, _, _ := strings.Cut(target, "?")
+	clean, err := cleanPath(path)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.Contains(target, "#"):
+		return "", malformed("a fragment does not belong in a request target")
+	}
+	return clean, nil
+}
+
 // cleanPath gives back the path if it is canonical. A path that would have to be
 // cleaned or decoded first is refused, because the upstream might clean or
 // decode it in another way. The sole exception is `%3A` in a digest.

@@ -27,6 +27,7 @@ const (
 	Audience  Kind = "audience"  // beside the realm: the audience of ID tokens
 	OwnTokens Kind = "tokens"    // a person's tokens
 	OwnToken  Kind = "token"     // one of them
+	UI        Kind = "ui"        // the pages for people, see package proxy/ui; Parse knows none
 	Other     Kind = "other"
 )
 
@@ -286,7 +287,7 @@ func (r *Route) CarriesBody() bool {
 	case "PUT", "PATCH":
 		return true
 	case "POST":
-		return r.Kind.Auth() || r.Digest != ""
+		return r.Kind.Auth() || r.Kind == UI || r.Digest != ""
 	}
 	return false
 }

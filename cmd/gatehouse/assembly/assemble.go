@@ -82,6 +82,13 @@ func (b *builder) desk() *personal.Desk {
 	return &personal.Desk{Config: c, Book: book, Makers: makers, Bound: bound, Keep: b.cfg.Tokens.Longest()}
 }
 
+// admins are the people who see the pages of administration.
+func (b *builder) admins() *authz.Audience {
+	a, err := authz.NewAudience(b.cfg.UI.Admins, b.cfg.DirectoryNames(), b.cfg.MachineNames())
+	b.Errors("ui.admins", err)
+	return a
+}
+
 // keyring takes the keys; without any, the one made at start goes on.
 func (b *builder) keyring(s *Snapshot) *tokens.Keyring {
 	if b.Faulty("tokens.key_files") {
@@ -114,6 +121,11 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Personal: s.Desk, PolicyNext: b.next(),
 		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
+	if admins := b.admins(); c.UI.Enabled {
+		cfg.UI, cfg.UIAdmins, cfg.Version = &c.UI, admins, p.Version
+		cfg.Revoker, cfg.Shared = p.Revoker, c.Store.Configured()
+		cfg.Lasting = max(c.Tokens.Lifetime, c.Tokens.RefreshLifetime, tokens.MaxSession)
+	}
 	if s.Keyring != nil && s.Policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})
 	}

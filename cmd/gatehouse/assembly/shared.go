@@ -31,6 +31,7 @@ type Shared struct {
 	Access    *slog.Logger                  // request records
 	Audit     *slog.Logger                  // audit events
 	Logger    *slog.Logger                  // all else
+	Version   string                        // the gateway's, for people to see
 }
 
 // Prepare reads a config and makes a snapshot of it; what is wrong stands in the

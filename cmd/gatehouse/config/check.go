@@ -17,6 +17,7 @@ import (
 
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/content"
+	"gatehouse/proxy/listener"
 	"gatehouse/tokens/store"
 )
 
@@ -99,6 +100,7 @@ func (l *Loaded) checkSections() {
 	l.checkStore()
 	l.checkACME()
 	l.checkCache()
+	l.checkUI(&c.Listen)
 	l.checkDirectories()
 }
 
@@ -207,6 +209,20 @@ func (l *Loaded) checkCache() {
 	dir := l.Config.CacheDir()
 	if err := l.owners.checkFolder(dir, l.Path(dir)); err != nil {
 		l.Fault("cache.dir", "%v", err)
+	}
+}
+
+// checkUI warns of pages whose sessions others could read, and whose links a request's Host
+// decides.
+func (l *Loaded) checkUI(c *listener.Config) {
+	if !l.Config.UI.Enabled {
+		return
+	}
+	if c.TLS == nil && !listener.Loopback(c.Address) {
+		l.Warn("ui.enabled", "listen.tls is not given and listen.address is not on loopback: over plain HTTP passwords and sessions can be read on their way; give listen.tls, or let a trusted proxy end TLS")
+	}
+	if len(c.PublicURLs) == 0 {
+		l.Warn("ui.enabled", "listen.public_urls is not given: links and commands on the pages name whatever host a request names")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
+	"gatehouse/proxy/ui"
 	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
@@ -38,6 +39,8 @@ type Config struct {
 	// Upstreams are several registries instead of the one of upstream; the first that
 	// matches serves a request.
 	Upstreams []upstream.Entry `yaml:"upstreams"`
+	// UI are the pages for people under /ui/. Default: there are none.
+	UI ui.Config `yaml:"ui"`
 	// Cache is what is kept of the registry's manifests and blobs. Default: nothing.
 	Cache *content.Config `yaml:"cache"`
 	// Tokens says how tokens are made and how long they last.

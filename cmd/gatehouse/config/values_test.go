@@ -55,6 +55,11 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["10.0.0.0/8"]}`, ""},
 		{`listen: {address: "127.0.0.1:1", proxy_protocol: ["10.0.0.0/8"]}`, "listen.proxy_protocol"},
 		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["0.0.0.0/0"]}`, "listen.proxy_protocol[0]"},
+		{`listen: {address: ":1", allow_plaintext: true, public_urls: ["http://a"]}` + "\nui: {enabled: true}", "listen.allow_plaintext ui.enabled"}, {`listen: {address: ":1", allow_plaintext: true}` + "\nui: {idle: 30m}", "listen.allow_plaintext"},
+		{"ui: {enabled: true}", "ui.enabled"}, {"ui: {session: 4m}", "!ui.idle !ui.session"}, {"ui: {session: 25h}", "!ui.session"}, {"ui: {session: 5m}", "!ui.idle"}, {"ui: {session: 10m, idle: 10m}", ""}, {"ui: {idle: 59s}", "!ui.idle"},
+		{`ui: {title: ""}`, "!ui.title"}, {"ui: {title: " + strings.Repeat("ä", 60) + "}", ""}, {"ui: {title: " + strings.Repeat("a", 61) + "}", "!ui.title"}, {"ui: {admins: [everyone, \"user:a\", authenticated]}", "!ui.admins[0] !ui.admins[2]"},
+		{"ui: {page_size: 9}", "!ui.page_size"}, {"ui: {page_size: 201}", "!ui.page_size"}, {"ui: {upstream_requests: 65}", "!ui.upstream_requests"}, {"ui: {cache_bytes: 1}", "!ui.cache_bytes"}, {"ui: {catalog_refresh: 9s}", "!ui.catalog_refresh"},
+		{"ui: {help_file: none.txt}", "!ui.help_file"}, {"ui: {help_file: secret}", ""},
 		{`admin: {address: "0.0.0.0:1"}`, "admin.address"}, {`admin: {address: ":1"}`, "admin.address"}, {`admin: {address: "[::]:1"}`, "admin.address"},
 		{`admin: {address: "10.0.0.1:1"}`, ""}, {`admin: {address: ""}`, ""},
 	} {

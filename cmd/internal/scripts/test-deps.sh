@@ -16,7 +16,7 @@ test $# -gt 0 || needed=(
 	dockerd:docker.io docker:docker.io iptables:iptables
 	nginx:nginx-light haproxy:haproxy caddy:caddy wrk:wrk promtool:prometheus prometheus:prometheus
 	redis-server:redis-server redis-cli:redis-tools
-	curl:curl jq:jq openssl:openssl
+	curl:curl jq:jq openssl:openssl chromium:chromium
 )
 policy=/usr/sbin/policy-rc.d
 # Where there are packages, theirs are meant: the tests know them, and a newer docker

@@ -1,0 +1,74 @@
+//go:build browser
+
+package browser
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// levels are the rules of axe-core that count: WCAG 2.2, A and AA.
+const levels = `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]`
+
+// accessible fails the test where axe-core, whose script $GATEHOUSE_AXE names, finds a
+// violation in the page.
+func (b *tab) accessible(where string) {
+	b.t.Helper()
+	name := os.Getenv("GATEHOUSE_AXE")
+	if name == "" {
+		return
+	}
+	script, err := os.ReadFile(name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	eval[bool](b, string(script)+"; true")
+	found := eval[[]string](b, `axe.run({runOnly: `+levels+`}).then(result => result.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120) + " " + n.failureSummary).join("; ")))`)
+	if len(found) > 0 {
+		b.t.Errorf("%s: %s", where, strings.Join(found, "\n"))
+	}
+}
+
+// screens are all pages, by a name for their picture.
+var screens = []struct{ name, path, page string }{
+	{"repositories", "/ui/", "repositories"},
+	{"folder", "/ui/r/team/",
+		"folder"}, {"search", "/ui/?q=or", "repositories"}, {"nothing",
+		"/ui/?q=nothing-like-this", "repositories"},
+	{"tags", "/ui/r/team/orchestra", "repository"},
+	{"image",
+		"/ui/r/team/orchestra:2.0.0", "image"}, {"chart", "/ui/r/team/charts/orchestra:2.0.0", "image"},
+	{"delete", "/ui/delete?ref=team/orchestra:2", "delete"},
+	{"delete-many",
+		"/ui/delete?ref=team/orchestra:1.9.0&ref=team/orchestra:1.9.1", "delete"},
+	{"help", "/ui/help", "help"},
+	{"error", "/ui/r/none/", "error"},
+}
+
+// TestScreens: every screen, light and dark, narrow and wide.
+func TestScreens(t *testing.T) {
+	b := newTab(t, newSite(t))
+	b.open("/ui/login")
+	b.keep("login")
+	b.login("root")
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{320, 1280} {
+			b.look(width, theme)
+			for _, s := range screens {
+				b.open(s.path)
+				where := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
+				if got := b.page(); got != s.page {
+					t.Errorf("%s: %q", where, got)
+				}
+				if over := eval[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+					t.Errorf("%s: %d pixels wider than the window", where, over)
+				}
+				b.keep(where)
+				b.accessible(where)
+				b.quiet(where)
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	"gatehouse/proxy/route"
+	"gatehouse/proxy/ui"
+)
+
+// pages are those for people, under /ui/.
+type pages struct {
+	ui     *ui.UI // nil: there are none
+	config *ui.Config
+	memory *ui.Memory
+	load   *Load
+	at     destinations
+	within time.Duration // all of a form has to come
+}
+
+// newPages takes what is kept over reloads, where there are pages.
+func newPages(cfg *Config, l *Load, at destinations, r *reader, within time.Duration) pages {
+	p := pages{config: cfg.UI, load: l, at: at, within: within}
+	if cfg.UI == nil {
+		return p
+	}
+	if p.memory = l.pages(); p.memory == nil {
+		p.memory = ui.NewMemory(*cfg.UI, cfg.Metrics)
+	}
+	p.ui = ui.New(ui.Options{Config: *cfg.UI, Admins: cfg.UIAdmins, Version: cfg.Version, Keyring: cfg.Keyring, Chain: cfg.Chain, Policy: cfg.Policy,
+		Registry: r, Memory: p.memory, Metrics: cfg.Metrics,
+		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Frozen: l.frozen})
+	return p
+}
+
+// frozen is why pushes and deletes of a repository are stopped; empty: they are not.
+func (l *Load) frozen(repository string) string {
+	if o := l.freeze.Closes(repository); o != nil {
+		return o.Reason
+	}
+	return ""
+}
+
+// take makes the config count for what is kept.
+func (p *pages) take() {
+	if p.ui != nil {
+		p.load.keepPages(p.memory)
+		p.memory.Take(*p.config)
+	}
+}
+
+// asked reports whether a request is one for a page.
+func (p *pages) asked(r *http.Request) bool { return p.ui != nil && ui.Serves(r.RequestURI) }
+
+// serve answers with a page. What was found out goes into the record in any case.
+func (p *pages) serve(x *exchange) error {
+	x.route = route.Route{Kind: route.UI, Method: x.r.Method, Page: -1}
+	x.page = &ui.Call{Client: x.peer.Client, Via: x.peer.Via(), Origin: x.origin, Place: p.at.place(x), RequestID: x.event.requestID}
+	if x.r.Method == http.MethodPost {
+		body := newRequestBody(x.w, x.r.Body)
+		body.needed, body.left = math.MaxInt, p.within
+		defer body.finish()
+		x.r.Body = body
+	} else if err := checkBody(x, p.within); err != nil {
+		return err
+	}
+	err := p.ui.Serve(x.w, x.r, x.page)
+	p.note(x)
+	return err
+}
+
+// note takes what the page turned out to be into the record.
+func (p *pages) note(x *exchange) {
+	seen, e := &x.page.Seen, &x.event
+	x.route.Repository, x.route.Reference, x.route.Tag = seen.Repository, seen.Reference, seen.Tag
+	x.route.Need = route.Access{Repository: seen.Repository, Action: seen.Action}
+	e.identity, e.tokenID, e.credential, e.logout = seen.Identity, seen.SessionID, seen.Credential, seen.Logout
+	if seen.Decision != "" {
+		e.decision, e.rule = seen.Decision, seen.Rule
+	}
+	if seen.Login {
+		e.grant = "ui"
+		return // whose name it was is in the identity; nobody is known before the answer
+	}
+	x.caller.identity = seen.Identity
+	x.known()
+}
+
+// refuse answers with a page that says why not.
+func (p *pages) refuse(x *exchange, e *apiError) {
+	var fault *ui.Fault
+	if !errors.As(e, &fault) {
+		fault = ui.Told(e.status, e.code, e.retry, e)
+	}
+	p.ui.Refuse(x.w, x.r, x.page, fault)
+}
+
+// changed tells the pages what a request has changed at the registry, before its client
+// hears of it.
+func (p *pages) changed(x *exchange) {
+	if p.ui == nil || x.route.Kind != route.Manifest {
+		return
+	}
+	switch event, _ := x.change(); {
+	case event == "":
+	case x.route.Method == http.MethodDelete:
+		p.memory.Deleted(p.at.place(x), x.route.Repository)
+	default:
+		p.memory.Pushed(p.at.place(x), x.route.Repository)
+	}
+}
+
+// refusal remembers a request that was refused, for those who look after the gateway.
+func (p *pages) refusal(x *exchange, status int) {
+	event, _ := x.auditEvent(status)
+	if p.ui == nil || x.event.err == nil && x.event.decision != "denied" || event == "" || event.Changes() {
+		return
+	}
+	e := &x.event
+	r := ui.Refusal{At: e.start, User: e.identity.Username, Directory: e.identity.Directory, Action: string(x.route.Need.Action),
+		Repository: x.route.Repository, Reference: x.route.Reference, Rule: e.rule, RequestID: e.requestID}
+	if x.peer.Client.IsValid() {
+		r.Address = x.peer.Client.String()
+	}
+	if e.err != nil {
+		r.Reason = e.err.message
+	}
+	p.memory.Refuse(r)
+}

@@ -1,0 +1,323 @@
+package ui
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/proxy/route"
+)
+
+func sha(body []byte) string {
+	sum := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+type object = map[string]any
+
+const (
+	manifestType = "application/vnd.oci.image.manifest.v1+json"
+	configType   = "application/vnd.oci.image.config.v1+json"
+	layerType    = "application/vnd.oci.image.layer.v1.tar+gzip"
+)
+
+// store puts something into the registry itself, past the pages.
+func (s *site) store(method, target, media string, body []byte) *http.Response {
+	s.t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(string(body)))
+	r.Header.Set("Content-Type", media)
+	w := httptest.NewRecorder()
+	s.shelf.handler.ServeHTTP(w, r)
+	if w.Code >= 300 {
+		s.t.Fatalf("%s %s: %d %s", method, target, w.Code, w.Body)
+	}
+	return w.Result()
+}
+
+func (s *site) blob(repository string, body []byte) object {
+	s.t.Helper()
+	location := s.store("POST", "/v2/"+repository+"/blobs/uploads/", "", nil).Header.Get("Location")
+	s.store("PUT", location+"?digest="+sha(body), "application/octet-stream", body)
+	return object{"digest": sha(body), "size": len(body)}
+}
+
+// push stores an image under some tags, and returns its digest.
+func (s *site) push(repository string, config, extra object, tags ...string) string {
+	s.t.Helper()
+	text, err := json.Marshal(config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, layer := s.blob(repository, text), s.blob(repository, []byte("layer of "+string(text)))
+	c["mediaType"], layer["mediaType"] = configType, layerType
+	manifest := object{"schemaVersion": 2, "mediaType": manifestType, "config": c, "layers": []object{layer}}
+	for key, value := range extra {
+		manifest[key] = value
+	}
+	body, err := json.Marshal(manifest)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, tag := range append(tags, sha(body)) {
+		s.store("PUT", "/v2/"+repository+"/manifests/"+tag, manifestType, body)
+	}
+	s.memory.Pushed("default", repository)
+	return sha(body)
+}
+
+func configOf(text string) object {
+	return object{"os": "linux", "architecture": "amd64", "created": time.Now().Add(-50 * time.Hour).UTC().Format(time.RFC3339),
+		"author": text,
+		"config": object{"Env": []string{"SECRET=" + text}, "Labels": object{"label": text},
+			"User": text, "Entrypoint": []string{"/bin/x", "a b"}, "ExposedPorts": object{"80/tcp": object{}}},
+		"history": []object{{"created_by": "RUN " + text}}, "rootfs": object{"type": "layers",
+			"diff_ids": []string{sha([]byte("x"))}}}
+}
+
+// TestRepositories: what each visitor sees, and that a page that is not for them is the
+// login to strangers and a 404 to others, whether it is there or not.
+func TestRepositories(t *testing.T) {
+	s := newSite(t, nil)
+	for _, name := range []string{"team/app", "team/tools/lint", "public/base", "secret/plans"} {
+		s.push(name, configOf("x"), nil, "1")
+	}
+	want(t, "a stranger", s.get("/ui/"), 200, "", `data-folder="public"`, "!team", "!secret", "Log in")
+	want(t, "a stranger's level", s.get("/ui/r/public/"), 200, "", `<tr data-repository="public/base" data-rights="pull">`,
+		`data-total="1"`, `data-page="folder"`)
+	for _, target := range []string{"/ui/r/secret/plans", "/ui/r/not/there",
+		"/ui/r/secret/", "/ui/r/secret/plans:1", "/ui/me2"} {
+		status, to := 303, "/ui/login?next="+url.QueryEscape(target)
+		if target == "/ui/me2" {
+			status, to = 404, ""
+		}
+		want(t, "a stranger at "+target, s.get(target), status, to)
+	}
+	s.login("alice")
+	want(t, "alice", s.get("/ui/"), 200, "", `data-folder="team"`, "2 repositories",
+		`data-folder="public"`, "!secret", `data-total="2"`)
+	want(t, "alice's level", s.get("/ui/r/team/"), 200, "", `data-repository="team/app" data-rights="pull,push"`,
+		`data-folder="team/tools"`)
+	want(t, "a search", s.get("/ui/?q=lin"), 200, "", `team/tools/<mark>lin</mark>t`,
+		`data-total="1"`, `data-rights="pull,push,delete"`)
+	want(t, "where she may delete", s.get("/ui/?rights=delete&q=t"),
+		200, "", `!data-repository="team/app"`, "lint")
+	want(t, "no hits", s.get("/ui/?q=%3Cb%3E"), 200, "", "“&lt;b&gt;”", "Show all", `data-total="0"`)
+	absentPage := bodyOf(t, s.get("/ui/r/not/there"))
+	if hidden := bodyOf(t, s.get("/ui/r/secret/plans")); strings.ReplaceAll(hidden, "secret%2Fplans", "not%2Fthere") != strings.ReplaceAll(absentPage, "x", "x") && !strings.Contains(hidden, absent) {
+		t.Errorf("what is hidden looks otherwise than what is not there:\n%s\n%s", hidden, absentPage)
+	}
+	want(t, "hidden", s.get("/ui/r/secret/plans"), 404, "", absent)
+	if s.last.Seen.Decision != "denied" || s.last.Seen.Repository != "secret/plans" {
+		t.Errorf("%+v", s.last.Seen)
+	}
+	s.login("carol")
+	want(t, "carol", s.get("/ui/"), 200, "", `data-folder="public"`, "!team")
+}
+
+// TestTagsPage: the table and what stands around it.
+func TestTagsPage(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.PageSize = 10 })
+	first := s.push("team/app", configOf("one"), nil, "1.2", "stable")
+	for _, tag := range []string{"1.9", "1.10", "1.10-rc1", "sha256-abc.sig"} {
+		s.push("team/app", configOf(tag), nil, tag)
+	}
+	s.login("alice")
+	page := bodyOf(t, s.get("/ui/r/team/app"))
+	for _, text := range []string{`data-page="repository"`, `data-tag="1.2" data-digest="` + first + `"`,
+		"c.yaml:2", `data-command="docker" data-by="tag"`, `value="docker pull registry.example.com/team/app:1.10"`,
+		"Show 1 signature tag", "linux/amd64", "2 days ago", `title="` + first + `"`, `value="team/app:1.10"`, `data-total="5"`, `aria-sort="descending"`, "also <a"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("no %s", text)
+		}
+	}
+	if strings.Contains(page, "sha256-abc") || strings.Contains(page, `value="team/app:stable"`) {
+		t.Error("a signature's tag is shown, or a protected tag can be chosen")
+	}
+	if order := tagsOf(page); strings.Join(order, " ") != "stable 1.10 1.10-rc1 1.9 1.2" {
+		t.Error(order)
+	}
+	want(t, "all", s.get("/ui/r/team/app?show=all"), 200, "", `data-tag="sha256-abc.sig"`,
+		"Hide 1 signature tag")
+	if order := tagsOf(bodyOf(t, s.get("/ui/r/team/app?sort=name&order=asc"))); strings.Join(order, " ") != "1.10 1.10-rc1 1.2 1.9 stable" {
+		t.Error(order)
+	}
+	want(t, "by a part", s.get("/ui/r/team/app?q=rc"), 200, "", `data-total="1"`, "1.10-rc1")
+	r := httptest.NewRequest("GET", "/ui/r/team/app", nil)
+	r.Header.Set("Accept", "application/json")
+	want(t, "as JSON", s.ask(r), 200, "", `"tag":"1.10","state":"ready","platforms":"linux/amd64"`,
+		`"built":"2 days ago"`)
+	for i := range 10 {
+		s.push("team/app", configOf(fmt.Sprint(i)), nil, fmt.Sprintf("0.%d", i))
+	}
+	want(t, "the second page", s.get("/ui/r/team/app?page=2"), 200,
+		"", "11 to 15 of 15", `href="/ui/r/team/app" rel="prev"`, "Page 2 of 2")
+	s.reload(func(c *Config) { c.Delete = false })
+	want(t, "delete is off", s.get("/ui/r/team/app"), 200, "", "!type=\"checkbox\"")
+}
+
+var dataTag = regexp.MustCompile(`data-tag="([^"]+)"`)
+
+func tagsOf(page string) (tags []string) {
+	for _, m := range dataTag.FindAllStringSubmatch(page, -1) {
+		tags = append(tags, m[1])
+	}
+	return tags
+}
+
+// TestImagePage: what one image shows, and its documents as they are.
+func TestImagePage(t *testing.T) {
+	s := newSite(t, nil)
+	digest := s.push("team/app", configOf("words"), object{"annotations": object{"note": "by hand"}}, "1.0")
+	s.push("team/app", object{}, object{"artifactType": "application/spdx+json",
+		"subject": object{"mediaType": manifestType, "digest": digest,
+			"size": 10}})
+	s.login("alice")
+	ref := "registry.example.com/team/app"
+	want(t, "by tag", s.get("/ui/r/team/app:1.0"), 200, "", `data-page="image"`,
+		`value="docker pull `+ref+`:1.0" data-command="docker" data-by="tag"`,
+		`value="podman pull `+ref+`@`+digest+`" data-command="podman" data-by="digest"`,
+		`data-command="crane"`, `data-command="oras"`, "compressed", "Author", "&#39;a b&#39;", "80/tcp", `<li data-layer="sha256:`, "RUN words", "may hold secrets", "SECRET=words", "by hand", `data-referrer=`, `data-artifact-type="application/vnd.oci.image.config`)
+	want(t, "by digest", s.get("/ui/r/team/app@"+digest), 200, "", `data-by="digest"`, `!data-by="tag"`)
+	want(t, "absent", s.get("/ui/r/team/app:2.0"), 404, "", absent)
+	want(t, "another platform", s.get("/ui/r/team/app:1.0?platform=windows/amd64"), 404, "", absent)
+	raw := s.get("/ui/r/team/app:1.0?raw=manifest")
+	if raw.Header.Get("Content-Security-Policy") != sandbox || raw.Header.Get("Content-Type") != "text/plain; charset=utf-8" || raw.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%v", raw.Header)
+	}
+	want(t, "raw", raw, 200, "", `"mediaType":"`+manifestType+`"`)
+	want(t, "raw config", s.get("/ui/r/team/app:1.0?raw=config"), 200, "", `"author":"words"`)
+}
+
+// TestDeletePage: what would go, the confirmation, and what became of it.
+func TestDeletePage(t *testing.T) {
+	s := newSite(t, nil)
+	digest := s.push("team/app", configOf("one"), nil, "1", "2")
+	other := s.push("team/app", configOf("two"), nil, "3", "stable")
+	want(t, "a stranger", s.get("/ui/delete?ref=team/app:1"), 303, "/ui/login?next=%2Fui%2Fdelete%3Fref%3Dteam%252Fapp%253A1")
+	want(t, "a stranger's form", s.post("/ui/delete?ref=team/app:1",
+		"what", "image", "confirm", "team/app"), 303, "/ui/login?next=%2Fui%2Fdelete%3Fref%3Dteam%252Fapp%253A1")
+	s.login("alice")
+	want(t, "the page", s.get("/ui/delete?ref=team/app:1"), 200, "",
+		`data-page="delete"`, digest, "<code>1</code>, <code>2</code>",
+		"4 of 4 tags checked", `name="what" value="tag"`, "garbage collection")
+	want(t, "a protected tag", s.get("/ui/delete?ref=team/app:stable"),
+		200, "", "c.yaml:5", `!<form method="post" action="/ui/delete`)
+	want(t, "another's", s.get("/ui/delete?ref=secret/app:1"), 404, "", absent)
+	want(t, "nothing", s.get("/ui/delete"), 404, "", absent)
+	want(t, "no reference", s.get("/ui/delete?ref=team/app"), 400, "")
+	for _, confirm := range []string{"", "team", "team/app:1", "Team/App"} {
+		want(t, "a wrong word", s.post("/ui/delete?ref=team/app:1",
+			"what", "image", "confirm", confirm, "digest", digest),
+			422, "", `data-error="UNSUPPORTED"`, "Nothing was deleted")
+	}
+	want(t, "no choice", s.post("/ui/delete?ref=team/app:1", "confirm",
+		"team/app"), 422, "", "Nothing was deleted")
+	want(t, "another number", s.post("/ui/delete?ref=team/app:1&ref=team/app:3",
+		"what", "image", "confirm", "1"), 422, "")
+	want(t, "the image with a protected repository", s.post("/ui/delete?ref=team/app:1",
+		"what", "image", "confirm", "team/app", "digest", digest), 200,
+		"", `data-status="denied"`, "c.yaml:5")
+	s.login("root")
+	want(t, "a moved tag", s.post("/ui/delete?ref=team/app:1", "what",
+		"image", "confirm", "team/app", "digest", other), 200, "", `data-ref="team/app:1" data-status="moved"`)
+	if len(s.shelf.deleted) > 0 {
+		t.Errorf("deleted: %v", s.shelf.deleted)
+	}
+	s.shelf.set(nil, func(w http.ResponseWriter, rt route.Route) bool {
+		if rt.Method == http.MethodDelete && rt.Tag {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return true
+		}
+		return false
+	})
+	want(t, "a registry that cannot", s.post("/ui/delete?ref=team/app:1",
+		"what", "tag", "confirm", "team/app", "digest", digest), 200,
+		"", `data-status="unsupported"`, "Delete the images instead",
+		"/ui/delete?ref=team%2Fapp%3A1")
+	s.shelf.set(nil, func(w http.ResponseWriter, rt route.Route) bool {
+		if rt.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusAccepted)
+		}
+		return rt.Method == http.MethodDelete
+	})
+	s.login("root")
+	want(t, "many", s.post("/ui/delete?ref=team/app:1&ref=team/app:2&ref=team/app:stable",
+		"what", "image", "confirm", "3", "digest", digest, "digest",
+		digest, "digest", other), 200, "",
+		`data-ref="team/app:1" data-status="deleted"`, `data-ref="team/app:2" data-status="along"`, `data-ref="team/app:stable" data-status="deleted"`)
+	s.reload(func(c *Config) { c.Delete = false })
+	want(t, "off", s.get("/ui/delete?ref=team/app:1"), 404, "", absent)
+	want(t, "off", s.post("/ui/delete?ref=team/app:1", "what", "image",
+		"confirm", "team/app"), 404, "", absent)
+}
+
+// hostile are texts that must not be more than texts (I7).
+var hostile = []string{
+	`<script>alert(1)</script>`,
+	`"><img src=x onerror=alert(1)>`,
+	`'><svg onload=alert(1)>`,
+	`javascript:alert(1)`,
+	`{{.}}`,
+	`<!--`,
+	`-->`,
+	`]]>`,
+	`</textarea><script>`,
+	`</title><script>`,
+	`" autofocus onfocus=alert(1) x="`,
+	`' onmouseover='alert(1)`,
+	"`${alert(1)}`",
+	`&lt;script&gt;`,
+	`&#60;script&#62;`,
+	`<iframe srcdoc="x">`,
+	`<a href="javascript:alert(1)">x</a>`,
+	`<base href="//e">`,
+	`<meta http-equiv=refresh content="0;url=//e">`,
+	`<style>*{display:none}</style>`,
+	"\u202eabc",
+	"\u2066abc\u2069",
+	"a\x00b",
+	"a\x1bb",
+	"a\u200bb",
+	"<\u0000script>",
+	"\ufeffx",
+	"a\r\nSet-Cookie: x=y",
+	"%3Cscript%3E",
+	`\u003cscript\u003e`,
+}
+
+// TestHostileTexts: from the registry and from the form they are shown as texts.
+func TestHostileTexts(t *testing.T) {
+	s := newSite(t, nil)
+	s.login("alice")
+	for i, text := range hostile {
+		name := fmt.Sprintf("team/h%d", i)
+		config := configOf(text)
+		config["os"] = text
+		s.push(name, config, object{"annotations": object{text: text}, "artifactType": text}, "t")
+		pages := map[string]string{"image": bodyOf(t, s.get("/ui/r/"+name+":t")),
+			"tags": bodyOf(t, s.get("/ui/r/"+name))}
+		if !strings.ContainsAny(text, "\x00\r\x1b") {
+			pages["search"] = bodyOf(t, s.get("/ui/?q="+url.QueryEscape(text)))
+		}
+		for where, page := range pages {
+			if strings.ContainsAny(text, `<"'`) && strings.Contains(strings.TrimPrefix(page, "<!doctype html>"), text) {
+				t.Errorf("%s: %q stands there as it is", where, text)
+			}
+			if strings.ContainsAny(page, "\u202e\u2066\u2069\x00\x1b\u200b\ufeff") && where != "search" {
+				t.Errorf("%s: %q can hide or turn around what stands there", where, text)
+			}
+		}
+		if shown := html.EscapeString(plain(text)); !strings.Contains(strings.ReplaceAll(pages["image"], "&#43;", "+"), shown) && !strings.ContainsAny(text, "\r`") {
+			t.Errorf("the image's page does not show %q", shown)
+		}
+	}
+}

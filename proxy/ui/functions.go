@@ -1,0 +1,158 @@
+package ui
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"gatehouse/proxy/ui/browse"
+)
+
+// functions are those of the templates.
+var functions = template.FuncMap{
+	"text": plain, "bytes": bytesOf, "count": countOf, "iso": iso, "utc": utc, "short": shortDigest, "plural": plural, "image": imagePath, "list": list,
+	"more": more, "word": word, "kind": kindOf, "line": commandLine,
+}
+
+// plain shows what could hide or turn around a text as an escape: control characters, and
+// those that change the direction of writing (Unicode TR 9) or are not to be seen.
+func plain(s string) string {
+	if strings.IndexFunc(s, hidden) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, c := range s {
+		if hidden(c) {
+			quoted := strconv.QuoteRuneToASCII(c)
+			b.WriteString(quoted[1 : len(quoted)-1])
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+func hidden(c rune) bool {
+	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029' || c == unicode.ReplacementChar
+}
+
+// bytesOf writes a size in powers of 1024 with one digit behind the point.
+func bytesOf(n int64) string {
+	switch {
+	case n < 0:
+		return "unknown"
+	case n < 1024:
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n), 0
+	for value >= 1024 && unit < 6 {
+		value, unit = value/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "_KMGTPE"[unit])
+}
+
+// countOf writes a number with a comma at each thousand.
+func countOf(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0 && s[at-1] != '-'; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
+}
+
+// plural is a number with its word: 1 tag, 2 tags.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return countOf(n) + " " + many
+}
+
+func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// shortDigest is the algorithm-free beginning of a digest, 12 characters.
+func shortDigest(d string) string {
+	_, hex, found := strings.Cut(d, ":")
+	if !found {
+		hex = d
+	}
+	return hex[:min(len(hex), 12)]
+}
+
+// list is values for a template that takes one.
+func list(values ...any) []any { return values }
+
+// more is how many of a list are left behind the first n.
+func more(all []string, n int) int { return len(all) - n }
+
+// word is one of two.
+func word(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
+// kindOf says in a word or two what a manifest is of.
+func kindOf(s browse.Summary) string {
+	switch s.Kind {
+	case browse.ImageKind:
+		return "image"
+	case browse.IndexKind:
+		return "image for several platforms"
+	case browse.ChartKind:
+		return "helm chart"
+	case browse.ArtifactKind:
+		if s.ArtifactType != "" {
+			return s.ArtifactType
+		}
+		return "artifact"
+	}
+	return "unknown type"
+}
+
+// commandLine is what an image runs, as one line of a shell.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if quoted[i] = w; w == "" || strings.ContainsAny(w, " \t\n\"'\\$") {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// age says how long ago something was, or how far off it is, in the largest unit that fits.
+func age(now, then time.Time) string {
+	d, ahead := now.Sub(then), false
+	if d < 0 {
+		d, ahead = -d, true
+	}
+	text := span(d)
+	switch {
+	case text == "":
+		return "just now"
+	case ahead:
+		return "in " + text
+	}
+	return text + " ago"
+}
+
+// span is a length of time in words; empty below a minute.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	for _, unit := range []struct {
+		of   time.Duration
+		name string
+	}{{365 * day, "year"}, {30 * day, "month"}, {day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		if n := int(d / unit.of); n > 0 {
+			return plural(n, unit.name, unit.name+"s")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,83 @@
+package ui
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestForms: what a page of another site sends is refused, and whatever cannot show that it
+// came from ours; no form is larger than 64 KiB or of another kind (I8).
+func TestForms(t *testing.T) {
+	s := newSite(t, nil)
+	for _, test := range []struct {
+		site, origin, kind, body string
+		status                   int
+	}{
+		{"same-origin", "https://registry.example.com", formType, "theme=dark", 303},
+		{"same-origin", "", formType, "theme=dark", 303},
+		{"", "https://registry.example.com", formType, "theme=dark", 303},
+		{"none", "", formType, "theme=dark", 303},
+		{"same-origin", "https://registry.example.com", formType + "; charset=utf-8", "theme=dark", 303},
+		{"", "", formType, "theme=dark", 403},
+		{"cross-site", "", formType, "theme=dark", 403},
+		{"same-site", "", formType, "theme=dark", 403},
+		{"", "null", formType, "theme=dark", 403},
+		{"same-origin", "null", formType, "theme=dark", 403},
+		{"same-origin", "https://other.example.com", formType, "theme=dark", 403},
+		{"", "http://registry.example.com", formType, "theme=dark", 403},
+		{"", "https://registry.example.com:8443", formType, "theme=dark", 403},
+		{"", "https://registry.example.com/", formType, "theme=dark", 403},
+		{"cross-site", "https://registry.example.com", formType, "theme=dark", 403},
+		{"same-origin", "", "", "theme=dark", 415},
+		{"same-origin", "", "application/json", "{}", 415},
+		{"same-origin", "", "multipart/form-data; boundary=x", "x", 415},
+		{"same-origin", "", formType, "theme=dark&theme=light", 400},
+		{"same-origin", "", formType, "theme=%zz", 400},
+		{"same-origin", "", formType, "theme=blue", 400},
+		{"same-origin", "", formType, "theme=dark&x=%ff", 400},
+		{"same-origin", "", formType, "theme=dark&x=" + strings.Repeat("a", 64<<10), 413},
+	} {
+		r := httptest.NewRequest("POST", "/ui/theme", strings.NewReader(test.body))
+		for key, value := range map[string]string{"Sec-Fetch-Site": test.site, "Origin": test.origin, "Content-Type": test.kind} {
+			if value != "" {
+				r.Header.Set(key, value)
+			}
+		}
+		if got := s.ask(r); got.StatusCode != test.status {
+			t.Errorf("%.60v: %d", test, got.StatusCode)
+		}
+	}
+}
+
+// TestOriginBehindProxy: the Host may be another there; the origin is the public one.
+func TestOriginBehindProxy(t *testing.T) {
+	s := newSite(t, nil)
+	for _, field := range []string{"https://registry.example.com", "https://registry.example.com:443",
+		"https://REGISTRY.example.com"} {
+		r := httptest.NewRequest("POST", "/ui/theme", strings.NewReader("theme=light"))
+		r.Host = "inner:5000"
+		r.Header.Set("Content-Type", formType)
+		r.Header.Set("Origin", field)
+		if got := s.ask(r); got.StatusCode != 303 {
+			t.Errorf("%s: %d", field, got.StatusCode)
+		}
+	}
+}
+
+// TestTheme: the choice is kept in a cookie, and leads back.
+func TestTheme(t *testing.T) {
+	s := newSite(t, nil)
+	want(t, "system", s.get("/ui/help"), 200, "", `<html lang="en" data-theme="system">`)
+	got := s.post("/ui/theme", "theme", "dark", "next", "/ui/help")
+	want(t, "dark", got, 303, "/ui/help")
+	if cookie := got.Header.Get("Set-Cookie"); !strings.HasPrefix(cookie, "gatehouse-theme=dark; Path=/ui/; Max-Age=") {
+		t.Error(cookie)
+	}
+	want(t, "dark", s.get("/ui/help"), 200, "", `data-theme="dark"`,
+		`value="dark" title="Dark" aria-pressed="true"`)
+	want(t, "elsewhere", s.post("/ui/theme", "theme", "light", "next",
+		"https://elsewhere.example/"), 303, "/ui/")
+	s.jar[themeCookie] = `"><script>`
+	want(t, "nonsense", s.get("/ui/help"), 200, "", `data-theme="system"`)
+}

@@ -1,0 +1,124 @@
+package ui
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"gatehouse/authn"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// loadPages reads the templates, which are part of the program.
+func loadPages() pages {
+	all := pages{}
+	shared := template.Must(template.New("").Funcs(functions).ParseFS(templates, "templates/layout.html", "templates/parts.html"))
+	files, _ := fs.Glob(templates, "templates/*.html")
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "layout" || name == "parts" {
+			continue
+		}
+		all[name] = template.Must(template.Must(shared.Clone()).ParseFS(templates, file))
+	}
+	return all
+}
+
+// crumb is one step of the way to a page.
+type crumb struct{ Text, Link string }
+
+// frame is what every page shows around its content.
+type frame struct {
+	Page        string // data-page
+	Brand       string
+	Heading     string // the title
+	Mono        bool   // the heading is a name
+	Crumbs      []crumb
+	User        authn.Identity
+	Admin       bool
+	Theme       string
+	Here        string // where the forms of the header lead back
+	Host        string
+	Version     string
+	RequestID   string
+	Style       string
+	Script      string
+	Icon        string
+	Total       int // rows that are listed; -1: it is no list
+	Content     any
+	Status      int
+	LoginNotice bool // the header offers to log in
+	Nav         []link
+	Frozen      string // why pushes and deletes are stopped where the page is; empty: they are not
+	now         time.Time
+}
+
+// link is one of the header's.
+type link struct {
+	Text, Link string
+	Current    bool
+}
+
+// SignedIn reports whether somebody is.
+func (f *frame) SignedIn() bool { return !f.User.Anonymous() }
+
+// frame is that of a page.
+func (u *UI) frame(r *http.Request, c *Call, page place, heading string) *frame {
+	f := &frame{Page: string(page), Brand: u.o.Config.Title, Heading: heading, User: c.visitor.identity, Theme: themeOf(r), Here: "/ui/",
+		Admin: u.admin(c), Host: c.Origin.Host, Version: u.o.Version, RequestID: c.RequestID, Style: styleFile.path(), Script: scriptFile.path(), Icon: iconFile.path(), Total: -1, Status: http.StatusOK}
+	if next, ok := nextOf(c.target.canonical()); ok && r.Method != http.MethodPost {
+		f.Here = next
+	}
+	f.LoginNotice, f.now = !f.SignedIn() && page != atLogin, u.now()
+	f.Nav = u.nav(c, page)
+	if c.target.repository != "" {
+		f.Frozen = u.o.Frozen(c.target.repository)
+	}
+	return f
+}
+
+// nav are the parts of the site, as far as they are there for the visitor.
+func (u *UI) nav(c *Call, page place) []link {
+	here := map[place]bool{atHome: true, atFolder: true, atRepository: true, atImage: true, atDelete: true}
+	list := []link{{"Repositories", "/ui/", here[page]}}
+	if !c.visitor.identity.Anonymous() {
+		list = append(list, link{"My access", "/ui/me", page == atMe})
+	}
+	return append(list, []link{{"Help", "/ui/help", page == atHelp}}...)
+}
+
+// Age says how long ago a time is.
+func (f *frame) Age(t time.Time) string { return age(f.now, t) }
+
+// LoginLink leads to the login, and from there back.
+func (f *frame) LoginLink() string {
+	at := target{place: atLogin}
+	if f.Here != "/ui/" {
+		at.query = url.Values{"next": {f.Here}}
+	}
+	return at.canonical()
+}
+
+// admin reports whether the visitor may see the pages of administration.
+func (u *UI) admin(c *Call) bool {
+	return !c.visitor.identity.Anonymous() && u.o.Admins.Has(c.visitor.identity)
+}
+
+// show answers with a page.
+func (u *UI) show(w http.ResponseWriter, r *http.Request, f *frame, name string) error {
+	var body bytes.Buffer
+	if err := u.pages[name].ExecuteTemplate(&body, "layout", f); err != nil {
+		return fmt.Errorf("the page %s: %w", name, err)
+	}
+	send(w, r, f.Status, "text/html; charset=utf-8", body.Bytes())
+	return nil
+}
