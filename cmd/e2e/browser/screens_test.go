@@ -44,6 +44,7 @@ var screens = []struct{ name, path, page string }{
 	{"delete-many",
 		"/ui/delete?ref=team/orchestra:1.9.0&ref=team/orchestra:1.9.1", "delete"},
 	{"help", "/ui/help", "help"},
+	{"me", "/ui/me?action=delete&ref=team/orchestra:2", "me"},
 	{"error", "/ui/r/none/", "error"},
 }
 
