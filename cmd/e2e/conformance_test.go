@@ -176,3 +176,6 @@ func TestProbeV3(t *testing.T) { testProbe(t, distributionV3(t)) }
 
 // TestCatalogPagesV3 is TestCatalogPages with distribution's registry.
 func TestCatalogPagesV3(t *testing.T) { testCatalogPages(t, distributionV3(t)) }
+
+// TestPagesDeleteV3: deleting by the pages, where a tag can be removed alone.
+func TestPagesDeleteV3(t *testing.T) { testPagesDelete(t, distributionV3(t), true) }

@@ -59,8 +59,8 @@ func TestPulls(t *testing.T) {
 		{"image", "v1", "tag", "docker pull h/a/b:v1|podman pull h/a/b:v1|crane pull h/a/b:v1 b.tar|oras copy h/a/b:v1 --to-oci-layout b"},
 		{"index", digest, "digest", "docker pull h/a/b@" + digest + "|podman pull h/a/b@" + digest + "|crane pull h/a/b@" + digest + " b.tar|oras copy h/a/b@" + digest + " --to-oci-layout b"},
 		{"artifact", "v1", "tag", "oras pull h/a/b:v1|crane pull h/a/b:v1 b.tar"},
-		{"chart", "1.0_meta", "tag", "helm pull oci://h/a/b --version 1.0+meta|oras pull h/a/b:1.0_meta"},
-		{"chart", digest, "digest", "helm pull oci://h/a/b@" + digest + "|oras pull h/a/b@" + digest},
+		{"chart", "1.0_meta", "tag", "helm pull oci://h/a/b --version 1.0+meta|oras copy h/a/b:1.0_meta --to-oci-layout b"},
+		{"chart", digest, "digest", "helm pull oci://h/a/b@" + digest + "|oras copy h/a/b@" + digest + " --to-oci-layout b"},
 	} {
 		var texts []string
 		for _, c := range pulls("h", "a/b", test.reference, test.kind, test.by) {

@@ -151,6 +151,8 @@ func sendJSON(w http.ResponseWriter, r *http.Request, value any) error {
 func pulls(host, name, reference, kind, by string) []command {
 	ref := host + imagePath(name, reference)[len("/ui/r"):]
 	oras := command{Label: "oras", Client: "oras", By: by, Text: "oras pull " + ref}
+	whole := oras // as it is, where its layers have no names of files
+	whole.Text = "oras copy " + ref + " --to-oci-layout " + name[strings.LastIndexByte(name, '/')+1:]
 	images := []command{
 		{Label: "docker", Client: "docker", By: by, Text: "docker pull " + ref},
 		{Label: "podman", Client: "podman", By: by, Text: "podman pull " + ref},
@@ -164,10 +166,9 @@ func pulls(host, name, reference, kind, by string) []command {
 		} else {
 			chart.Text += "@" + reference
 		}
-		return []command{chart, oras}
+		return []command{chart, whole}
 	case string(browse.ArtifactKind):
 		return []command{oras, images[2]}
 	}
-	oras.Text = "oras copy " + ref + " --to-oci-layout " + name[strings.LastIndexByte(name, '/')+1:]
-	return append(images, oras)
+	return append(images, whole)
 }

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/../../.."
 cmd/internal/scripts/test-deps.sh
 
 # The suite and distribution v3 are built once, by the tests, into the user's cache.
-GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 20m -v -tags conformance -run '^Test(Conformance|Upstream|Probe|CatalogPages)' ./cmd/e2e
+GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 20m -v -tags conformance -run '^Test(Conformance|Upstream|Probe|CatalogPages|PagesDelete)' ./cmd/e2e
