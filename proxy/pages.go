@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse/proxy/audit"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui"
+	"gatehouse/tokens"
 )
 
 // pages are those for people, under /ui/.
@@ -30,7 +32,7 @@ func newPages(cfg *Config, l *Load, at destinations, r *reader, within time.Dura
 		p.memory = ui.NewMemory(*cfg.UI, cfg.Metrics)
 	}
 	p.ui = ui.New(ui.Options{Config: *cfg.UI, Admins: cfg.UIAdmins, Version: cfg.Version, Keyring: cfg.Keyring, Chain: cfg.Chain, Policy: cfg.Policy,
-		Registry: r, Memory: p.memory, Metrics: cfg.Metrics,
+		Registry: r, Memory: p.memory, Tokens: cfg.Personal, Metrics: cfg.Metrics,
 		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Frozen: l.frozen})
 	return p
 }
@@ -77,6 +79,10 @@ func (p *pages) note(x *exchange) {
 	x.route.Repository, x.route.Reference, x.route.Tag = seen.Repository, seen.Reference, seen.Tag
 	x.route.Need = route.Access{Repository: seen.Repository, Action: seen.Action}
 	e.identity, e.tokenID, e.credential, e.logout = seen.Identity, seen.SessionID, seen.Credential, seen.Logout
+	if made := seen.Change; made.ID != "" {
+		e.credential = tokens.Credential{Kind: tokens.FromPersonal, ID: made.ID}
+		e.change = credentialChange{result: map[bool]audit.Result{false: audit.Created, true: audit.Revoked}[made.Ended], by: made.By, name: made.Name}
+	}
 	if seen.Decision != "" {
 		e.decision, e.rule = seen.Decision, seen.Rule
 	}

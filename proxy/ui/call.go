@@ -12,6 +12,7 @@ import (
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/ui/browse"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // Options is what a UI is made of.
@@ -32,6 +33,8 @@ type Options struct {
 	Registry browse.Registry
 	// Memory is kept over reloads.
 	Memory *Memory
+	// Tokens is where people make tokens of their own; nil: there are none.
+	Tokens *personal.Desk
 	// Revoker ends sessions and tokens, on all gateways of the same store.
 	Revoker *tokens.Revoker
 	// Shared says that there is a store: a logout is told to it.
@@ -97,6 +100,20 @@ type Seen struct {
 	Login, Logout bool
 	// Credential is what was shown at a login.
 	Credential tokens.Credential
+	// Change is what became of a personal token.
+	Change Change
+}
+
+// Change is a personal token that was made or ended.
+type Change struct {
+	// ID is its id; empty: there is no change.
+	ID string
+	// Name is what its owner calls it.
+	Name string
+	// By is owner or admin.
+	By string
+	// Ended says that it was ended; else it was made.
+	Ended bool
 }
 
 // visitor is who asks for a page.

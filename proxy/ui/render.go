@@ -92,6 +92,9 @@ func (u *UI) nav(c *Call, page place) []link {
 	list := []link{{"Repositories", "/ui/", here[page]}}
 	if !c.visitor.identity.Anonymous() {
 		list = append(list, link{"My access", "/ui/me", page == atMe})
+		if u.o.Tokens != nil {
+			list = append(list, link{"Tokens", "/ui/me/tokens", page == atTokens})
+		}
 	}
 	return append(list, []link{{"Help", "/ui/help", page == atHelp}}...)
 }

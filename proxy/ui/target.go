@@ -30,6 +30,9 @@ const (
 	atHelp       place = "help"
 	atMe         place = "me"
 	atSignOut    place = "signout"
+	atTokens     place = "tokens"
+	atRevoke     place = "revoke"
+	atAllTokens  place = "admin-tokens"
 	atStatic     place = "static"
 )
 
@@ -58,12 +61,16 @@ var forms = map[place]form{
 	atHelp:       {methods: reads},
 	atMe:         {reads, []string{"action", "ref"}},
 	atSignOut:    {methods: posts},
+	atTokens:     {methods: both},
+	atRevoke:     {methods: posts},
+	atAllTokens:  {methods: both},
 	atStatic:     {methods: reads},
 }
 
 // fixed are the paths that hold no name.
 var fixed = map[string]place{"/": atRoot, "/ui": atRoot, "/ui/": atHome, "/ui/delete": atDelete, "/ui/login": atLogin, "/ui/logout": atLogout,
-	"/ui/theme": atTheme, "/ui/help": atHelp, "/ui/me": atMe, "/ui/me/signout-everywhere": atSignOut}
+	"/ui/theme": atTheme, "/ui/help": atHelp, "/ui/me": atMe, "/ui/me/signout-everywhere": atSignOut,
+	"/ui/me/tokens": atTokens, "/ui/me/tokens/revoke": atRevoke, "/ui/admin/tokens": atAllTokens}
 
 // target is a request's target, parsed.
 type target struct {

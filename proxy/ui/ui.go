@@ -98,6 +98,10 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return u.loginPage(w, r, c)
 	case atMe:
 		return u.me(w, r, c)
+	case atTokens:
+		return u.tokensPage(w, r, c, tokensView{})
+	case atAllTokens:
+		return u.allTokens(w, r, c, tokensView{})
 	case atHelp:
 		return u.help(w, r, c)
 	}
@@ -117,6 +121,12 @@ func (u *UI) act(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return u.remove(w, r, c, form)
 	case atSignOut:
 		return u.signOut(w, r, c)
+	case atTokens:
+		return u.makeToken(w, r, c, form)
+	case atRevoke:
+		return u.revokeToken(w, r, c, form)
+	case atAllTokens:
+		return u.revokeAny(w, r, c, form)
 	case atLogout:
 		return u.logout(w, r, c)
 	case atTheme:

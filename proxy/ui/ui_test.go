@@ -24,6 +24,7 @@ import (
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui/browse"
 	"gatehouse/tokens"
+	"gatehouse/tokens/personal"
 )
 
 // people are those of the house's directory; down makes it unable to answer.
@@ -131,6 +132,7 @@ type site struct {
 	memory *Memory
 	// revoker ends what "sign out everywhere" ends.
 	revoker *tokens.Revoker
+	tokens  *personal.Desk
 	last    *Call
 	jar     map[string]string // cookies of the browser
 	origin  listener.Origin
@@ -203,7 +205,7 @@ func (s *site) reload(change func(*Config)) {
 	s.ui = New(Options{Config: cfg, Admins: admins, Version: "1.2.3",
 		Keyring: keyring, Chain: chain, Policy: s.policy, Registry: s.shelf,
 		Memory:  s.memory,
-		Metrics: metrics.New(metrics.BuildInfo{}), Revoker: s.revoker, Lasting: tokens.MaxSession, Now: func() time.Time { return s.now }})
+		Metrics: metrics.New(metrics.BuildInfo{}), Revoker: s.revoker, Tokens: s.tokens, Lasting: tokens.MaxSession, Now: func() time.Time { return s.now }})
 }
 
 // faultOf is how the gateway's table tells errors.

@@ -17,6 +17,8 @@ type RepositoryQuery struct {
 	// Search is what a name has to contain, at any level, in capitals or not; folders are
 	// not shown then.
 	Search string
+	// Flat shows the repositories of all levels, and no folders.
+	Flat bool
 	// Right is an action that the caller may do there; empty: any repository.
 	Right authz.Action
 	// Page counts from 1, Size is its rows.
@@ -158,7 +160,7 @@ func rowsOf(names []string, q RepositoryQuery) []RepositoryRow {
 
 // folderOf is the folder of the level that a name stands in; empty: it stands there itself.
 func folderOf(name string, q RepositoryQuery) string {
-	if q.Search != "" {
+	if q.Search != "" || q.Flat {
 		return ""
 	}
 	above := 0
