@@ -93,6 +93,7 @@ func (l *Loaded) checkSections() {
 			l.checkAddress(key, address)
 		}
 	}
+	l.checkApart()
 	l.checkUpstreams()
 	l.checkRevoked()
 	l.checkStreams(c)
@@ -111,6 +112,34 @@ func (l *Loaded) checkAddress(key, address string) {
 	} else if strings.ContainsAny(host, " /@") {
 		l.Fault(key, "%q is no host name or address", Clip(host))
 	}
+}
+
+// checkApart wants listeners at addresses of their own: where reuse_port shares them the
+// kernel would open two at one address, and give each some of the connections.
+func (l *Loaded) checkApart() {
+	c := &l.Config
+	all := []struct{ key, address string }{{"listen.address", c.Listen.Address}, {"listen.http_address", c.Listen.HTTPAddress}, {"admin.address", c.Admin.Address}}
+	for i, later := range all {
+		for _, first := range all[:i] {
+			if sameAddress(first.address, later.address) {
+				l.Fault(later.key, "is where %s listens already; choose another port", first.key)
+				break
+			}
+		}
+	}
+}
+
+// sameAddress reports whether two listeners would meet: at one port, which is none that
+// the kernel chooses, of one host or of all.
+func sameAddress(a, b string) bool {
+	host, port, err := net.SplitHostPort(a)
+	host2, port2, err2 := net.SplitHostPort(b)
+	return err == nil && err2 == nil && port == port2 && strings.Trim(port, "0") != "" && (everyHost(host) || everyHost(host2) || strings.EqualFold(host, host2))
+}
+
+func everyHost(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && addr.IsUnspecified()
 }
 
 // checkUpstreams wants one way of naming registries. What leads to which, package proxy

@@ -52,6 +52,9 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{`upstream: {url: "http://[::1]:5000", username: u, password_file: secret}`, ""},
 		{`upstream: {url: "http://registry:5000"}`, ""},
 		{`listen: {address: "127.0.0.1:1", http_address: ":80"}`, "!listen.http_address"},
+		{`listen: {address: "127.0.0.1:1"}` + "\nadmin: {address: \"127.0.0.1:1\"}", "!admin.address"}, {`listen: {address: "127.0.0.1:1"}` + "\nadmin: {address: \":1\"}", "!admin.address admin.address"},
+		{`listen: {address: "127.0.0.1:1"}` + "\nadmin: {address: \"[::]:1\"}", "!admin.address admin.address"}, {`listen: {address: "127.0.0.1:1"}` + "\nadmin: {address: \"127.0.0.2:1\"}", ""}, {`listen: {address: "127.0.0.1:0"}` + "\nadmin: {address: \"127.0.0.1:0\"}", ""},
+		{`listen: {address: "127.0.0.1:1", http_address: "127.0.0.1:1"}`, "!listen.http_address !listen.http_address"},
 		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["10.0.0.0/8"]}`, ""},
 		{`listen: {address: "127.0.0.1:1", proxy_protocol: ["10.0.0.0/8"]}`, "listen.proxy_protocol"},
 		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["0.0.0.0/0"]}`, "listen.proxy_protocol[0]"},
@@ -60,7 +63,7 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{`ui: {title: ""}`, "!ui.title"}, {"ui: {title: " + strings.Repeat("ä", 60) + "}", ""}, {"ui: {title: " + strings.Repeat("a", 61) + "}", "!ui.title"}, {"ui: {admins: [everyone, \"user:a\", authenticated]}", "!ui.admins[0] !ui.admins[2]"},
 		{"ui: {page_size: 9}", "!ui.page_size"}, {"ui: {page_size: 201}", "!ui.page_size"}, {"ui: {upstream_requests: 65}", "!ui.upstream_requests"}, {"ui: {cache_bytes: 1}", "!ui.cache_bytes"}, {"ui: {catalog_refresh: 9s}", "!ui.catalog_refresh"},
 		{"ui: {help_file: none.txt}", "!ui.help_file"}, {"ui: {help_file: secret}", ""},
-		{`admin: {address: "0.0.0.0:1"}`, "admin.address"}, {`admin: {address: ":1"}`, "admin.address"}, {`admin: {address: "[::]:1"}`, "admin.address"},
+		{`admin: {address: "0.0.0.0:2"}`, "admin.address"}, {`admin: {address: ":2"}`, "admin.address"}, {`admin: {address: "[::]:2"}`, "admin.address"},
 		{`admin: {address: "10.0.0.1:1"}`, ""}, {`admin: {address: ""}`, ""},
 	} {
 		text := test.text
