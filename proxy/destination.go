@@ -37,8 +37,9 @@ func newDestinations(cfg *Config) (destinations, error) {
 	for i, e := range cfg.Upstreams {
 		d, err := newDestination(e, cfg.Load, cfg.Metrics)
 		if err == nil {
-			err = errors.Join(list.named(e.Name), list.unreachable(d))
+			err = list.unreachable(d)
 		}
+		err = errors.Join(list.named(e.Name), err)
 		list, faults = append(list, d), append(faults, under(fmt.Sprintf("upstreams[%d]", i), err))
 	}
 	return list, errors.Join(faults...)

@@ -188,6 +188,7 @@ func TestDestinationFaults(t *testing.T) {
 		{[]e{{Name: "a", Hosts: []string{"h"}, URLs: at}, {Name: "b", Hosts: []string{"i"}, URLs: at}, {Name: "c", Hosts: []string{"H", "i"}, URLs: at}}, "upstreams[2].name"},
 		{[]e{{Name: "a", Hosts: []string{"h"}, URLs: at}, {Name: "b", Hosts: []string{"h", "i"}, URLs: at}}, ""},
 		{[]e{{Name: "a", Repositories: []string{"x"}, URLs: at}, {Name: "a", URLs: at}}, "upstreams[1].name"},
+		{[]e{{Name: "a", Repositories: []string{"x"}, URLs: at}, {Name: "a", Hosts: []string{"http://h"}, URLs: at}}, "upstreams[1].name upstreams[1].hosts[0]"},
 		{[]e{{Name: "a", Hosts: []string{"http://h", "h:x"}, Repositories: []string{"{user}/**", "a//b"}, URLs: []string{"h:1"}}}, "upstreams[0].hosts[0] upstreams[0].hosts[1] upstreams[0].repositories[0] upstreams[0].repositories[1] upstreams[0].urls[0]"},
 	} {
 		_, err := New(Config{Upstreams: c.entries})
