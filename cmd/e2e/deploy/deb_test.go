@@ -286,9 +286,9 @@ func (m *machine) upgrade(t *testing.T) {
 	}
 }
 
-// remove keeps the config and the state, a purge takes both and nothing else.
+// remove keeps the config and the state, a purge takes both and the cache, and nothing else.
 func (m *machine) remove(t *testing.T) {
-	m.run(t, "mkdir -p /var/lib/gatehouse/acme /var/log/gatehouse; echo secret >/etc/gatehouse/secret.txt")
+	m.run(t, "mkdir -p /var/lib/gatehouse/acme /var/cache/gatehouse/blobs /var/log/gatehouse; echo secret >/etc/gatehouse/secret.txt")
 	m.systemctl("exit 0")
 	m.run(t, "dpkg --remove gatehouse")
 	if asked := m.asked(t); !strings.Contains(asked, "disable --now gatehouse.service") {
@@ -296,7 +296,7 @@ func (m *machine) remove(t *testing.T) {
 	}
 	m.run(t, "test ! -e /usr/bin/gatehouse; grep -q bogus "+packageConfig+"; test -d /var/lib/gatehouse/acme; test -f /etc/gatehouse/secret.txt")
 	m.run(t, "dpkg --purge gatehouse")
-	m.run(t, "test ! -e /etc/gatehouse; test ! -e /var/lib/gatehouse; test -d /var/log/gatehouse; ! dpkg -s gatehouse 2>/dev/null")
+	m.run(t, "test ! -e /etc/gatehouse; test ! -e /var/lib/gatehouse; test ! -e /var/cache/gatehouse; test -d /var/log/gatehouse; ! dpkg -s gatehouse 2>/dev/null")
 }
 
 // emptyRegistry is as much of a registry as readiness asks for.
