@@ -167,7 +167,7 @@ func TestReloadKeeps(t *testing.T) {
 func TestReloadNamesAllMoves(t *testing.T) {
 	s, write := newTestServer(t, minimal)
 	defer func() { s.current.Load().Release() }()
-	write(minimal + "listen: {address: \":1\"}\nadmin: {address: \"127.0.0.1:1\"}\n" +
+	write(minimal + "listen: {address: \":1\"}\nadmin: {address: \"127.0.0.1:2\"}\n" +
 		"limits: {header_timeout: 5s, http2_streams: 50, header_bytes: 65536}\n")
 	next := assembly.Prepare(s.path, s.shared, s.current.Load())
 	defer next.Release()
