@@ -252,6 +252,7 @@ func TestUpstreamConnections(t *testing.T) {
 		if got != "200" {
 			t.Errorf("answered %s", got)
 		}
+		a.wire.take() // the upstream reads on after its answer, and notes a request at its end
 		connection()
 	})
 }
