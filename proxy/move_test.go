@@ -32,7 +32,7 @@ func TestMoved(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			body, counted := &movedBody{Reader: bytes.NewReader(content)}, int64(0)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				r, source := watch(r)
+				_, source := watch(r)
 				rec := &recorder{ResponseWriter: w, body: source}
 				if what != "without a length" {
 					w.Header().Set("Content-Length", fmt.Sprint(len(content)))

@@ -41,7 +41,6 @@ type disk struct {
 	onceBytes   int64
 	oftenBytes  int64
 	reserved    int64     // for what grows
-	known       bool      // the scan is over
 	ill         time.Time // until then nothing is written
 	toCheck     []*item
 	wake        chan struct{} // something is to be checked
