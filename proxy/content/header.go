@@ -115,10 +115,17 @@ func label(h Header, digest string) (string, bool) {
 // unlabel is the header again.
 func unlabel(text, digest string) Header {
 	h := make(Header, 6)
+	values := make([]string, 0, strings.Count(text, sep)) // one array for all fields: this is done for each hit
 	text = strings.ReplaceAll(text, string(mark), digest)
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, sep), sep) {
-		if name, value, ok := strings.Cut(line, ":"); ok {
-			h[name] = append(h[name], value)
+		name, value, ok := strings.Cut(line, ":")
+		switch before := h[name]; {
+		case !ok:
+		case before != nil:
+			h[name] = append(before, value)
+		default:
+			values = append(values, value)
+			h[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 	}
 	return h
