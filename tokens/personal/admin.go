@@ -15,11 +15,7 @@ func (b *Book) All(ctx context.Context, user string) ([]Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.List(ctx, allTokens)
-	if err != nil {
-		return nil, err
-	}
-	uses, err := s.List(ctx, allUses)
+	all, uses, err := everything(ctx, s)
 	if err != nil {
 		return nil, err
 	}

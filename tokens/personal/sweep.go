@@ -11,6 +11,14 @@ import (
 // keepEnded is how long a token that has ended is still shown.
 const keepEnded = 7 * 24 * time.Hour
 
+// everything is what the store has of tokens and of their uses, by id.
+func everything(ctx context.Context, s *store.Store) (all, uses map[string][]byte, err error) {
+	if all, err = s.List(ctx, allTokens); err == nil {
+		uses, err = s.List(ctx, allUses)
+	}
+	return all, uses, err
+}
+
 // Sweep looks through all tokens: those that were unused for so long end, those that have
 // ended long ago go. It returns those whose end nobody was told of yet, each once for all
 // gateways of the store. unused 0: none ends so.
@@ -19,11 +27,7 @@ func (b *Book) Sweep(ctx context.Context, unused time.Duration) (ended []Token, 
 	if err != nil {
 		return nil, nil // nobody has a token
 	}
-	all, err := s.List(ctx, allTokens)
-	if err != nil {
-		return nil, err
-	}
-	uses, err := s.List(ctx, allUses)
+	all, uses, err := everything(ctx, s)
 	if err != nil {
 		return nil, err
 	}
