@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -55,6 +57,26 @@ func dialer(path string) func(ctx context.Context, network, address string) (net
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}
+}
+
+// Ask is what a command does that only asks: Get of the gateway of the config that the
+// command's flag names.
+func Ask(cmd *cobra.Command, flag, path string, query url.Values, into any) error {
+	client, err := Open(cli.ConfigPath(flag), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	return client.Get(cmd.Context(), path, query, into)
+}
+
+// Change is the same with Post. It is not given up once it is sent, as nobody would know
+// then what became of it.
+func Change(cmd *cobra.Command, flag, path string, body, into any) error {
+	client, err := Open(cli.ConfigPath(flag), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	return client.Post(context.WithoutCancel(cmd.Context()), path, body, into)
 }
 
 // Get asks what changes nothing, and decodes the answer into a pointer; a *Text takes it

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,11 +73,7 @@ func ThawCommand() *cobra.Command {
 
 // change asks for it and prints what became of it.
 func change(cmd *cobra.Command, path, route string, body any) (answer FreezeAnswer, err error) {
-	client, err := Open(cli.ConfigPath(path), cmd.ErrOrStderr())
-	if err == nil {
-		err = client.Post(context.WithoutCancel(cmd.Context()), route, body, &answer)
-	}
-	if err == nil {
+	if err = Change(cmd, path, route, body, &answer); err == nil {
 		fmt.Fprintln(cmd.OutOrStdout(), answer.Text)
 	}
 	return answer, err

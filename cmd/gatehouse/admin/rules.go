@@ -32,12 +32,8 @@ func RulesCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		client, err := Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
 		var rules []authz.RuleCount
-		if err := client.Get(cmd.Context(), "/rules", nil, &rules); err != nil {
+		if err := Ask(cmd, *path, "/rules", nil, &rules); err != nil {
 			return err
 		}
 		if *unused != "" {

@@ -21,12 +21,8 @@ func ShadowCommand() *cobra.Command {
 	}
 	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
 		var table Text
-		if err := client.Get(cmd.Context(), "/shadow", url.Values{"format": {"text"}}, &table); err != nil {
+		if err := Ask(cmd, *path, "/shadow", url.Values{"format": {"text"}}, &table); err != nil {
 			return err
 		}
 		fmt.Fprint(cmd.OutOrStdout(), table)

@@ -36,12 +36,8 @@ func statusCommand() *cobra.Command {
 	}
 	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := admin.Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
 		var s content.Status
-		if err := client.Get(cmd.Context(), statusPath, nil, &s); err != nil {
+		if err := admin.Ask(cmd, *path, statusPath, nil, &s); err != nil {
 			return err
 		}
 		show(cmd.OutOrStdout(), &s)
@@ -80,12 +76,8 @@ func purgeCommand() *cobra.Command {
 		if err := a.check(); err != nil {
 			return cli.Exit(cli.Usage, "%w", err)
 		}
-		client, err := admin.Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
-		if err != nil {
-			return err
-		}
 		var answer removed
-		if err := client.Post(cmd.Context(), purgePath, a, &answer); err != nil {
+		if err := admin.Change(cmd, *path, purgePath, a, &answer); err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "removed: %d\n", answer.Removed)

@@ -182,11 +182,8 @@ func ListCommand() *cobra.Command {
 			}
 			query.Set("expiring", within.String())
 		}
-		client, err := admin.Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
 		var list []Listed
-		if err == nil {
-			err = client.Get(cmd.Context(), "/tokens", query, &list)
-		}
+		err := admin.Ask(cmd, *path, "/tokens", query, &list)
 		for _, t := range list {
 			fmt.Fprintln(cmd.OutOrStdout(), line(t))
 		}
@@ -240,11 +237,8 @@ func RevokeCommand() *cobra.Command {
 		if ways := min(len(args), 1) + min(len(*user), 1); ways > 1 || ways == 1 && *stdin || ways == 0 && !*stdin {
 			return errors.New("ids, --user or --stdin is needed, and one of them alone")
 		}
-		client, err := admin.Open(cli.ConfigPath(*path), cmd.ErrOrStderr())
 		var done Revoked
-		if err == nil {
-			err = client.Post(cmd.Context(), "/tokens/revoke", asked, &done)
-		}
+		err := admin.Change(cmd, *path, "/tokens/revoke", asked, &done)
 		for _, id := range done.Ended {
 			fmt.Fprintln(cmd.OutOrStdout(), "ended", id)
 		}
