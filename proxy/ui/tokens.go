@@ -260,16 +260,23 @@ func (u *UI) revokeToken(w http.ResponseWriter, r *http.Request, c *Call, form u
 		return nil
 	}
 	ended, err := desk.Revoke(r.Context(), c.visitor.identity, form.Get("id"))
-	v := tokensView{Said: "The token " + ended.Name + " and all that was issued for it have ended."}
+	v, err := c.revoked(ended, err, "owner", "")
 	if err != nil {
-		if v.Fault, err = faultOfToken(err); err != nil {
-			return err
-		}
-		v.Said = ""
-		return u.tokensPage(w, r, c, v)
+		return err
 	}
-	c.Seen.Change = Change{ID: ended.ID, Name: ended.Name, By: "owner", Ended: true}
 	return u.tokensPage(w, r, c, v)
+}
+
+// revoked is what a page says of a token that was to end, by its owner or an admin: that it
+// has, or why not. of is whose it was, where that has to be said.
+func (c *Call) revoked(ended personal.Token, err error, by, of string) (v tokensView, _ error) {
+	if err != nil {
+		v.Fault, err = faultOfToken(err)
+		return v, err
+	}
+	c.Seen.Change = Change{ID: ended.ID, Name: ended.Name, By: by, Ended: true}
+	v.Said = "The token " + ended.Name + of + " and all that was issued for it have ended."
+	return v, nil
 }
 
 // faultOfToken tells a visitor what is wrong with what they want; other errors stay what they are.
@@ -323,14 +330,9 @@ func (u *UI) revokeAny(w http.ResponseWriter, r *http.Request, c *Call, form url
 		return u.allTokens(w, r, c, tokensView{})
 	}
 	ended, err := u.o.Tokens.RevokeAny(r.Context(), form.Get("id"))
-	v := tokensView{Said: "The token " + ended.Name + " of " + ended.Owner.Username + " and all that was issued for it have ended."}
+	v, err := c.revoked(ended, err, "admin", " of "+ended.Owner.Username)
 	if err != nil {
-		if v.Fault, err = faultOfToken(err); err != nil {
-			return err
-		}
-		v.Said = ""
-		return u.allTokens(w, r, c, v)
+		return err
 	}
-	c.Seen.Change = Change{ID: ended.ID, Name: ended.Name, By: "admin", Ended: true}
 	return u.allTokens(w, r, c, v)
 }
