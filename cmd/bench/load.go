@@ -125,29 +125,39 @@ func (l *load) manifests(connections int) func(context.Context, endpoint, time.D
 			text := manifestOf(0)
 			path, size = "/v2/"+repository+"/manifests/"+digestOf(text), int64(len(text))
 		}
-		callers, hang, err := l.callers(ctx, to, path, connections, 16<<10)
-		if err != nil {
-			return result{}, err
-		}
-		defer hang()
-		var r result
-		err = r.together(callers, func(c *caller, end time.Time) (each []time.Duration, err error) {
-			for len(each) == 0 || time.Now().Before(end) {
-				start := time.Now()
-				a, err := c.ask()
-				if err == nil && a.size != size {
-					err = fmt.Errorf("a manifest of %d bytes, want %d", a.size, size)
-				}
-				if err != nil {
-					return nil, err
-				}
-				each = append(each, time.Since(start))
+		return l.again(ctx, to, path, connections, d, func(a answer) error {
+			if a.size != size {
+				return fmt.Errorf("a manifest of %d bytes, want %d", a.size, size)
 			}
-			return each, nil
-		}, d)
-		r.units = float64(len(r.each))
+			return nil
+		})
+	}
+}
+
+// again asks for a path on so many connections, again and again until d is over, once at
+// least; good judges each answer.
+func (l *load) again(ctx context.Context, to endpoint, path string, connections int, d time.Duration, good func(answer) error) (r result, err error) {
+	callers, hang, err := l.callers(ctx, to, path, connections, 16<<10)
+	if err != nil {
 		return r, err
 	}
+	defer hang()
+	err = r.together(callers, func(c *caller, end time.Time) (each []time.Duration, err error) {
+		for len(each) == 0 || time.Now().Before(end) {
+			start := time.Now()
+			a, err := c.ask()
+			if err == nil {
+				err = good(a)
+			}
+			if err != nil {
+				return nil, err
+			}
+			each = append(each, time.Since(start))
+		}
+		return each, nil
+	}, d)
+	r.units = float64(len(r.each))
+	return r, err
 }
 
 // callers opens connections, and hang closes them.
@@ -260,29 +270,13 @@ func (l *load) uncached(ctx context.Context, to endpoint, path string, clients i
 
 // logins asks the realm for a token, with a password, on so many connections.
 func (l *load) logins(connections int) func(context.Context, endpoint, time.Duration) (result, error) {
-	return func(ctx context.Context, to endpoint, d time.Duration) (r result, err error) {
+	return func(ctx context.Context, to endpoint, d time.Duration) (result, error) {
 		question := url.Values{"service": {serviceName}, "account": {user}, "scope": {"repository:" + repository + ":pull"}}
 		to.auth = basicAuth
 		if to.login != "" {
 			to.base = to.login
 		}
-		callers, hang, err := l.callers(ctx, to, "/auth?"+question.Encode(), connections, 16<<10)
-		if err != nil {
-			return r, err
-		}
-		defer hang()
-		err = r.together(callers, func(c *caller, end time.Time) (each []time.Duration, err error) {
-			for len(each) == 0 || time.Now().Before(end) {
-				start := time.Now()
-				if _, err := c.ask(); err != nil {
-					return nil, err
-				}
-				each = append(each, time.Since(start))
-			}
-			return each, nil
-		}, d)
-		r.units = float64(len(r.each))
-		return r, err
+		return l.again(ctx, to, "/auth?"+question.Encode(), connections, d, func(answer) error { return nil })
 	}
 }
 
