@@ -2,8 +2,6 @@ package browser
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -137,18 +135,6 @@ func (b *tab) fill(selector, text string) {
 	b.do(chromedp.SendKeys(selector, text))
 }
 
-// login logs in by the form.
-func (b *tab) login(name string) {
-	b.t.Helper()
-	b.open("/ui/login")
-	b.fill("#login", name)
-	b.fill("#password", name+"-secret")
-	b.press(".login button")
-	if got := b.text(".who"); got != name {
-		b.t.Fatalf("logged in as %q", got)
-	}
-}
-
 // scripts switches the scripts of pages on or off.
 func (b *tab) scripts(on bool) {
 	b.t.Helper()
@@ -157,33 +143,4 @@ func (b *tab) scripts(on bool) {
 			emulation.SetScriptExecutionDisabledParams{Value: !on})
 		return err
 	}))
-}
-
-// look sets the width of the window and the theme of the system.
-func (b *tab) look(width int64, theme string) {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(width, 800), chromedp.Func(func(ctx context.Context,
-		t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia,
-			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme",
-				Value: theme}}})
-		return err
-	}))
-}
-
-// keep writes a picture of the page into the folder $GATEHOUSE_SCREENSHOTS; without one it
-// takes none.
-func (b *tab) keep(name string) {
-	b.t.Helper()
-	folder := os.Getenv("GATEHOUSE_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
 }
