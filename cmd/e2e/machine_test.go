@@ -47,7 +47,9 @@ func TestMachine(t *testing.T) {
 	authntest.Need(t, "skopeo")
 	token, entry := newToken(t)
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), Directories: robots("team/jenkins", entry), Policy: machineRules, Basic: true})
-	t.Run("docker", func(t *testing.T) { machineDocker(t, engine{dockertest.Start(t)}, g, token) })
+	t.Run("docker", func(t *testing.T) {
+		engine{dockertest.Start(t)}.pushesWithin(t, g, "robot", token, "/ci/team/jenkins/busybox:latest", "/ci/other/busybox:latest")
+	})
 	t.Run("skopeo", func(t *testing.T) { machineSkopeo(t, g, token) })
 	t.Run("crane", func(t *testing.T) {
 		g.push(t, "ci/team/jenkins/crane:v1", "robot", token)
@@ -61,14 +63,16 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-func machineDocker(t *testing.T, e engine, g *gateway, token string) {
-	image := g.address + "/ci/team/jenkins/busybox:latest"
-	e.signIn(t, "robot", token, g.address)
+// pushesWithin: docker, logged in with a token, pushes and pulls one image and may not push
+// it elsewhere.
+func (e engine) pushesWithin(t *testing.T, g *gateway, name, token, image, other string) {
+	t.Helper()
+	image, other = g.address+image, g.address+other
+	e.signIn(t, name, token, g.address)
 	e.build(t, 12_345, image)
 	e.Run(t, "push", image)
 	e.Run(t, "image", "rm", image)
 	e.Run(t, "pull", image)
-	other := g.address + "/ci/other/busybox:latest"
 	e.Run(t, "tag", image, other)
 	t.Cleanup(func() { e.Output("image", "rm", other) })
 	if out, err := e.Output("push", other); err == nil || !strings.Contains(out, "denied") {
