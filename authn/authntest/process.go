@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -168,7 +169,25 @@ func Listening(address string) bool {
 // FreeAddress is a loopback address (host:port) that nobody listened on a moment ago.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address, err := NewAddress()
+	must(t, err)
+	return address
+}
+
+// The ports for servers of tests lie below those that systems give to who dials (Linux: from
+// 32768), as a connection of another test would take one between the look and the start.
+const firstPort, endPort = 10_000, 32_000
+
+// NewAddress is an address of loopback (host:port) at which nothing listens.
+func NewAddress() (string, error) {
+	var err error
+	for range 100 {
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(endPort-firstPort))); err == nil {
+			return listener.Addr().String(), listener.Close()
+		}
+	}
+	return "", err
 }
 
 // Run runs cmd to its end and returns what it wrote to its standard output. The

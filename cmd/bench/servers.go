@@ -288,7 +288,7 @@ func (h *house) token() (string, error) {
 // startSource serves what the gateways with a slow line have behind it.
 func (h *house) startSource() error {
 	h.source = newSource()
-	address, err := freeAddress()
+	address, err := authntest.NewAddress()
 	if err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ func (h *house) startGateways(ctx context.Context, direct string) error {
 // startGateway starts one and logs in.
 func (h *house) startGateway(ctx context.Context, binary, name string, s scheme, set settings) (to endpoint, err error) {
 	set.Name = strings.NewReplacer("/", "-", " ", "-").Replace(name + "-" + string(s))
-	if set.Admin, err = freeAddress(); err != nil {
+	if set.Admin, err = authntest.NewAddress(); err != nil {
 		return to, err
 	}
 	if set.Address, err = h.configure(set.Name+".yaml", gatewayConfig, set); err != nil {
@@ -362,7 +362,7 @@ func (h *house) startNginx(out io.Writer, direct string, tuned bool) (err error)
 	if os.Getuid() == 0 { // it would give its workers to another user, who may not enter our folder
 		set.User = "root"
 	}
-	if set.AddressTLS, err = freeAddress(); err != nil {
+	if set.AddressTLS, err = authntest.NewAddress(); err != nil {
 		return err
 	}
 	if set.Address, err = h.configure("nginx.conf", nginxConfig, set); err != nil {
@@ -457,7 +457,7 @@ func (h *house) startZot(out io.Writer, binary string) error {
 	if err != nil {
 		return err
 	}
-	address, err := freeAddress()
+	address, err := authntest.NewAddress()
 	if err != nil {
 		return err
 	}
@@ -500,19 +500,10 @@ func (h *house) configure(file string, t *template.Template, set settings) (addr
 		return "", err
 	}
 	set.Folder, set.Hash = h.folder, string(hash)
-	if set.Address, err = freeAddress(); err != nil {
+	if set.Address, err = authntest.NewAddress(); err != nil {
 		return "", err
 	}
 	return set.Address, h.write(file, t, set)
-}
-
-// freeAddress is a port of loopback that nobody had a moment ago.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 func (h *house) write(name string, t *template.Template, set settings) error {
