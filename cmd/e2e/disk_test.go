@@ -79,7 +79,7 @@ func TestDiskCache(t *testing.T) {
 	registry := startBlobs(t, 9<<20+1, 600<<10)
 	for what, tls := range map[string]*keyPair{"plain": nil, "TLS": newKeyPair(t)} {
 		t.Run(what, func(t *testing.T) {
-			g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache}", TLS: tls})
+			g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}", TLS: tls})
 			dir := filepath.Join(filepath.Dir(g.config), "cache")
 			ask := func(i int, header ...string) answer {
 				token := g.token(t, "test", testPassword, "repository:team/app:pull")
@@ -118,7 +118,7 @@ func TestDiskCache(t *testing.T) {
 			if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "cache.dir: cache cannot be used: another process keeps its cache there") {
 				t.Errorf("a second process: %v\n%s", err, out)
 			}
-			reloadedTo(t, g, "cache: {dir: cache}", "cache: {dir: other}", `cache.dir: cannot change from \"cache\" to \"other\"`)
+			reloadedTo(t, g, "cache: {dir: cache, free: 0%}", "cache: {dir: other, free: 0%}", `cache.dir: cannot change from \"cache\" to \"other\"`)
 
 			g.restart(t)
 			whole("after a restart", true, 1)
@@ -200,7 +200,7 @@ func kills() int {
 // byte after it, and leaves nothing that is not whole.
 func TestKilled(t *testing.T) {
 	registry := startBlobs(t, 1<<20, 2<<20, 3<<20, 5<<20, 8<<20, 700<<10, 300<<10, 12<<20)
-	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache}"})
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}"})
 	dir := filepath.Join(filepath.Dir(g.config), "cache")
 	for range kills() {
 		os.RemoveAll(filepath.Join(dir, "v1", registry.digests[rand.IntN(8)][7:9])) // so that there is something to fill
@@ -240,7 +240,7 @@ func TestKilled(t *testing.T) {
 // TestPurge: the commands see what the running gateway's cache holds, and have it forget.
 func TestPurge(t *testing.T) {
 	registry := startBlobs(t, 500<<10, 1000)
-	g := startGateway(t, setup{Upstream: registry.URL, Socket: "admin.sock", Sections: "cache: {dir: cache}\naudit: {file: audit.log}"})
+	g := startGateway(t, setup{Upstream: registry.URL, Socket: "admin.sock", Sections: "cache: {dir: cache, free: 0%}\naudit: {file: audit.log}"})
 	dir := filepath.Join(filepath.Dir(g.config), "cache")
 	token := g.token(t, "test", testPassword, "repository:team/app:pull")
 	hits := func(what string, want ...bool) {

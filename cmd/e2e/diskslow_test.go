@@ -81,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 // a KiB a second is not.
 func TestSlowReaders(t *testing.T) {
 	registry := startBlobs(t, 64<<20)
-	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache}"})
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}"})
 	token := g.token(t, "test", testPassword, "repository:team/app:pull")
 	path := "/v2/team/app/blobs/" + registry.digests[0]
 	g.send("GET", path, bearer(token), nil).want(t, "the first", http.StatusOK)
@@ -116,7 +116,7 @@ func TestSlowReaders(t *testing.T) {
 // once, and all have it. It prints how long they took.
 func TestHerdOnDisk(t *testing.T) {
 	registry := startBlobs(t, 64<<20)
-	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache}"})
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}"})
 	token := g.token(t, "test", testPassword, "repository:team/app:pull")
 	var all sync.WaitGroup
 	var mu sync.Mutex

@@ -213,7 +213,7 @@ func TestSeen(t *testing.T) {
 		ListenKeys: fmt.Sprintf("tls: {cert_file: %s, key_file: %s, acme: {directory_url: \"https://%s/dir\", names: [acme.example.com], terms_agreed: true}}",
 			pair.Cert, pair.Key, authntest.FreeAddress(t)),
 		Directories: robots("jenkins", entry) + seenIssuer(t), Policy: machineRules,
-		Sections: "cache: {dir: blobs}\naudit: {file: audit.log}\nstore: {redis: {url: \"redis://" + redis + "\"}}" +
+		Sections: "cache: {dir: blobs, free: 0%}\naudit: {file: audit.log}\nstore: {redis: {url: \"redis://" + redis + "\"}}" +
 			"\npolicy_next: [{allow: [pull], repositories: [\"none/**\"], to: [\"user:admin\"]}]",
 	})
 	g.scheme, g.client.Transport = "https", &http.Transport{TLSClientConfig: pair.trust(), ForceAttemptHTTP2: true}
