@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -101,7 +102,7 @@ func TestDiskCache(t *testing.T) {
 					if asked := registry.asked.Load() - before; asked != asks {
 						t.Errorf("%s: asked %d times", what, asked)
 					}
-					awaitKept(t, dir, registry.digests[i])
+					awaitKept(t, g, dir, registry.digests[i])
 				}
 			}
 			whole("the first", false, 1)
@@ -134,13 +135,14 @@ func TestDiskCache(t *testing.T) {
 	}
 }
 
-// awaitKept waits until a blob has its name.
-func awaitKept(t *testing.T, dir, digest string) {
+// awaitKept waits until a blob has its name, and the gateway knows of all that have one.
+func awaitKept(t *testing.T, g *gateway, dir, digest string) {
 	t.Helper()
 	path := filepath.Join(dir, "v1", digest[7:9], "sha256-"+digest[7:])
 	if !await(10*time.Second, func() bool {
 		_, err := os.Stat(path)
-		return err == nil && len(tmpFiles(dir)) == 0
+		named, globErr := filepath.Glob(filepath.Join(dir, "v1", "??", "*"))
+		return errors.Join(err, globErr) == nil && len(tmpFiles(dir)) == 0 && g.metric(t, `gatehouse_content_entries{store="disk"}`) == float64(len(named))
 	}) {
 		t.Fatalf("%s is not kept", digest)
 	}
@@ -251,7 +253,7 @@ func TestPurge(t *testing.T) {
 				t.Errorf("%s, %d: hit %v", what, i, hit)
 			}
 		}
-		awaitKept(t, dir, registry.digests[0])
+		awaitKept(t, g, dir, registry.digests[0])
 	}
 	run := func(want string, args ...string) {
 		t.Helper()

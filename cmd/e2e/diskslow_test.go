@@ -85,7 +85,7 @@ func TestSlowReaders(t *testing.T) {
 	token := g.token(t, "test", testPassword, "repository:team/app:pull")
 	path := "/v2/team/app/blobs/" + registry.digests[0]
 	g.send("GET", path, bearer(token), nil).want(t, "the first", http.StatusOK)
-	awaitKept(t, filepath.Join(filepath.Dir(g.config), "cache"), registry.digests[0])
+	awaitKept(t, g, filepath.Join(filepath.Dir(g.config), "cache"), registry.digests[0])
 	open := func() net.Conn {
 		conn, err := net.Dial("tcp", g.address)
 		if err != nil {
