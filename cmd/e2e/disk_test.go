@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gatehouse/authn/authntest"
 )
 
@@ -160,6 +162,38 @@ func await(limit time.Duration, ready func() bool) bool {
 		}
 	}
 	return false
+}
+
+// TestFileLimit: where the system refuses a file's next byte (EFBIG, as EIO does) while it is
+// filled, the gateway goes on, every answer is right or cut, and nothing half stays.
+func TestFileLimit(t *testing.T) {
+	registry := startBlobs(t, 9<<20, 600<<10)
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}"})
+	dir := filepath.Join(filepath.Dir(g.config), "cache")
+	token := g.token(t, "test", testPassword, "repository:team/app:pull")
+	ask := func(i int) answer {
+		return g.send("GET", "/v2/team/app/blobs/"+registry.digests[i], bearer(token), nil)
+	}
+	if err := unix.Prlimit(g.Cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 2 << 20, Max: unix.RLIM_INFINITY}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if a := ask(0); a.status != 0 && (a.status != http.StatusOK || !bytes.Equal(a.body, registry.content[0])) { // 0: cut
+		t.Errorf("the first: status %d, %d bytes", a.status, len(a.body))
+	}
+	for i := range 2 {
+		if a := ask(i).want(t, "the next", http.StatusOK); !bytes.Equal(a.body, registry.content[i]) {
+			t.Errorf("%d: %d bytes", i, len(a.body))
+		}
+	}
+	if n := g.metric(t, `gatehouse_content_fills_total{result="nospace"}`); n == 0 {
+		t.Error("no metric tells that there was no space")
+	}
+	if !strings.Contains(g.Log(), "file too large") {
+		t.Error("the log does not tell")
+	}
+	if list := files(t, dir); len(list) != 0 {
+		t.Errorf("files: %q", list)
+	}
 }
 
 // anotherAddress is a gateway's config for a second one with other addresses.

@@ -30,6 +30,7 @@ type registrySetup struct {
 	HTTP    string   // further keys of `http`, in YAML's flow style: `host: "https://x"`
 	Auth    string   // the value of `auth`, in YAML's flow style
 	Storage string   // the folder of what it keeps; empty: its own
+	Driver  string   // what else keeps it, as `driver: {keys}` of its config; empty: the folder
 	Catalog int      // the largest page of the catalog; 0: the registry's own
 }
 
@@ -68,14 +69,17 @@ func startRegistryLike(t *testing.T, s registrySetup) *registry {
 	if s.Storage == "" {
 		s.Storage = filepath.Join(dir, "storage")
 	}
+	if s.Driver == "" {
+		s.Driver = fmt.Sprintf("filesystem: {rootdirectory: %q}", s.Storage)
+	}
 	write(t, r.config, fmt.Sprintf(`version: 0.1
 log: {level: warn, accesslog: {disabled: true}}
 storage:
-  filesystem: {rootdirectory: %q}
+  %s
   delete: {enabled: true}
 http: {%s}
 %s
-`, s.Storage, text, s.Auth))
+`, s.Driver, text, s.Auth))
 	r.resume(t)
 	return r
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -24,6 +26,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // soakTime is how long TestSoak runs where GATEHOUSE_SOAK does not say.
@@ -42,6 +45,7 @@ type soak struct {
 	*testing.T
 	g       *gateway
 	layer   v1.Hash
+	cached  bool     // there is a cache of contents
 	traffic sync.Map // what was sent, by kind: *atomic.Int64
 	failed  atomic.Int64
 }
@@ -63,8 +67,8 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("GATEHOUSE_SOAK: %v", err)
 		}
 	}
-	s := &soak{T: t}
-	s.g = startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: newKeyPair(t), Sections: soakSections, Pprof: true})
+	s := &soak{T: t, cached: os.Getenv("GATEHOUSE_CACHE") != ""}
+	s.g = startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: newKeyPair(t), Sections: soakSections, Pprof: true, Socket: "admin.sock"})
 	s.layer = s.g.pushLayer(t, "anyuser/soak", 24<<20) // more than sockets hold, for slow readers
 	s.g.push(t, "anyuser/soak:v1", "mozart", musicians)
 	s.run(duration / 10) // caches and pools fill
@@ -114,6 +118,7 @@ func (s *soak) run(duration time.Duration) {
 		{200 * time.Millisecond, s.hangUp}, {200 * time.Millisecond, s.cutUpload}, {500 * time.Millisecond, s.manyUploads},
 		{time.Second, s.crowd}, {time.Second, s.slowUpload}, {time.Second, s.slowUpload}, {time.Second, s.slowUpload},
 		{time.Second, s.slowReader}, {time.Second, s.slowReader}, {5 * time.Second, s.reload},
+		{time.Second, s.remove}, {3 * time.Second, s.purge},
 	} {
 		workers.Go(func() {
 			for ctx.Err() == nil {
@@ -159,6 +164,52 @@ func (s *soak) push(ctx context.Context) {
 		err = remote.Write(ref, image, append(s.g.as("mozart", musicians), remote.WithContext(ctx))...)
 	}
 	s.good(ctx, "good pushes", err)
+}
+
+// remove pushes an image, pulls it, deletes it, and wants it gone at once.
+func (s *soak) remove(ctx context.Context) {
+	s.good(ctx, "good deletes", func() error {
+		image, err := random.Image(1024, 2)
+		if err != nil {
+			return err
+		}
+		digest, err := image.Digest()
+		if err != nil {
+			return err
+		}
+		ref, err := name.ParseReference(s.g.address + "/anyuser/deleted@" + digest.String())
+		if err != nil {
+			return err
+		}
+		options := append(s.g.as("admin", adminPassword), remote.WithContext(ctx))
+		if err := remote.Write(ref, image, options...); err != nil {
+			return err
+		}
+		if _, err := remote.Get(ref, options...); err != nil {
+			return err
+		}
+		if err := remote.Delete(ref, options...); err != nil {
+			return err
+		}
+		var refused *transport.Error
+		if _, err := remote.Get(ref, options...); !errors.As(err, &refused) || refused.StatusCode != http.StatusNotFound {
+			return fmt.Errorf("what was deleted: %v", err)
+		}
+		return nil
+	}())
+}
+
+// purge has the cache forget one repository, then all; a gateway without a cache says so.
+func (s *soak) purge(ctx context.Context) {
+	for _, what := range [][]string{{"--repository", "anyuser/soak"}, {"--all"}} {
+		out, err := exec.CommandContext(ctx, binary, append([]string{"cache", "purge", "-c", s.g.config}, what...)...).CombinedOutput()
+		if err != nil && s.cached {
+			err = fmt.Errorf("%w: %s", err, out)
+		} else {
+			err = nil
+		}
+		s.good(ctx, "purges", err)
+	}
 }
 
 // from dials the gateway from another loopback address, so that what attackers

@@ -9,13 +9,13 @@ cmd/internal/scripts/test-deps.sh
 for cache in '{}' '{dir: cache, small: 0}'; do
 	export GATEHOUSE_CACHE="$cache"
 	GATEHOUSE_NO_SKIP=1 GATEHOUSE_LOCKSTEP=${GATEHOUSE_LOCKSTEP:-2m} GATEHOUSE_SOAK=${GATEHOUSE_SOAK:-10m} \
-		go test -count=1 -timeout 60m -v -run '^Test(Lockstep|Soak|ContentCache|Skopeo|Crane|Docker|CutPush|LargeLayer|UpstreamOutage|RedirectToStore)$' ./cmd/e2e
+		go test -count=1 -timeout 60m -v -run '^Test(Lockstep|CeilingLockstep|Soak|ContentCache|Skopeo|Crane|Docker|CutPush|LargeLayer|UpstreamOutage|RedirectToStore)$' ./cmd/e2e
 	GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 20m -v -tags conformance -run '^Test(Conformance|CatalogPages)' ./cmd/e2e
 	GATEHOUSE_NO_SKIP=1 go test -count=1 -timeout 40m -parallel 4 -v -tags clients -run '^TestClients$' ./cmd/e2e
 done
 unset GATEHOUSE_CACHE
 GATEHOUSE_CASES=${GATEHOUSE_CASES:-100} go test -count=1 -timeout 60m -run '^TestCacheIsEqual$' ./proxy
-GATEHOUSE_NO_SKIP=1 GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-200} go test -count=1 -timeout 40m -v -tags cache -run '^Test(Killed|DiskCache|DiskFull|SlowReaders|HerdOnDisk)$' ./cmd/e2e
+GATEHOUSE_NO_SKIP=1 GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-200} go test -count=1 -timeout 40m -v -tags cache -run '^Test(Killed|DiskCache|DiskFull|FileLimit|SlowReaders|HerdOnDisk|ObjectStore|Zot)$' ./cmd/e2e
 for target in proxy/content:FuzzDigestAt proxy/content:FuzzAccepts cmd/gatehouse/contents:FuzzPurge; do
 	go test -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${FUZZTIME:-60s}" "./${target%:*}"
 done
