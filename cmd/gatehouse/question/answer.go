@@ -23,30 +23,10 @@ type Source struct {
 }
 
 // Answer is what explain says, in lines or as JSON.
-type Answer struct {
-	Allowed    bool     `json:"allowed"`    // all of what was asked
-	Rule       Rule     `json:"rule"`       // that decided
-	Identity   Identity `json:"identity"`   // as the rules see it
-	Conditions []string `json:"conditions"` // what the answer hangs on that the question leaves open
-}
+type Answer struct{ authz.Answer }
 
-// Rule is one of the policy.
-type Rule struct {
-	Name     string `json:"name"`     // empty: it has none
-	Position string `json:"position"` // file and line; none: no rule decided
-}
-
-// Identity is all of a caller that rules can hang on.
-type Identity struct {
-	User      string   `json:"user,omitempty"`      // a name, or (anonymous); empty for a machine
-	Machine   string   `json:"machine,omitempty"`   // a name; empty for a person
-	Directory string   `json:"directory,omitempty"` // none for somebody described without one
-	ID        string   `json:"id,omitempty"`        // that lasts, of the directory
-	DN        string   `json:"dn,omitempty"`        // of LDAP
-	Groups    []string `json:"groups"`              // each with its DN in brackets where it has one
-	NoLogin   string   `json:"no_login,omitempty"`  // why they may not log in
-	Unknown   string   `json:"unknown,omitempty"`   // why nobody of that name is known; all else is empty then
-}
+// Identity is a caller as explain says.
+type Identity struct{ authz.Person }
 
 // onlineLimit is how long directories have for a question.
 const onlineLimit = 30 * time.Second
@@ -71,12 +51,9 @@ func (q *Question) Ask(ctx context.Context, s Source) (a Answer, err error) {
 	case err != nil:
 		return a, fmt.Errorf("%w, so nothing is known of %s: %w", ErrDirectory, config.Clip(q.who()), err)
 	}
-	x := s.Policy.Explain(id, asked.Request)
-	name, position := x.By()
-	if position == "" {
-		position = "none"
-	}
-	return Answer{x.Allowed, Rule{name, position}, Describe(id), append([]string{}, x.Conditions...)}, nil
+	a.Answer = s.Policy.Answer(id, asked.Request)
+	a.Identity = Describe(id).Person
+	return a, nil
 }
 
 // who is the caller that is asked about.
@@ -100,13 +77,13 @@ func (q *Question) find(ctx context.Context, s Source, described authn.Identity)
 }
 
 func unknown(q *Question, err error) Answer {
-	id := Identity{Groups: []string{}, Unknown: err.Error()}
+	id := authz.Person{Groups: []string{}, Unknown: err.Error()}
 	if q.Machine != "" {
 		id.Machine = config.Clip(q.Machine)
 	} else {
 		id.User = config.Clip(q.User)
 	}
-	return Answer{Rule: Rule{Position: "none"}, Identity: id, Conditions: []string{}}
+	return Answer{authz.Answer{Rule: authz.AnswerRule{Position: "none"}, Identity: id, Conditions: []string{}}}
 }
 
 // Print writes the answer in lines.
@@ -115,8 +92,8 @@ func (a Answer) Print(w io.Writer) {
 	if a.Allowed {
 		verdict = "allowed"
 	}
-	fmt.Fprintf(w, "%s\nrule: %s\n", verdict, authz.Rule{Name: a.Rule.Name, Position: a.Rule.Position}.Label())
-	a.Identity.Print(w)
+	fmt.Fprintf(w, "%s\nrule: %s\n", verdict, a.Rule.Label())
+	Identity{a.Identity}.Print(w)
 	for _, c := range a.Conditions {
 		fmt.Fprintf(w, "condition: %s\n", Printable(c))
 	}
@@ -124,24 +101,11 @@ func (a Answer) Print(w io.Writer) {
 
 // Describe is an identity in the words of explain.
 func Describe(id authn.Identity) Identity {
-	out := Identity{Directory: id.Directory, ID: id.ID, DN: id.DN, Groups: make([]string, len(id.Groups)), NoLogin: id.NoLogin}
-	switch {
-	case id.Anonymous():
-		out.User = "(anonymous)"
-	case id.Machine:
-		out.Machine = id.Username
-	default:
-		out.User = id.Username
-	}
-	if out.Directory == NoDirectory {
+	out := authz.Describe(id)
+	if id.Directory == NoDirectory {
 		out.Directory = "none"
 	}
-	for i, g := range id.Groups {
-		if out.Groups[i] = g.Name; g.DN != "" {
-			out.Groups[i] += " (" + g.DN + ")"
-		}
-	}
-	return out
+	return Identity{out}
 }
 
 // Print writes it in lines.
