@@ -148,6 +148,16 @@ func (c *Cache) lookupLocked(key personKey, strict bool) (Identity, *flight, err
 	return Identity{}, c.askPersonLocked(key, waiting), nil
 }
 
+// Asked is when the source was asked for what is known of a person; zero: nothing is.
+func (c *Cache) Asked(id Identity) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p, ok := c.memory.people.Peek(keyOf(id)); ok {
+		return p.asked
+	}
+	return time.Time{}
+}
+
 // Find resolves a login.
 func (c *Cache) Find(ctx context.Context, login string) (Identity, error) {
 	switch {

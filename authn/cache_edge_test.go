@@ -474,3 +474,35 @@ func TestCacheIsNotShownAfterItsEnd(t *testing.T) {
 		t.Error("shown after its end")
 	}
 }
+
+// TestAsked: when the directory was asked for what is known of somebody, whoever has looked
+// since; of people of the config there is no such time, nor of those who are not known.
+func TestAsked(t *testing.T) {
+	withCache(t, cacheConfig, func(t *testing.T, src *fakeSource, c *Cache) {
+		static, err := NewStatic(StaticConfig{Name: "local"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain := NewChain(ChainConfig{Directories: []Directory{static, c}})
+		began := time.Now()
+		id, err := c.Lookup(t.Context(), bachRef)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		lookupBach(t, c)
+		if got := chain.Asked(id); !got.Equal(began) {
+			t.Errorf("asked %s, want %s", got, began)
+		}
+		time.Sleep(60 * time.Second)
+		lookupBach(t, c)
+		if got := chain.Asked(id); !got.Equal(began.Add(70 * time.Second)) {
+			t.Errorf("asked again %s after %s", got.Sub(began), began)
+		}
+		for _, other := range []Identity{{Directory: "local", Username: "ann"}, {Directory: id.Directory, Username: "kant", ID: "u-kant"}, {}} {
+			if got := chain.Asked(other); !got.IsZero() {
+				t.Errorf("%+v: %s", other, got)
+			}
+		}
+	})
+}

@@ -217,6 +217,15 @@ func (c *Chain) Lookup(ctx context.Context, ref Ref) (Identity, error) {
 	return id, nil
 }
 
+// Asked is when their directory was asked for what is known of a person; zero: it is asked
+// each time.
+func (c *Chain) Asked(id Identity) time.Time {
+	if d, ok := c.byName[id.Directory].(interface{ Asked(Identity) time.Time }); ok {
+		return d.Asked(id)
+	}
+	return time.Time{}
+}
+
 // Find resolves a login without a password, for explain and check: the first
 // directory that knows the name, or the error of the first at fault.
 func (c *Chain) Find(ctx context.Context, login string) (Identity, error) {
