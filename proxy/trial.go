@@ -71,7 +71,7 @@ func (t *trial) compare(x *exchange, repository string, action authz.Action, old
 	if old.Allowed == next.Allowed {
 		return
 	}
-	d := shadow.Difference{User: x.caller.identity.Username, Repository: repository, Action: string(action), Old: labelOf(old), New: labelOf(next), Change: shadow.Refused}
+	d := shadow.Difference{User: x.caller.identity.Username, Directory: x.caller.identity.Directory, Repository: repository, Action: string(action), Old: labelOf(old), New: labelOf(next), Change: shadow.Refused}
 	if next.Allowed {
 		d.Change = shadow.Granted
 	}

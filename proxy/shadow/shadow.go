@@ -24,12 +24,13 @@ const (
 
 // Difference is a decision that the two policies take in two ways.
 type Difference struct {
-	User       string `json:"user"`       // a name, or Anonymous
-	Repository string `json:"repository"` // empty: the catalog
-	Action     string `json:"action"`     // pull, push, delete or catalog
-	Old        string `json:"old"`        // the rule of the policy that counts, or none
-	New        string `json:"new"`        // the rule of the one that is tried, or none
-	Change     string `json:"change"`     // Granted or Refused: what the policy that is tried would do
+	User       string `json:"user"`                // a name, or Anonymous
+	Directory  string `json:"directory,omitempty"` // the user's; empty: Anonymous
+	Repository string `json:"repository"`          // empty: the catalog
+	Action     string `json:"action"`              // pull, push, delete or catalog
+	Old        string `json:"old"`                 // the rule of the policy that counts, or none
+	New        string `json:"new"`                 // the rule of the one that is tried, or none
+	Change     string `json:"change"`              // Granted or Refused: what the policy that is tried would do
 }
 
 // Row is a difference with how often there was one.
@@ -94,10 +95,20 @@ func (t *Table) Report() Report {
 		r.Rows = append(r.Rows, *row)
 	}
 	slices.SortFunc(r.Rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Repository, b.Repository),
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Directory, b.Directory), cmp.Compare(a.Repository, b.Repository),
 			cmp.Compare(a.Action, b.Action), cmp.Compare(a.Old, b.Old), cmp.Compare(a.New, b.New))
 	})
 	return r
+}
+
+// Of are the rows of one user.
+func (r Report) Of(directory, user string) (rows []Row) {
+	for _, row := range r.Rows {
+		if row.Directory == directory && row.User == user {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // Print writes the table for people.

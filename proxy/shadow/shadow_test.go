@@ -40,3 +40,15 @@ func TestTable(t *testing.T) {
 		t.Error("another policy leaves the table")
 	}
 }
+
+// TestReportOf: the rows of one user; another directory may have one of the same name.
+func TestReportOf(t *testing.T) {
+	var table Table
+	for _, d := range []Difference{{User: "ann", Directory: "local", Repository: "a"}, {User: "ann", Directory: "example", Repository: "b"}, {User: "bob", Directory: "local", Repository: "c"}} {
+		table.Note(d, time.Now())
+	}
+	rows := table.Report().Of("local", "ann")
+	if len(rows) != 1 || rows[0].Repository != "a" || table.Report().Of("local", "eve") != nil {
+		t.Errorf("%+v", rows)
+	}
+}
