@@ -104,13 +104,20 @@ func (c *Counts) Add(d Decision, now time.Time) {
 func (c *Counts) Rules(p *Policy) []RuleCount {
 	list := make([]RuleCount, len(p.rules))
 	for i := range p.rules {
-		r := &p.rules[i]
-		list[i] = RuleCount{Name: r.source.Name, Position: r.source.Position, Text: r.source.String()}
-		if found, ok := c.rules.Load(r.key); ok {
-			found.(*count).fill(&list[i])
-		}
+		list[i] = c.of(p.rules[i].source, p.rules[i].key)
 	}
 	return list
+}
+
+// Of is one rule with its counts.
+func (c *Counts) Of(r Rule) RuleCount { return c.of(r, r.key()) }
+
+func (c *Counts) of(r Rule, key string) RuleCount {
+	counted := RuleCount{Name: r.Name, Position: r.Position, Text: r.String()}
+	if found, ok := c.rules.Load(key); ok {
+		found.(*count).fill(&counted)
+	}
+	return counted
 }
 
 func (n *count) fill(r *RuleCount) {

@@ -33,16 +33,8 @@ func newPages(cfg *Config, l *Load, at destinations, r *reader, within time.Dura
 	}
 	p.ui = ui.New(ui.Options{Config: *cfg.UI, Admins: cfg.UIAdmins, Version: cfg.Version, Keyring: cfg.Keyring, Chain: cfg.Chain, Policy: cfg.Policy,
 		Registry: r, Memory: p.memory, Tokens: cfg.Personal, Metrics: cfg.Metrics,
-		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Frozen: l.frozen})
+		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Freeze: &l.freeze, Counts: &l.counts, Trial: &l.trial})
 	return p
-}
-
-// frozen is why pushes and deletes of a repository are stopped; empty: they are not.
-func (l *Load) frozen(repository string) string {
-	if o := l.freeze.Closes(repository); o != nil {
-		return o.Reason
-	}
-	return ""
 }
 
 // take makes the config count for what is kept.

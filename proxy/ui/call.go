@@ -9,7 +9,9 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/freeze"
 	"gatehouse/proxy/listener"
+	"gatehouse/proxy/shadow"
 	"gatehouse/proxy/ui/browse"
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
@@ -41,8 +43,12 @@ type Options struct {
 	Shared bool
 	// Lasting is how long what a password gave lasts at most.
 	Lasting time.Duration
-	// Frozen is why pushes and deletes of a repository are stopped; empty: they are not.
-	Frozen func(repository string) string
+	// Freeze is what is closed to pushes and deletes; nil: nothing.
+	Freeze *freeze.State
+	// Counts are how many requests each rule decided; nil: nothing is counted.
+	Counts *authz.Counts
+	// Trial is where a policy that is tried would decide otherwise; nil: none is.
+	Trial *shadow.Table
 	// Metrics counts logins; nil: none.
 	Metrics *metrics.Metrics
 	// Now is the clock; nil: time.Now.

@@ -118,7 +118,7 @@ func (u *UI) remove(w http.ResponseWriter, r *http.Request, c *Call, form url.Va
 // frozen is why some of it cannot be deleted now; empty: nothing is against it.
 func (u *UI) frozen(list []browse.Target) string {
 	for _, t := range list {
-		if reason := u.o.Frozen(t.Repository); reason != "" {
+		if reason := u.closed(t.Repository); reason != "" {
 			return plain(reason)
 		}
 	}

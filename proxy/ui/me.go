@@ -9,55 +9,41 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authz"
+	"gatehouse/proxy/freeze"
+	"gatehouse/proxy/shadow"
 )
 
 // meView is the page that tells a visitor who they are here, and what they may do.
 type meView struct {
-	Identity authn.Identity
-	Address  string
-	At       time.Time
-	Ends     time.Time
-	Rules    []ruleRow
-	Test     testBox
+	Identity  authn.Identity
+	Address   string
+	Asked     time.Time // when the directory said so
+	Ends      time.Time
+	Freeze    *freeze.Order // nil: nothing is stopped
+	Rules     []ruleRow
+	MoreRules int          // that are not shown
+	Tried     []shadow.Row // what the policy that is tried would do otherwise
+	Test      testBox
 }
 
 // ruleRow is a rule, with the visitor's names put in.
 type ruleRow struct {
-	Label                      string
-	Deny                       bool
-	Actions, Repositories      []string
-	Tags, Networks, To, Except []string
-	From, Until                string
+	authz.Rule
+	Actions []string // allowed, or denied
+	Off     bool     // it is not its time
+	Counted authz.RuleCount
+	now     time.Time
 }
+
+// mostRules and mostPatterns bound what is shown of a policy.
+const mostRules, mostPatterns = 500, 20
 
 // testBox asks the policy one question.
 type testBox struct {
 	User, Action, Ref, IP string
-	Fault                 string  // what is wrong with the question
-	Answer                *answer // nil: nothing was asked
+	Fault                 string        // what is wrong with the question
+	Answer                *authz.Answer // nil: nothing was asked
 	Actions               []string
-}
-
-// answer is what `gatehouse explain` says, as GET /explain of admin.socket does.
-type answer struct {
-	Allowed bool `json:"allowed"`
-	Rule    struct {
-		Name     string `json:"name"`
-		Position string `json:"position"`
-	} `json:"rule"`
-	Identity   answerIdentity `json:"identity"`
-	Conditions []string       `json:"conditions"`
-	Label      string         `json:"-"`
-}
-
-// answerIdentity is the caller that the policy was asked about.
-type answerIdentity struct {
-	User      string   `json:"user"`
-	Directory string   `json:"directory,omitempty"`
-	ID        string   `json:"id,omitempty"`
-	DN        string   `json:"dn,omitempty"`
-	Groups    []string `json:"groups"`
-	NoLogin   string   `json:"no_login,omitempty"`
 }
 
 // actions are those that can be asked about.
@@ -81,16 +67,53 @@ func (u *UI) me(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return sendJSON(w, r, box.Answer)
 	}
 	f := u.frame(r, c, atMe, "My access")
-	v := meView{Identity: id, Address: "unknown", At: u.now(), Ends: c.visitor.session.Expires, Test: box}
+	v := meView{Identity: id, Address: "unknown", Asked: u.o.Chain.Asked(id), Ends: c.visitor.session.Expires, Test: box, Freeze: u.o.Freeze.Now(),
+		Tried: u.o.Trial.Report().Of(id.Directory, id.Username)}
 	if c.Client.IsValid() {
 		v.Address = c.Client.String()
 	}
-	for _, rule := range u.o.Policy.Rules(id) {
-		v.Rules = append(v.Rules, rowOf(rule, id))
+	if v.Asked.IsZero() {
+		v.Asked = u.now()
 	}
+	v.Rules, v.MoreRules = u.rulesOf(id)
 	f.Content = v
 	return u.show(w, r, f, "me")
 }
+
+// rulesOf are the rules that speak of somebody, as they count for them.
+func (u *UI) rulesOf(id authn.Identity) (rows []ruleRow, more int) {
+	all := u.o.Policy.Rules(id)
+	shown := all[:min(len(all), mostRules)]
+	for _, rule := range shown {
+		row := ruleRow{Rule: rule.For(id), Actions: rule.Allow, Off: !rule.Counts(u.now()), Counted: u.o.Counts.Of(rule), now: u.now()}
+		if len(rule.Deny) > 0 {
+			row.Actions = rule.Deny
+		}
+		rows = append(rows, row)
+	}
+	return rows, len(all) - len(shown)
+}
+
+// Age says how long ago a time is.
+func (r ruleRow) Age(t time.Time) string { return age(r.now, t) }
+
+// Decided is how many requests of all people the rule has decided.
+func (r ruleRow) Decided() string {
+	var texts []string
+	if n := r.Counted.Allowed; n > 0 {
+		texts = append(texts, "allowed "+countOf(int(n)))
+	}
+	if n := r.Counted.Denied; n > 0 {
+		texts = append(texts, "denied "+countOf(int(n)))
+	}
+	if texts == nil {
+		return "nothing yet"
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Few are the patterns that are shown of a list.
+func (r ruleRow) Few(patterns []string) []string { return patterns[:min(len(patterns), mostPatterns)] }
 
 // test asks the question of a box.
 func (u *UI) test(box *testBox, id authn.Identity, q authz.Request) {
@@ -109,43 +132,8 @@ func (u *UI) test(box *testBox, id authn.Identity, q authz.Request) {
 	case tagged:
 		q.Tags = []string{tag}
 	}
-	x := u.o.Policy.Explain(id, q)
-	a := &answer{Allowed: x.Allowed, Conditions: append([]string{}, x.Conditions...), Label: x.Rule, Identity: describe(id)}
-	if a.Rule.Name, a.Rule.Position = x.By(); a.Rule.Position == "" {
-		a.Rule.Position, a.Label = "none", "none"
-	}
-	box.Answer = a
-}
-
-// describe is an identity as explain shows it.
-func describe(id authn.Identity) answerIdentity {
-	out := answerIdentity{User: id.Username, Directory: id.Directory, ID: id.ID, DN: id.DN, Groups: groupsOf(id), NoLogin: id.NoLogin}
-	if id.Anonymous() {
-		out.User = "(anonymous)"
-	}
-	return out
-}
-
-func groupsOf(id authn.Identity) []string {
-	list := make([]string, len(id.Groups))
-	for i, g := range id.Groups {
-		if list[i] = g.Name; g.DN != "" {
-			list[i] += " (" + g.DN + ")"
-		}
-	}
-	return list
-}
-
-// rowOf is a rule as it counts for somebody.
-func rowOf(r authz.Rule, id authn.Identity) ruleRow {
-	row := ruleRow{Label: r.Label(), Actions: r.Allow, Tags: r.Tags, Networks: r.Networks, To: r.To, Except: r.Except, From: r.From, Until: r.Until}
-	if len(r.Deny) > 0 {
-		row.Deny, row.Actions = true, r.Deny
-	}
-	for _, pattern := range r.Repositories {
-		row.Repositories = append(row.Repositories, strings.ReplaceAll(pattern, "{user}", id.Username))
-	}
-	return row
+	a := u.o.Policy.Answer(id, q)
+	box.Answer = &a
 }
 
 // signOut ends all sessions and tokens that the visitor was given by their password.

@@ -2,10 +2,16 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/authn"
+	"gatehouse/authz"
+	"gatehouse/proxy/freeze"
+	"gatehouse/proxy/shadow"
 )
 
 // TestMe: who somebody is here, the rules that speak of them, and what the policy says.
@@ -36,11 +42,11 @@ func TestMe(t *testing.T) {
 func TestMeJSON(t *testing.T) {
 	s := newSite(t, nil)
 	s.login("alice")
-	ask := func(target string) (int, answer) {
+	ask := func(target string) (int, authz.Answer) {
 		r := httptest.NewRequest("GET", target, nil)
 		r.Header.Set("Accept", "application/json")
 		got := s.ask(r)
-		var a answer
+		var a authz.Answer
 		if got.StatusCode == 200 {
 			if err := json.Unmarshal([]byte(bodyOf(t, got)), &a); err != nil || got.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%v %s", err, got.Header.Get("Content-Type"))
@@ -59,6 +65,73 @@ func TestMeJSON(t *testing.T) {
 			t.Errorf("%s: %d", bad, status)
 		}
 	}
+}
+
+// freeze closes what the order says.
+func (s *site) freeze(t *testing.T, o freeze.Order) {
+	t.Helper()
+	if o.Since = s.now; o.Check(s.now) != nil {
+		t.Fatal(o.Check(s.now))
+	}
+	s.ui.o.Freeze.Set(&o)
+}
+
+// TestMeRules: each rule with its name, its time, what it means for the visitor, and how
+// often it decided.
+func TestMeRules(t *testing.T) {
+	s := newSite(t, nil)
+	var err error
+	s.policy, err = authz.New(authz.Config{Directories: []string{"local"}, Rules: []authz.Rule{
+		{Position: "c.yaml:1", Name: "homes", Allow: []string{"*"}, Repositories: []string{"home/{user}/**", "team/{group}"}, To: []string{"authenticated"}},
+		{Position: "c.yaml:2", Name: "december", Deny: []string{"create"}, Repositories: []string{"**"}, Tags: []string{"{user}-*"}, Networks: []string{"192.0.2.0/24"},
+			To: []string{"group:team"}, From: "2300-12-01", Until: "2300-12-24"},
+		{Position: "c.yaml:3", Allow: []string{"pull"}, Repositories: []string{"robots/{machine}"}, To: []string{"everyone"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.reload(nil)
+	s.ui.o.Counts.Take(s.policy, s.now)
+	alice := authn.Identity{Directory: "local", Username: "alice"}
+	for range 1234 {
+		s.ui.o.Counts.Add(s.policy.Decide(alice, authz.Request{Repository: "home/alice/x", Action: authz.Push}), s.now.Add(-3*time.Hour))
+	}
+	s.login("alice")
+	want(t, "the rules", s.get("/ui/me"), 200, "", `data-rule="c.yaml:1 (homes)"><td><code>c.yaml:1</code><br><small class="soft">homes</small>`,
+		"<code>home/alice/**</code>, <code>team/team</code>", "allowed 1,234<br>", ">3 hours ago<", "!{user}",
+		`<span class="badge soon">not now</span> tags <code>alice-*</code> in <code>192.0.2.0/24</code> from <span class="nowrap">2300-12-01</span> until <span class="nowrap">2300-12-24</span>`,
+		"none that can be yours", "nothing yet", "!more are not shown", "!going to change", "!data-freeze")
+	many := make([]authz.Rule, 700)
+	for i := range many {
+		many[i] = authz.Rule{Position: fmt.Sprintf("c.yaml:%d", i), Allow: []string{"pull"}, Repositories: []string{"team/{group}/x"}, To: []string{"everyone"}}
+	}
+	if s.policy, err = authz.New(authz.Config{Directories: []string{"local"}, Rules: many}); err != nil {
+		t.Fatal(err)
+	}
+	s.reload(nil)
+	want(t, "many rules", s.get("/ui/me?action=overwrite&ref=a:b"), 200, "", "200 more are not shown", `data-decision="denied" data-rule="none"`, `data-rule="c.yaml:499"`, `!data-rule="c.yaml:500"`)
+}
+
+// TestMeTried: what a policy that is tried would change for the visitor, and for nobody else.
+func TestMeTried(t *testing.T) {
+	s := newSite(t, nil)
+	for _, d := range []shadow.Difference{
+		{User: "alice", Directory: "local", Repository: "team/app", Action: "push", Old: "c.yaml:2", New: "none", Change: shadow.Refused},
+		{User: "alice", Directory: "example", Repository: "team/other", Action: "pull", Old: "none", New: "n.yaml:1", Change: shadow.Granted},
+		{User: "root", Directory: "local", Repository: "team/third", Action: "delete", Old: "none", New: "n.yaml:1", Change: shadow.Granted}} {
+		s.ui.o.Trial.Note(d, s.now.Add(-time.Hour))
+	}
+	s.login("alice")
+	want(t, "alice's", s.get("/ui/me"), 200, "", "What is going to change", `data-change="refused"><td>push</td><td class="mono">team/app</td>`, "<code>c.yaml:2</code></td><td><code>none</code>",
+		">1 hour ago<", "!team/other", "!team/third")
+}
+
+// TestMeAsked: when the directory said who the visitor is.
+func TestMeAsked(t *testing.T) {
+	s := newSite(t, nil)
+	s.login("alice")
+	want(t, "people of the config", s.get("/ui/me"), 200, "", `data-asked>just now<`)
+	s.people.asked = s.now.Add(-5 * time.Minute)
+	want(t, "people of a cache", s.get("/ui/me"), 200, "", `data-asked>5 minutes ago<`)
 }
 
 // TestSignOutEverywhere: all sessions of the person end, and no one else's.
@@ -92,14 +165,10 @@ func TestSignOutEverywhere(t *testing.T) {
 func TestFrozen(t *testing.T) {
 	s := newSite(t, nil)
 	digest := s.push("team/app", configOf("x"), nil, "1")
-	s.ui.o.Frozen = func(repository string) string {
-		if repository == "team/app" {
-			return "the disk is being <moved>"
-		}
-		return ""
-	}
+	s.freeze(t, freeze.Order{Reason: "the disk is being <moved>", Repositories: []string{"team/app"}})
 	s.login("root")
 	want(t, "the tags", s.get("/ui/r/team/app"), 200, "", "stopped here for now: the disk is being &lt;moved&gt;")
+	want(t, "other tags", s.get("/ui/me"), 200, "", "in <code>team/app</code>: the disk is being &lt;moved&gt;", "data-freeze", "!, until")
 	want(t, "a deletion", s.post("/ui/delete?ref=team/app:1", "what",
 		"image", "confirm", "team/app", "digest", digest), 503, "",
 		"the disk is being", `data-error="UNAVAILABLE"`)

@@ -81,9 +81,17 @@ func (u *UI) frame(r *http.Request, c *Call, page place, heading string) *frame 
 	f.LoginNotice, f.now = !f.SignedIn() && page != atLogin, u.now()
 	f.Nav = u.nav(c, page)
 	if c.target.repository != "" {
-		f.Frozen = u.o.Frozen(c.target.repository)
+		f.Frozen = u.closed(c.target.repository)
 	}
 	return f
+}
+
+// closed is why pushes and deletes of a repository are stopped; empty: they are not.
+func (u *UI) closed(repository string) string {
+	if o := u.o.Freeze.Closes(repository); o != nil {
+		return o.Reason
+	}
+	return ""
 }
 
 // nav are the parts of the site, as far as they are there for the visitor.

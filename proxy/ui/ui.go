@@ -9,6 +9,10 @@ package ui
 import (
 	"net/http"
 	"time"
+
+	"gatehouse/authz"
+	"gatehouse/proxy/freeze"
+	"gatehouse/proxy/shadow"
 )
 
 // New returns the pages.
@@ -16,8 +20,14 @@ func New(o Options) *UI {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Frozen == nil {
-		o.Frozen = func(string) string { return "" }
+	if o.Freeze == nil {
+		o.Freeze = new(freeze.State)
+	}
+	if o.Counts == nil {
+		o.Counts = new(authz.Counts)
+	}
+	if o.Trial == nil {
+		o.Trial = new(shadow.Table)
 	}
 	return &UI{o: o, protection: http.NewCrossOriginProtection(), pages: loadPages()}
 }

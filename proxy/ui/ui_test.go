@@ -30,10 +30,14 @@ import (
 // people are those of the house's directory; down makes it unable to answer.
 type people struct {
 	authn.Directory
-	mu   sync.Mutex
-	down bool
-	gone string
+	mu    sync.Mutex
+	down  bool
+	gone  string
+	asked time.Time
 }
+
+// Asked is as of a cache before a directory.
+func (p *people) Asked(authn.Identity) time.Time { return p.asked }
 
 func (p *people) set(down bool, gone string) {
 	p.mu.Lock()
