@@ -136,7 +136,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exc
 		defer c.Enter()()
 	}
 	r, body := watch(r)
-	rec := &recorder{ResponseWriter: w, body: body}
+	rec := &recorder{ResponseWriter: w, body: body, leaving: &g.load.leaving}
 	if r.TLS != nil {
 		rec.hsts = g.hsts
 	}

@@ -82,6 +82,7 @@ const maxManifest = 4 << 20
 // is held against are those of the Gateway that asks.
 type Load struct {
 	open      *listener.Connections
+	leaving   listener.Leaving
 	addresses *upstream.States
 	turns     *turns
 	tags      localHolds
@@ -127,6 +128,9 @@ func (l *Load) Counts() *authz.Counts { return &l.counts }
 
 // Freeze is what is closed to pushes and deletes.
 func (l *Load) Freeze() *freeze.State { return &l.freeze }
+
+// Leave makes every answer that begins from now on the last of its connection.
+func (l *Load) Leave() { l.leaving.Begin() }
 
 // Settle waits until no client is connected any more, or ctx ends, but not for long; see
 // listener.Connections.

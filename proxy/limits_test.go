@@ -851,3 +851,14 @@ func TestUnreadable(t *testing.T) {
 		})
 	}
 }
+
+// TestLeave: an answer that begins after Leave is the last of its connection.
+func TestLeave(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, last := range []bool{false, true} {
+		if resp, _ := h.do(h.request("GET", "/v2/", "", nil)); resp.Close != last {
+			t.Errorf("the connection ends: %t, want %t", resp.Close, last)
+		}
+		h.gateway.load.Leave()
+	}
+}

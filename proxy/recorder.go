@@ -4,18 +4,21 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"gatehouse/proxy/listener"
 )
 
 // recorder remembers what was answered. It hides every other ability of the
 // ResponseWriter but those that http.ResponseController finds by Unwrap.
 type recorder struct {
 	http.ResponseWriter
-	body   *source
-	hsts   string // the value of Strict-Transport-Security; empty: none
-	status int
-	bytes  int64
-	wrote  bool
-	until  time.Time // the deadline that is set
+	body    *source
+	leaving *listener.Leaving // nil: never
+	hsts    string            // the value of Strict-Transport-Security; empty: none
+	status  int
+	bytes   int64
+	wrote   bool
+	until   time.Time // the deadline that is set
 }
 
 // WriteHeader sends the status, once.
@@ -25,8 +28,8 @@ func (w *recorder) WriteHeader(status int) {
 	}
 	w.status, w.wrote = status, true
 	w.deadline(progressWindow)
-	if w.body.pending() {
-		w.Header().Set("Connection", "close") // else the server would read the body first, and wait for it without limit
+	if w.body.pending() || w.leaving.Begun() { // else the server would read the body first, and wait for it without limit
+		w.Header().Set("Connection", "close")
 	}
 	if w.hsts != "" {
 		w.Header().Set("Strict-Transport-Security", w.hsts)

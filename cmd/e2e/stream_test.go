@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,6 +51,29 @@ func (g *gateway) pullLayer(t *testing.T, repository string, digest v1.Hash) int
 	n, err := io.Copy(io.Discard, body)
 	if err != nil {
 		t.Fatalf("pull of %s ended after %d bytes: %v", digest, n, err)
+	}
+	return n
+}
+
+// TestMovedLayer: what is pulled in clear text the gateway does not read: the kernel moves it.
+func TestMovedLayer(t *testing.T) {
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t)})
+	digest := g.pushLayer(t, "anyuser/moved", 64<<20)
+	before := g.read(t)
+	if n, read := g.pullLayer(t, "anyuser/moved", digest), g.read(t)-before; read > n/4 {
+		t.Errorf("of %d bytes it read %d", n, read)
+	}
+}
+
+// read is how many bytes the gateway has read, from whatever.
+func (g *gateway) read(t *testing.T) (n int64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", g.Cmd.Process.Pid))
+	if err == nil {
+		_, err = fmt.Sscanf(string(text), "rchar: %d", &n)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return n
 }

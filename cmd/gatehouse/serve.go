@@ -201,7 +201,7 @@ func (s *server) drain(sig os.Signal, signals <-chan os.Signal) error {
 	ctx, stop := context.WithTimeoutCause(ctx, limits.Timeout, errCut)
 	defer stop()
 	s.orders.end(ctx)
-	s.leaving.Begin()
+	s.shared.Load.Leave()
 	s.sockets.Stop()
 	s.accepting.Wait()
 	s.shared.Load.Settle(ctx)

@@ -16,7 +16,6 @@ import (
 	"gatehouse/metrics"
 	"gatehouse/proxy"
 	"gatehouse/proxy/audit"
-	"gatehouse/proxy/listener"
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
 	"gatehouse/tokens/store"
@@ -37,8 +36,7 @@ type server struct {
 	plain     *http.Server // of listen.http_address
 	sockets   *sockets.Set
 	accepting sync.WaitGroup // the loops that accept clients' connections
-	leaving   listener.Leaving
-	orders    *orders // of certificates
+	orders    *orders        // of certificates
 	notify    sockets.Notify
 	store     *store.Store // nil: the config names none
 	saved     time.Time    // when the last uses of tokens were written
@@ -70,14 +68,14 @@ func newServer(path string, out streams) *server {
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
 	defer sn.Release()
-	sn.Gateway.ServeHTTP(s.leaving.Writer(w), r)
+	sn.Gateway.ServeHTTP(w, r)
 }
 
 // servePlain does so for a request to listen.http_address.
 func (s *server) servePlain(w http.ResponseWriter, r *http.Request) {
 	sn := s.acquire()
 	defer sn.Release()
-	sn.Gateway.ServePlain(s.leaving.Writer(w), r)
+	sn.Gateway.ServePlain(w, r)
 }
 
 func (s *server) acquire() *assembly.Snapshot {

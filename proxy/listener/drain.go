@@ -2,7 +2,6 @@ package listener
 
 import (
 	"context"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -15,25 +14,9 @@ type Leaving struct{ begun atomic.Bool }
 // Begin makes every answer that begins from now on the last of its connection.
 func (l *Leaving) Begin() { l.begun.Store(true) }
 
-// Writer is w, whose answer is the last of the connection if it begins after Begin; over
-// HTTP/2 the client is told which requests were taken (GOAWAY).
-func (l *Leaving) Writer(w http.ResponseWriter) http.ResponseWriter { return &lastAnswer{w, l} }
-
-type lastAnswer struct {
-	http.ResponseWriter
-	leaving *Leaving
-}
-
-// WriteHeader adds the field.
-func (w *lastAnswer) WriteHeader(status int) {
-	if w.leaving.begun.Load() {
-		w.Header().Set("Connection", "close")
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *lastAnswer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Begun reports whether the answers that begin now are the last; over HTTP/2 the client is
+// told then which requests were taken (GOAWAY).
+func (l *Leaving) Begun() bool { return l != nil && l.begun.Load() }
 
 // Settle waits until no connection is open, for a second at most: who is about to send
 // another request on theirs gets its answer.

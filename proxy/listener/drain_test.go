@@ -3,26 +3,10 @@ package listener
 import (
 	"context"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// TestLeaving: an answer is the last of its connection from Begin on, also of a request
-// that came before.
-func TestLeaving(t *testing.T) {
-	var leaving Leaving
-	before, after := httptest.NewRecorder(), httptest.NewRecorder()
-	first, second := leaving.Writer(before), leaving.Writer(after)
-	first.WriteHeader(http.StatusOK)
-	leaving.Begin()
-	second.WriteHeader(http.StatusOK)
-	if before.Header().Get("Connection") != "" || after.Header().Get("Connection") != "close" {
-		t.Errorf("before: %v, after: %v", before.Header(), after.Header())
-	}
-}
 
 // TestSettle: it waits for the last connection to end, but not for long.
 func TestSettle(t *testing.T) {
