@@ -99,14 +99,14 @@ func (c *Chain) login(ctx context.Context, a Attempt) (Identity, error) {
 	if blank(a.Login) || blank(string(a.Password)) {
 		return Identity{}, errEmpty
 	}
-	if err := c.throttle.precheck(a); err != nil {
+	if err := c.throttle.precheck(ctx, a); err != nil {
 		return Identity{}, err
 	}
 	d, id, began, err := c.findFor(ctx, a)
 	if err != nil && !refused(err) {
 		return Identity{}, err
 	}
-	try, held := c.throttle.admit(a, id)
+	try, held := c.throttle.admit(ctx, a, id)
 	if held != nil {
 		return id, held
 	}

@@ -66,7 +66,7 @@ func TestThreatsG(t *testing.T) {
 		withChain(t, throttleConfig, func(t *testing.T, _ *people, c *Chain) {
 			wrong(t, c, "bach", "192.0.2.1", 5)
 			for i := range 10_000 {
-				try, err := c.throttle.admit(Attempt{Login: fmt.Sprint("x", i), Password: "x", Source: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})}, Identity{})
+				try, err := c.throttle.admit(t.Context(), Attempt{Login: fmt.Sprint("x", i), Password: "x", Source: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})}, Identity{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -125,10 +125,10 @@ func TestH7JunkNames(t *testing.T) {
 		junk := func(from, to int) {
 			for i := from; i < to; i++ {
 				a := Attempt{Login: fmt.Sprint("junk", i), Password: "x", Source: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1})}
-				if err := th.precheck(a); err != nil {
+				if err := th.precheck(t.Context(), a); err != nil {
 					continue
 				}
-				if try, err := th.admit(a, Identity{}); err == nil {
+				if try, err := th.admit(t.Context(), a, Identity{}); err == nil {
 					try.settle(t.Context(), ErrUnknownUser)
 				}
 			}

@@ -2,11 +2,11 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -66,7 +66,8 @@ const (
 // throttled tells nothing, but in a store of their own: random names cannot push
 // out the counter of somebody who is under attack.
 type Throttle struct {
-	seal sealer
+	seal   sealer
+	shared atomic.Pointer[sharing] // nil: nothing is counted but here
 
 	mu      sync.Mutex
 	cfg     ThrottleConfig
@@ -121,6 +122,7 @@ type try struct {
 	pair     pair
 	known    bool
 	password digest
+	common   *common // the same for all gateways; nil: it counts here alone
 }
 
 // tryLocked is the login of a person, or where known is false of a typed name.
@@ -131,10 +133,18 @@ func (t *Throttle) tryLocked(a Attempt, who digest, known bool) *try {
 
 // precheck refuses a login whose name is known to be throttled, before any directory
 // is asked.
-func (t *Throttle) precheck(a Attempt) error {
+func (t *Throttle) precheck(ctx context.Context, a Attempt) error {
 	if t == nil {
 		return nil
 	}
+	y, err := t.precheckHere(a)
+	if err != nil && t.learn(ctx, a, Identity{}, y) {
+		_, err = t.precheckHere(a)
+	}
+	return err
+}
+
+func (t *Throttle) precheckHere(a Attempt) (*try, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
@@ -143,15 +153,34 @@ func (t *Throttle) precheck(a Attempt) error {
 		who = typed
 	}
 	y := t.tryLocked(a, who, known)
-	return verdict(y.personWaitLocked(), y.sourceWaitLocked())
+	return y, verdict(y.personWaitLocked(), y.sourceWaitLocked())
 }
 
 // admit lets a login through to the check of its password, for the person that
 // was found or, where id is zero, for the name as it was typed.
-func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
+func (t *Throttle) admit(ctx context.Context, a Attempt, id Identity) (*try, error) {
 	if t == nil {
 		return nil, nil
 	}
+	y, err := t.admitHere(a, id)
+	if err != nil && t.learn(ctx, a, id, y) {
+		y, err = t.admitHere(a, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	shared := t.common(a, id)
+	if err := shared.claim(ctx); err != nil {
+		y.settleHere(ctx, err)
+		return nil, err
+	}
+	y.common = shared
+	return y, nil
+}
+
+// admitHere is admit as far as this process knows. The try beside an error is not
+// admitted.
+func (t *Throttle) admitHere(a Attempt, id Identity) (*try, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	typed := t.typed(a.Login)
@@ -161,10 +190,10 @@ func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
 		t.names.Add(typed, y.pair.who)
 	}
 	if err := verdict(max(y.personWaitLocked(), y.besideWaitLocked()), y.sourceWaitLocked()); err != nil {
-		return nil, err
+		return y, err
 	}
 	if y.crowdedLocked() {
-		return nil, &ThrottledError{RetryAfter: time.Second, Limit: "logins_per_user"}
+		return y, &ThrottledError{RetryAfter: time.Second, Limit: "logins_per_user"}
 	}
 	t.passwords.begin(y.pair, y.password)
 	t.everywhere.begin(y.pair.who, y.password)
@@ -172,31 +201,38 @@ func (t *Throttle) admit(a Attempt, id Identity) (*try, error) {
 	return y, nil
 }
 
-// settle counts how the login ended. A fault counts for nothing; but a caller
+// settle counts how the login ended, here and for all gateways.
+func (y *try) settle(ctx context.Context, err error) {
+	if y != nil {
+		y.common.end(ctx, y.settleHere(ctx, err))
+	}
+}
+
+// settleHere counts how the login ended. A fault counts for nothing; but a caller
 // who left before the answer counts as refused, else leaving early would be a
 // way round the limit.
-func (y *try) settle(ctx context.Context, err error) {
-	if y == nil {
-		return
-	}
+func (y *try) settleHere(ctx context.Context, err error) outcome {
 	t := y.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.passwords.end(y.pair, y.password)
 	t.everywhere.end(y.pair.who, y.password)
 	t.checked.end(y.pair.network, y.pair.who)
-	busy := new(ThrottledError)
 	switch {
 	case err == nil:
 		y.store().of(y.pair).clear(y.password) // somebody may have left before it was found good
 		t.good.Add(y.pair, goodLogin{y.password, time.Now()})
-	case errors.As(err, &busy):
+		return wasGood
+	case held(err):
 	case refused(err):
 		y.disproveLocked()
 		y.countLocked()
+		return wasWrong
 	case ctx.Err() != nil && !y.provenLocked():
 		y.countLocked()
+		return hasLeft
 	}
+	return cameToNothing
 }
 
 // store is where the failures of the login's name are.
@@ -327,8 +363,10 @@ func verdict(person, source time.Duration) error {
 // typed stands for a name as somebody typed it: spellings that a directory might
 // take for the same name (case, outer spaces, Unicode forms) are one.
 func (t *Throttle) typed(login string) digest {
-	return t.seal.digest("typed", strings.ToLower(norm.NFKC.String(strings.TrimSpace(login))))
+	return t.seal.digest("typed", folded(login))
 }
+
+func folded(login string) string { return strings.ToLower(norm.NFKC.String(strings.TrimSpace(login))) }
 
 // network is a client's /24 or IPv6 /64; an IPv4 address in IPv6 form counts as IPv4.
 func network(addr netip.Addr) netip.Prefix {

@@ -23,7 +23,7 @@ func counting(t *testing.T, cfg ThrottleConfig, test func(c counter)) {
 }
 
 func (c counter) begin(name, password, source string) (*try, error) {
-	return c.admit(Attempt{Login: name, Password: Secret(password), Source: netip.MustParseAddr(source)}, Identity{Directory: "example", Username: name})
+	return c.admit(c.Context(), Attempt{Login: name, Password: Secret(password), Source: netip.MustParseAddr(source)}, Identity{Directory: "example", Username: name})
 }
 
 // end begins a login that must be admitted and ends it with err.

@@ -197,7 +197,7 @@ func TestSprayingSideBySide(t *testing.T) {
 func TestSourceSideBySide(t *testing.T) {
 	th := NewThrottle(ThrottleConfig{Failures: 5, Window: time.Minute, UsersPerSource: 3})
 	at := func(name, source string) (*try, error) {
-		return th.admit(Attempt{Login: name, Password: "x", Source: netip.MustParseAddr(source)}, Identity{Directory: "example", Username: name})
+		return th.admit(t.Context(), Attempt{Login: name, Password: "x", Source: netip.MustParseAddr(source)}, Identity{Directory: "example", Username: name})
 	}
 	begin := func(name, source string) *try {
 		t.Helper()
@@ -216,7 +216,7 @@ func TestSourceSideBySide(t *testing.T) {
 	if _, err := at("c", "192.0.2.1"); !errors.As(err, &held) || held.Limit != "users_per_source" || held.RetryAfter != time.Second {
 		t.Errorf("a fourth name: %v", err)
 	}
-	if err := th.precheck(Attempt{Login: "d", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}); !errors.As(err, &held) {
+	if err := th.precheck(t.Context(), Attempt{Login: "d", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}); !errors.As(err, &held) {
 		t.Errorf("a name without a person: %v", err)
 	}
 	running = append(running, begin("c", "198.51.100.1"), begin("old", "192.0.2.2"))

@@ -216,7 +216,7 @@ func TestThrottleFlood(t *testing.T) {
 		th := c.throttle
 		for i := range throttledUnknown + 1000 {
 			a := Attempt{Login: fmt.Sprint("junk", i), Password: "x", Source: netip.MustParseAddr("192.0.2.1")}
-			try, err := th.admit(a, Identity{})
+			try, err := th.admit(t.Context(), a, Identity{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +240,7 @@ func TestThrottleSideBySide(t *testing.T) {
 	th := NewThrottle(throttleConfig)
 	bach := Identity{Directory: "example", Username: "bach"}
 	at := func(password string) (*try, error) {
-		return th.admit(Attempt{Login: "bach", Password: Secret(password), Source: netip.MustParseAddr("192.0.2.1")}, bach)
+		return th.admit(t.Context(), Attempt{Login: "bach", Password: Secret(password), Source: netip.MustParseAddr("192.0.2.1")}, bach)
 	}
 	var running []*try
 	for i := range 40 {
@@ -270,7 +270,7 @@ func TestThrottleInFlight(t *testing.T) {
 	th := NewThrottle(ThrottleConfig{Failures: 5, Window: time.Minute, InFlight: 3})
 	bach := Identity{Directory: "example", Username: "bach"}
 	at := func(password, source string) (*try, error) {
-		return th.admit(Attempt{Login: "bach", Password: Secret(password), Source: netip.MustParseAddr(source)}, bach)
+		return th.admit(t.Context(), Attempt{Login: "bach", Password: Secret(password), Source: netip.MustParseAddr(source)}, bach)
 	}
 	y, err := at("right", "203.0.113.1")
 	if err != nil {
@@ -293,7 +293,7 @@ func TestThrottleInFlight(t *testing.T) {
 	if err != nil {
 		t.Errorf("from a known-good network: %v", err)
 	}
-	other, err := th.admit(Attempt{Login: "kant", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}, Identity{})
+	other, err := th.admit(t.Context(), Attempt{Login: "kant", Password: "x", Source: netip.MustParseAddr("192.0.2.1")}, Identity{})
 	if err != nil {
 		t.Errorf("another name: %v", err)
 	}

@@ -54,6 +54,9 @@ func (c *Chain) Refused(ctx context.Context, a Attempt, err error) error {
 	if held := c.throttle.token(a); held != nil {
 		return held
 	}
+	if held := c.throttle.claimToken(ctx, a); held != nil {
+		return held
+	}
 	return err
 }
 

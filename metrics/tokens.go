@@ -44,7 +44,7 @@ func (c *tokenCounter) Collect(to chan<- prometheus.Metric) {
 }
 
 // StoreRequest counts a request to the store. Operation is get, list, put, delete, update
-// or since; result is ok, none (no such record), fault or canceled (the asker has gone).
+// or since, or of a count of logins claim, note or last; result is ok, none (no such record), fault or canceled (the asker has gone).
 func (m *Metrics) StoreRequest(operation, result string) {
 	if m != nil {
 		m.storeRequests.WithLabelValues(operation, result).Inc()

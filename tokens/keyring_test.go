@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http/httptest"
 	"slices"
@@ -217,4 +218,31 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("issued %+v, read %+v, %v", issued, got, err)
 		}
 	})
+}
+
+// TestDerive: the same key gives the same secret, another key or purpose another one.
+func TestDerive(t *testing.T) {
+	ring := func(key authn.SecretFile) *Keyring {
+		k, err := NewKeyring(Config{Service: "s", Issuer: "i", Lifetime: time.Minute, KeyFiles: []authn.SecretFile{key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	rs, _ := rsa.GenerateKey(rand.Reader, 2048)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	seen := map[[32]byte]string{{}: "nothing"}
+	for _, private := range []any{ec, rs, ed} {
+		key := pemOf(t, private)
+		for _, purpose := range []string{"throttle", "other"} {
+			secret, name := ring(key).Derive(purpose), fmt.Sprintf("%T %s", private, purpose)
+			if before, double := seen[secret]; double {
+				t.Errorf("%s is the secret of %s", name, before)
+			}
+			if seen[secret] = name; ring(key).Derive(purpose) != secret {
+				t.Errorf("%s: another secret the second time", name)
+			}
+		}
+	}
 }

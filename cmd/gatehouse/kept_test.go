@@ -2,6 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,13 +16,25 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/tokens"
 )
 
-// sharing are gateways without listeners that share a Redis.
+// sharing are gateways without listeners that share a Redis and a key; ann's password is
+// "right".
 func sharing(t *testing.T, n int) (list []*server, redis *miniredis.Miniredis) {
 	redis = miniredis.RunT(t)
+	key, err := tokens.GenerateKey()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"key.pem": string(key.Secret), "password": "right"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := minimal + "store: {redis: {url: \"redis://" + redis.Addr() + "\"}}\npolicy: [{name: one, allow: [pull], repositories: [\"**\"], to: [people]}]\n" +
+		"tokens: {key_files: [" + dir + "/key.pem]}\ndirectories: [{name: local, static: [{username: ann, password_file: " + dir + "/password}]}]\n"
 	for range n {
-		s, _ := newTestServer(t, minimal+"store: {redis: {url: \"redis://"+redis.Addr()+"\"}}\npolicy: [{name: one, allow: [pull], repositories: [\"**\"], to: [people]}]\n")
+		s, _ := newTestServer(t, text)
 		t.Cleanup(func() {
 			s.current.Load().Release()
 			s.closeStore()
@@ -61,6 +79,43 @@ func TestFreezeShared(t *testing.T) {
 	redis.SetError("")
 	if _, err := two.thaw(t.Context(), struct{}{}); err != nil || now(one) != "" || now(two) != "" {
 		t.Errorf("%v: %q %q", err, now(one), now(two))
+	}
+}
+
+// TestThrottlesShared: six wrong passwords spread over three gateways are throttled as six
+// on one, after a reload too; without the store each counts alone.
+func TestThrottlesShared(t *testing.T) {
+	gateways, redis := sharing(t, 3)
+	login := func(s *server, password string) error {
+		a := authn.Attempt{Login: "ann", Password: authn.Secret(password), Source: netip.MustParseAddr("192.0.2.1")}
+		_, err := s.current.Load().Chain.Authenticate(t.Context(), a)
+		return err
+	}
+	for i := range 5 {
+		if err := login(gateways[i%3], fmt.Sprint("wrong", i)); !errors.Is(err, authn.ErrInvalidCredentials) {
+			t.Errorf("%d: %v", i, err)
+		}
+		gateways[i%3].reload()
+	}
+	for _, s := range gateways {
+		held := new(authn.ThrottledError)
+		if err := login(s, "wrong6"); !errors.As(err, &held) || held.Limit != "failures" || held.RetryAfter < 4*time.Minute || held.RetryAfter > 5*time.Minute {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, key := range redis.Keys() {
+		if members, err := redis.ZMembers(key); err == nil && (strings.Contains(key, "ann") || strings.Contains(strings.Join(members, " "), "wrong")) {
+			t.Errorf("names or passwords in Redis: %s %q", key, members)
+		}
+	}
+	redis.SetError("LOADING")
+	for i := range 3 { // gateway 0 has counted two
+		if err := login(gateways[0], fmt.Sprint("other", i)); !errors.Is(err, authn.ErrInvalidCredentials) {
+			t.Errorf("%d without the store: %v", i, err)
+		}
+	}
+	if err := login(gateways[0], "right"); !errors.As(err, new(*authn.ThrottledError)) {
+		t.Errorf("without the store it is open: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/content"
+	"gatehouse/tokens"
 )
 
 // start reads the config for the first time.
@@ -56,6 +57,7 @@ func (s *server) load() (l *config.Loaded, ok bool) {
 	next.Expire(old)
 	next.Restore(old)
 	s.adopt(l, stream)
+	s.shareThrottle(next.Keyring)
 	s.shared.Metrics.WatchCertificates(next.Certificates.Ends)
 	s.current.Store(next)
 	if old != nil {
@@ -95,6 +97,17 @@ func (s *server) adopt(l *config.Loaded, stream io.WriteCloser) {
 	_ = s.level.UnmarshalText([]byte(l.Config.Log.Level)) // it was checked
 	s.shared.Throttle.Configure(throttleOptions(l))
 	s.shared.Hasher.Configure(l.Config.Limits.PasswordsWaiting)
+}
+
+// shareThrottle has failed logins counted for all gateways that share a store and have the
+// same keys.
+func (s *server) shareThrottle(k *tokens.Keyring) {
+	if s.store == nil {
+		return
+	}
+	if tally := s.store.Tally(); tally != nil {
+		s.shared.Throttle.Share(tally, k.Derive("throttle"))
+	}
 }
 
 func throttleOptions(l *config.Loaded) authn.ThrottleConfig {
