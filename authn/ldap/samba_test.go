@@ -36,6 +36,13 @@ func TestSamba(t *testing.T) {
 		})
 	})
 	t.Run("names", func(t *testing.T) { sambaNames(t, s) })
+	t.Run("roll", func(t *testing.T) {
+		const want = "user:mozart user:disabled group:composers group:domain+users group:musicians | user:ghost group:ghosts group:cn=ghosts,cn=users,dc=example,dc=com"
+		lacks(t, d, want) // memberOf, and the primary group
+		searched := sambaConfig(s)
+		searched.Groups = &ldap.Groups{Base: authntest.SambaBaseDN, Nested: true}
+		lacks(t, open(t, searched), want)
+	})
 	t.Run("domains", func(t *testing.T) { sambaDomains(t, s) })
 	t.Run("inspect", func(t *testing.T) { sound(t, d, "Active Directory") })
 	t.Run("states and changes", func(t *testing.T) {

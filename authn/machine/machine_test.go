@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +261,16 @@ func TestCountAndHeld(t *testing.T) {
 		if active, expiring, expired := d.Count(); [3]int{active, expiring, expired} != c.want {
 			t.Errorf("after %s: %d %d %d", c.after, active, expiring, expired)
 		}
+	}
+}
+
+// TestLacks: there are the machines of the config and their groups, and no people.
+func TestLacks(t *testing.T) {
+	_, hash, _ := made(t)
+	d := directory(t, func() time.Time { return start }, Machine{Name: "team/jenkins", Groups: []string{"CI"}, Tokens: []Token{{Hash: hash, Expires: at(time.Hour)}}})
+	ask := []authn.Named{{Kind: authn.Person, Name: "team/jenkins"}, {Kind: authn.GroupName, Name: "ci"}, {Kind: authn.GroupName, Name: "team"},
+		{Kind: authn.MachineName, Name: "team/jenkins"}, {Kind: authn.MachineName, Name: "jenkins"}}
+	if got, err := d.Lacks(t.Context(), ask); err != nil || !slices.Equal(got, []authn.Named{ask[0], ask[2], ask[4]}) {
+		t.Errorf("%v %v", got, err)
 	}
 }

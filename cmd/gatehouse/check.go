@@ -94,6 +94,7 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 // online dials the upstreams and every directory.
 func (c *checker) online(ctx context.Context) {
 	c.upstreams(ctx)
+	defer c.unheard(ctx)
 	for _, d := range c.snapshot.Directories {
 		switch {
 		case d.OIDC != nil:
@@ -117,6 +118,17 @@ func (c *checker) online(ctx context.Context) {
 		}
 		cancel()
 	}
+}
+
+// unheard asks the directories for the names in rules.
+func (c *checker) unheard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	var rolls []question.Roll
+	for _, d := range c.snapshot.Directories {
+		rolls = append(rolls, question.Roll{Roll: d.Roll(), Name: d.Name})
+	}
+	question.Unheard(ctx, rolls, c.loaded, c.snapshot.Policy, c.snapshot.Next, c.out, c.say)
 }
 
 // issuer asks an issuer of ID tokens for its keys.

@@ -20,6 +20,7 @@ import (
 	"gatehouse/cmd/gatehouse/contents"
 	"gatehouse/cmd/gatehouse/held"
 	"gatehouse/cmd/gatehouse/migrate"
+	"gatehouse/cmd/gatehouse/question"
 	"gatehouse/cmd/gatehouse/reference"
 )
 
@@ -66,7 +67,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), testCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, openForTokens), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), question.TestCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, openForTokens), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -36,6 +36,10 @@ policy:
   - {deny: [push], repositories: ["prod/**"], to: [authenticated], except: ["user:mozart"]}
   - {allow: [delete], repositories: ["{user}/**"], to: ["directory:example"]}
   - {allow: [push], repositories: ["bach/**"], to: ["user:bach"]}
+  - {deny: [push], repositories: ["ghost/**"], to: ["user:ghost", "group:ghosts", "group:cn=ghosts,ou=groups,dc=example,dc=com"]}
+  - {allow: [push], repositories: ["ghost/**"], to: ["user:ghost", "group:composers"]}
+policy_next:
+  - {allow: [push], repositories: ["ghost/**"], to: ["group:example/ghosts"]}
 `))
 
 // online is what a case changes in onlineConfig.
@@ -62,7 +66,9 @@ func TestCheckOnline(t *testing.T) {
 	}{
 		{"good", nil, nil, cli.OK, []string{
 			`ok     directory example: server ldap://.*: connected, bound as uid=serviceaccount,.*`, `vendor: OpenLDAP`,
-			`users.base: ou=musicians,dc=example,dc=com is there`, `users.filter: searched in .*s`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`}, []string{"FAULT"}},
+			`users.base: ou=musicians,dc=example,dc=com is there`, `users.filter: searched in .*s`, `every attribute of the filters is in its schema \(\d+ known\)`, `ok`,
+			`warning: .*/gatehouse.yaml:20:48: policy\[6\].to: no directory has user:ghost or group:ghosts or group:cn=ghosts,ou=groups,dc=example,dc=com, so the rule decides nothing; take it out`,
+			`warning: .*/gatehouse.yaml:23:49: policy_next\[0\].to: no directory has group:example/ghosts, .*`}, []string{"FAULT", "policy[1].to", "policy[2].to", "policy[5].to", "policy[7].to"}},
 		{"ldaps", func(o *online) { o.Servers = []string{s.TLSURL(), s.SocketURL()} }, nil, cli.OK, []string{
 			`warning: directory example: server ldaps://.*: TLS chain authntest server < authntest CA, good until \d{4}-\d\d-\d\d: renew it`,
 			`ok     directory example: server ldapi://.*: connected, .*`}, []string{"FAULT"}},
@@ -70,8 +76,9 @@ func TestCheckOnline(t *testing.T) {
 		{"one of two is down", func(o *online) { o.Servers = append(o.Servers, "ldap://127.0.0.1:1") }, nil, cli.Fault, []string{
 			`ok     .*: connected, .*`, `FAULT  directory example: server ldap://127.0.0.1:1: .*connection refused`}, nil},
 		{"wrong service password", func(o *online) { o.password = "sesame" }, nil, cli.Fault, []string{
-			`FAULT  .*check bind_dn and bind_password_file`}, nil},
-		{"no such base", func(o *online) { o.Base = "ou=nowhere,dc=example,dc=com" }, nil, cli.Fault, []string{`FAULT  .*users.base: .*`}, nil},
+			`FAULT  .*check bind_dn and bind_password_file`, `FAULT  directory example: whether it has all people and groups that rules name is not known: .*`}, []string{"no directory has"}},
+		{"no such base", func(o *online) { o.Base = "ou=nowhere,dc=example,dc=com" }, nil, cli.Fault, []string{`FAULT  .*users.base: .*`,
+			`FAULT  directory example: whether it has .* is not known: .*No Such Object.*`}, []string{"no directory has"}},
 		{"attributes unknown", func(o *online) { o.Filter = "(|(uid={login})(sAMAccountName={login})(upn={login}))" }, nil, cli.Fault, []string{
 			`FAULT  .*users.filter: its schema has no attribute sAMAccountName`, `FAULT  .*users.filter: its schema has no attribute upn`}, nil},
 		{"somebody", nil, []string{"--user", "Mozart@Example.com"}, cli.OK, []string{
@@ -89,7 +96,7 @@ func TestCheckOnline(t *testing.T) {
 			` +directory example: does not know "george" \(.*is an alias.*\)`}, []string{"may log in", "rule:"}}, // row D14
 		{"nobody", nil, []string{"--user", "nobody"}, cli.OK, []string{` +directory example: does not know "nobody" \(.*\)`}, []string{"rule:"}},
 		{"asked in vain", func(o *online) { o.Servers = []string{"ldap://127.0.0.1:1"} }, []string{"--user", "mozart"}, cli.Fault, []string{
-			`FAULT  directory example: directory unavailable: .*`}, []string{"does not know"}},
+			`FAULT  directory example: directory unavailable: .*`, `FAULT  directory example: whether it has .* is not known: .*`}, []string{"does not know", "no directory has"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := online{Upstream: upstream.URL, CA: s.CAFile(), Servers: []string{s.URL()}, password: authntest.Password}

@@ -19,7 +19,7 @@ func assemble(l *config.Loaded, p *Shared, old *Snapshot) *Snapshot {
 		return s
 	}
 	b := builder{l, &l.Config, p, old}
-	s.Policy = b.policy()
+	s.Policy, s.Next = b.policy(), b.next()
 	b.openDirectories(s)
 	s.Desk = b.desk()
 	s.Keyring = b.keyring(s)
@@ -119,7 +119,7 @@ func (b *builder) keyring(s *Snapshot) *tokens.Keyring {
 func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	c, p := b.cfg, b.shared
 	cfg := proxy.Config{Listen: c.Listen, Upstream: c.Upstream, Upstreams: c.Upstreams, Cache: c.Cache, Limits: c.Limits.Limits,
-		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Personal: s.Desk, PolicyNext: b.next(),
+		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Personal: s.Desk, PolicyNext: s.Next,
 		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
 	if admins := b.admins(); c.UI.Enabled {
 		cfg.UI, cfg.UIAdmins, cfg.Version = &c.UI, admins, p.Version

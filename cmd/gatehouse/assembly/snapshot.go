@@ -30,6 +30,7 @@ type Snapshot struct {
 	Gateway      *proxy.Gateway         // nil where a fault keeps it from being made, as all below
 	Chain        *authn.Chain           // of the directories
 	Policy       *authz.Policy          // of the config's rules
+	Next         *authz.Policy          // of those that are tried; nil: none are
 	Keyring      *tokens.Keyring        // signs and verifies
 	Desk         *personal.Desk         // of personal tokens; nil: they are off
 	Certificates *listener.Certificates // nil: plain HTTP
@@ -75,6 +76,15 @@ type Directory struct {
 	fingerprint [sha256.Size]byte
 	cache       *authn.Cache // nil for another kind than LDAP
 	snapshots   atomic.Int64 // that hold it
+}
+
+// Roll is what tells who is in the directory; nil: nothing can.
+func (d *Directory) Roll() authn.Roll {
+	if d.LDAP != nil {
+		return d.LDAP
+	}
+	roll, _ := d.Lookup.(authn.Roll)
+	return roll
 }
 
 func (d *Directory) release() {

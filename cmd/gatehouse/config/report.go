@@ -80,10 +80,12 @@ func (r *Report) Fault(key, format string, args ...any) {
 	r.at(r.find(key), key, format, args...)
 }
 
-// Warn adds a warning of a key.
-func (r *Report) Warn(key, format string, args ...any) {
+// Warn adds a warning of a key, and returns it.
+func (r *Report) Warn(key, format string, args ...any) Finding {
 	r.Fault(key, format, args...)
-	r.findings[len(r.findings)-1].Warning = true
+	warning := &r.findings[len(r.findings)-1]
+	warning.Warning = true
+	return *warning
 }
 
 // Errors adds what a section's check or a package's constructor said:

@@ -1,14 +1,14 @@
-package main
+package question
 
 import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
-	"gatehouse/cmd/gatehouse/question"
 )
 
-func testCommand() *cobra.Command {
+// TestCommand is `test`.
+func TestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test TESTS.yaml...",
 		Short: "Hold the policy against files of tests",
@@ -22,12 +22,12 @@ func testCommand() *cobra.Command {
 	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		l := config.Load(cli.ConfigPath(*path))
-		policy, faults := question.Policy(l)
+		policy, faults := Policy(l)
 		if len(faults) > 0 {
 			config.Print(cmd.ErrOrStderr(), faults)
 			return cli.Exit(cli.Fault, "the config has %d fault(s), so nothing can be said", len(faults))
 		}
-		holds, err := question.Test(cmd.OutOrStdout(), l, policy, files)
+		holds, err := Test(cmd.OutOrStdout(), l, policy, files)
 		if err == nil && !holds {
 			return &cli.Error{Status: cli.Fault}
 		}
