@@ -68,7 +68,8 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	s := &soak{T: t, cached: os.Getenv("GATEHOUSE_CACHE") != ""}
-	s.g = startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: newKeyPair(t), Sections: soakSections, Pprof: true, Socket: "admin.sock"})
+	s.g = startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: startDirectory(t), TLS: newKeyPair(t), Sections: soakSections, Pprof: true, Socket: "admin.sock",
+		Policy: `  - {allow: [pull, push, delete], repositories: [anyuser/deleted], to: ["user:guest"]}`})
 	s.layer = s.g.pushLayer(t, "anyuser/soak", 24<<20) // more than sockets hold, for slow readers
 	s.g.push(t, "anyuser/soak:v1", "mozart", musicians)
 	s.run(duration / 10) // caches and pools fill
@@ -181,7 +182,7 @@ func (s *soak) remove(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		options := append(s.g.as("admin", adminPassword), remote.WithContext(ctx))
+		options := append(s.g.as("guest", guestPassword), remote.WithContext(ctx)) // admin is at the cap of uploads
 		if err := remote.Write(ref, image, options...); err != nil {
 			return err
 		}
