@@ -19,6 +19,7 @@ import (
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/contents"
 	"gatehouse/cmd/gatehouse/held"
+	"gatehouse/cmd/gatehouse/kubelet"
 	"gatehouse/cmd/gatehouse/migrate"
 	"gatehouse/cmd/gatehouse/question"
 	"gatehouse/cmd/gatehouse/reference"
@@ -68,7 +69,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
 	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), question.TestCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, openForTokens), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
-	root.AddCommand(append(reference.Commands(), migrate.Command())...)
+	root.AddCommand(append(reference.Commands(), migrate.Command(), kubelet.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

@@ -26,7 +26,7 @@ fill() {
 	CGO_ENABLED=0 GOOS=linux GOARCH=$2 go build -trimpath -ldflags "$ldflags" -o "$root/usr/bin/gatehouse" ./cmd/gatehouse
 	cp -r "$work/share" "$root/usr/share"
 	install -D -m 0644 -t "$root/usr/share/doc/gatehouse" README.md CHANGELOG.md
-	for part in examples prometheus grafana; do
+	for part in examples kubelet prometheus grafana; do
 		install -D -m 0644 -t "$root/usr/share/doc/gatehouse/deploy/$part" deploy/$part/*
 	done
 	install -D -m 0644 -t "$root/usr/share/doc/gatehouse/docs" docs/*.md

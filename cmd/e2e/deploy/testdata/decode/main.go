@@ -17,21 +17,24 @@ import (
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
+	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 )
 
-// kinds are the objects that the chart makes, by apiVersion and kind.
+// kinds are the objects that we hand out, by apiVersion and kind.
 var kinds = map[string]func() meta.Object{
-	"apps/v1 Deployment":                      func() meta.Object { return new(apps.Deployment) },
-	"v1 ConfigMap":                            func() meta.Object { return new(core.ConfigMap) },
-	"v1 Service":                              func() meta.Object { return new(core.Service) },
-	"policy/v1 PodDisruptionBudget":           func() meta.Object { return new(policy.PodDisruptionBudget) },
-	"autoscaling/v2 HorizontalPodAutoscaler":  func() meta.Object { return new(autoscaling.HorizontalPodAutoscaler) },
-	"networking.k8s.io/v1 NetworkPolicy":      func() meta.Object { return new(networking.NetworkPolicy) },
-	"monitoring.coreos.com/v1 ServiceMonitor": func() meta.Object { return new(monitoring.ServiceMonitor) },
-	"monitoring.coreos.com/v1 PrometheusRule": func() meta.Object { return new(monitoring.PrometheusRule) },
+	"apps/v1 Deployment":                              func() meta.Object { return new(apps.Deployment) },
+	"v1 ConfigMap":                                    func() meta.Object { return new(core.ConfigMap) },
+	"v1 Service":                                      func() meta.Object { return new(core.Service) },
+	"policy/v1 PodDisruptionBudget":                   func() meta.Object { return new(policy.PodDisruptionBudget) },
+	"autoscaling/v2 HorizontalPodAutoscaler":          func() meta.Object { return new(autoscaling.HorizontalPodAutoscaler) },
+	"rbac.authorization.k8s.io/v1 ClusterRole":        func() meta.Object { return new(rbac.ClusterRole) },
+	"rbac.authorization.k8s.io/v1 ClusterRoleBinding": func() meta.Object { return new(rbac.ClusterRoleBinding) },
+	"networking.k8s.io/v1 NetworkPolicy":              func() meta.Object { return new(networking.NetworkPolicy) },
+	"monitoring.coreos.com/v1 ServiceMonitor":         func() meta.Object { return new(monitoring.ServiceMonitor) },
+	"monitoring.coreos.com/v1 PrometheusRule":         func() meta.Object { return new(monitoring.PrometheusRule) },
 }
 
 func main() {
