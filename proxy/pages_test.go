@@ -287,3 +287,41 @@ func TestCatalogOfPlace(t *testing.T) {
 		t.Errorf("%q %v", text, err)
 	}
 }
+
+// TestAskBehindRedirects: pages read what a store of the list has, and change nothing there.
+func TestAskBehindRedirects(t *testing.T) {
+	asked := 0
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		_, _ = io.WriteString(w, r.Method+" of the store")
+	}))
+	t.Cleanup(store.Close)
+	h := newHouse(t, func(c *Config) { c.Upstream.RedirectHosts = []string{strings.TrimPrefix(store.URL, "http://")} })
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", store.URL+"/x")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	g := h.gateway
+	pages := &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen}
+	for target, want := range map[string]string{"GET /v2/team/app/manifests/v1": "GET of the store", "DELETE /v2/team/app/manifests/v1": "", "GET /v2/team/app/tags/list": ""} {
+		method, path, _ := strings.Cut(target, " ")
+		rt, err := route.Parse(method, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := pages.Ask(t.Context(), browse.Caller{Identity: h.identity("root")}, rt, nil)
+		if want == "" {
+			if err == nil || asked > 1 {
+				t.Errorf("%s: %+v, the store was asked %d times", target, answer, asked)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", target, err)
+		}
+		if body, err := io.ReadAll(answer.Body); err != nil || string(body) != want || answer.Status != http.StatusOK {
+			t.Errorf("%s: %d %q %v", target, answer.Status, body, err)
+		}
+		answer.Body.Close()
+	}
+}

@@ -94,13 +94,18 @@ func (r *reader) send(ctx context.Context, x *exchange) (*browse.Answer, error) 
 	if x.upstream = r.upstreams.of(x.origin, x.route.Repository); x.upstream == nil {
 		return &browse.Answer{Status: http.StatusNotFound, Header: http.Header{}, Body: http.NoBody}, nil
 	}
-	watch := r.watcher.watch(x, nil)
+	watch, header := r.watcher.watch(x, nil), x.r.Header.Clone()
 	resp, err := x.upstream.Do(ctx, upstream.Request{Route: x.route, Header: x.r.Header})
 	told(watch, resp, err)
 	if err != nil {
 		return nil, x.unanswered(err)
 	}
 	x.event.sent, x.event.upstreamStatus = true, resp.Status
+	if x.route.Kind.Content() && x.route.Method != http.MethodDelete {
+		if resp, err = x.upstream.Follow(ctx, x.route, header, resp); err != nil {
+			return nil, x.unanswered(err)
+		}
+	}
 	return &browse.Answer{Status: resp.Status, Header: resp.Header, Body: resp.Body}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 type transport struct {
 	client *client
 	bodies *http.Transport
+	stores *http.Transport // where redirects lead
 }
 
 func newTransport(cfg *Config, base *url.URL) (*transport, error) {
@@ -35,7 +36,7 @@ func newTransport(cfg *Config, base *url.URL) (*transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &transport{client, newBodies(connect, tlsConfig, idle)}, nil
+	return &transport{client, newBodies(connect, tlsConfig, idle), newBodies(connect, storesOf(tlsConfig), idle)}, nil
 }
 
 // newBodies is for requests with bodies, which are sent while their answer may come.
@@ -64,6 +65,7 @@ func newBodies(connect func(ctx context.Context, network, address string) (net.C
 func (t *transport) close() {
 	t.client.pool.close()
 	t.bodies.CloseIdleConnections()
+	t.stores.CloseIdleConnections()
 }
 
 // newTLS trusts the system's authorities and those of the config, and shows the
@@ -82,6 +84,13 @@ func newTLS(cfg *Config) (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{*pair}
 	}
 	return c, nil
+}
+
+// storesOf is TLS with hosts that redirects lead to, which are not shown our certificate.
+func storesOf(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.Certificates = nil
+	return c
 }
 
 // progressConn ends a write that the other side does not take at all.

@@ -3,6 +3,7 @@ package browse
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -157,6 +158,9 @@ func (d *double) Ask(ctx context.Context, c Caller, rt route.Route, header http.
 	r, ok := d.answers[line]
 	if !ok {
 		r = d.answer(rt, header)
+	}
+	if r.status < 0 {
+		return nil, errors.New("no answer")
 	}
 	if r.header == nil {
 		r.header = http.Header{}

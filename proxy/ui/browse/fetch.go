@@ -3,6 +3,7 @@ package browse
 import (
 	"context"
 	_ "crypto/sha512" // of digests
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -109,7 +110,8 @@ func (v *Visit) received(name, reference string, r *reply) (*document, error) {
 const (
 	faultDigest = "its content does not have its digest"
 	faultLarge  = "it is too large to be read"
-	faultAway   = "the registry keeps it at another address, where it is not read"
+	// faultWithheld: also where it stands in a store that the gateway does not ask.
+	faultWithheld = "the registry does not give it out"
 )
 
 // newDocument takes content, where it has the digest.
@@ -167,29 +169,32 @@ func (v *Visit) document(ctx context.Context, name, digest, kind, under string, 
 			return nil, err
 		}
 		reply, err := v.read(ctx, kind, rt, http.Header{"Accept": {accepted}}, most)
-		if err != nil {
+		switch {
+		case kind == "config":
+			return v.receivedConfig(key, reply, err)
+		case err != nil:
 			return nil, err
+		case reply.status != http.StatusOK:
+			return nil, reply.unexpected()
 		}
-		if kind == "manifest" && reply.status == http.StatusOK {
-			return v.received(name, digest, reply)
-		}
-		return v.receivedConfig(key, reply)
+		return v.received(name, digest, reply)
 	})
 }
 
-// receivedConfig keeps a configuration, and that there is none that can be read.
-func (v *Visit) receivedConfig(key documentKey, r *reply) (*document, error) {
+// receivedConfig keeps a configuration, and for a while that there is none that can be read:
+// the rest of the image is shown without it. The error is *Denied, or ErrSlow.
+func (v *Visit) receivedConfig(key documentKey, r *reply, err error) (*document, error) {
 	d := &document{digest: key.digest, at: time.Now()}
 	switch {
-	case r.status == http.StatusOK:
+	case errors.As(err, new(*Denied)), errors.Is(err, ErrSlow):
+		return nil, err
+	case err != nil || r.status != http.StatusOK:
+		d.fault = faultWithheld
+	default:
 		d = newDocument(key.digest, r)
 		if d.config = parseConfig(d.body); d.config == nil && d.fault == "" {
 			d.fault = "it is no configuration that can be read"
 		}
-	case r.status >= 300 && r.status < 400:
-		d.fault = faultAway
-	default:
-		return nil, r.unexpected()
 	}
 	v.library.keep(key, d)
 	return d, nil

@@ -108,18 +108,29 @@ func TestForeignTags(t *testing.T) {
 	}
 }
 
-// TestConfigElsewhere: a configuration that the registry keeps in a store of its own is not read,
-// and the page says why it is not known.
-func TestConfigElsewhere(t *testing.T) {
-	d := newDouble(t)
-	d.image("team/app", "1", "linux/amd64", someDay, 10)
-	for digest, b := range d.in("team/app").blobs {
-		if b.mediaType == "application/octet-stream" {
-			d.answers["GET /v2/team/app/blobs/"+digest] = reply{status: 307, header: map[string][]string{"Location": {"https://store.example/x"}}}
+// TestConfigWithheld: where the registry does not give a configuration out, or what redirects
+// led to is an error, all else of the image is shown, and the page says why it is not known.
+func TestConfigWithheld(t *testing.T) {
+	for name, answer := range map[string]reply{"a redirect that was not followed": {status: 307, header: map[string][]string{"Location": {"https://store.example/x"}}},
+		"gone": {status: 404}, "an error": {status: 500}, "no answer": {status: -1}} {
+		d := newDouble(t)
+		d.image("team/app", "1", "linux/amd64", someDay, 10)
+		for digest, b := range d.in("team/app").blobs {
+			if b.mediaType == "application/octet-stream" {
+				d.answers["GET /v2/team/app/blobs/"+digest] = answer
+			}
 		}
-	}
-	if i, err := d.visit(d.library(t), "bob").Image(t.Context(), "team/app", "1", ""); err != nil || i.ConfigFault != faultAway || i.HasConfig || len(i.Layers) != 1 {
-		t.Errorf("%+v %v", i, err)
+		l := d.library(t)
+		if i, err := d.visit(l, "bob").Image(t.Context(), "team/app", "1", ""); err != nil || i.ConfigFault != faultWithheld || i.HasConfig || len(i.Layers) != 1 {
+			t.Errorf("%s: %+v %v", name, i, err)
+		}
+		list, err := d.visit(l, "bob").Tags(t.Context(), TagQuery{Repository: "team/app", Size: 9})
+		if err != nil || len(list.Rows) != 1 || list.Rows[0].State != Ready || list.Rows[0].Size <= 0 || !list.Rows[0].Built.IsZero() {
+			t.Errorf("%s: %+v %v", name, list, err)
+		}
+		if raw, err := d.visit(l, "bob").RawConfig(t.Context(), "team/app", "1", ""); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: %s %v", name, raw, err)
+		}
 	}
 }
 
