@@ -61,8 +61,10 @@ func (c *cache) serve(x *exchange) error {
 		c.count(x, content.Pass)
 		return c.forwarder.forward(x)
 	}
-	result := c.content.Get(x.r.Context(), &content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
-		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Ask: func() content.Ask { return c.ask(x) }})
+	question := &x.own.question
+	*question = content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
+		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Asker: x}
+	result := c.content.Get(x.r.Context(), question)
 	c.count(x, result.Outcome)
 	switch {
 	case result.Err != nil:
@@ -138,8 +140,8 @@ func takesIdentity(field []string) bool {
 	return !ok || strings.Trim(zero, ".0;") != ""
 }
 
-// ask makes what asks the upstream in the name of a request, which may be over by then.
-func (c *cache) ask(x *exchange) content.Ask {
+// Ask makes what asks the upstream in the name of a request, which may be over by then.
+func (x *exchange) Ask() content.Ask {
 	from, header := x.upstream, http.Header{"Accept-Encoding": {"identity"}}
 	if agent := x.r.Header["User-Agent"]; agent != nil {
 		header["User-Agent"] = agent
@@ -202,7 +204,7 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	x.ownHeaders()
 	switch result.Outcome {
 	case content.Hit, content.Stale:
-		h.Set("Cache-Status", "gatehouse; hit") // RFC 9211
+		h["Cache-Status"] = cacheHit
 	case content.Joined:
 	default:
 		x.event.sent, x.event.upstreamStatus = true, http.StatusOK
@@ -213,7 +215,9 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	if x.r.Header["Range"] != nil {
 		return c.part(x, e)
 	}
-	h.Set("Content-Length", strconv.FormatInt(e.Size, 10))
+	if h["Content-Length"] == nil {
+		h.Set("Content-Length", strconv.FormatInt(e.Size, 10))
+	}
 	x.w.WriteHeader(http.StatusOK)
 	switch {
 	case x.r.Method == http.MethodHead:
@@ -223,6 +227,8 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	}
 	return c.forwarder.body(x, e.Body)
 }
+
+var cacheHit = []string{"gatehouse; hit"} // RFC 9211
 
 // served counts what an answer has sent.
 func (c *cache) served(x *exchange, result *content.Result) {

@@ -23,7 +23,7 @@ func (c *caps) hold(x *exchange, h holder, n, most int) error {
 		return &authn.ThrottledError{RetryAfter: time.Second, Limit: h.limit}
 	}
 	if x.held == nil {
-		x.held = x.room[:0]
+		x.held = x.own.held[:0]
 	}
 	x.held = append(x.held, taken)
 	return nil

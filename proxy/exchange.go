@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/proxy/audit"
+	"gatehouse/proxy/content"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui"
@@ -38,8 +40,16 @@ type exchange struct {
 	names   map[string]string // what is known of that, for the trial
 	tried   tried
 
-	held []holding  // see caps.hold
-	room [3]holding // where most of held has its place
+	held []holding // see caps.hold
+
+	// own are parts that stand here so that a request is one allocation.
+	own struct {
+		recorder recorder
+		source   source
+		held     [3]holding // where most of held has its place
+		id       [1]string  // the value of X-Request-Id
+		question content.Request
+	}
 }
 
 // found notes what the policy says.
@@ -112,14 +122,42 @@ type credentialChange struct {
 	name   string       // the token's
 }
 
-// requestID is the one a trusted proxy gave, or a new one of 130 random bits.
-func requestID(x *exchange) string {
+// ids are the ids of requests. Their zero is ready.
+type ids struct{ rest sync.Pool } // *string, of which the next ones are cut
+
+const (
+	idLength = 26 // of base32: 130 random bits
+	idBatch  = 64 // how many are made at once
+)
+
+// next is a new one.
+func (i *ids) next() string {
+	rest, ok := i.rest.Get().(*string)
+	if !ok {
+		rest = new(string)
+	}
+	if *rest == "" {
+		text := make([]byte, idBatch*idLength)
+		_, _ = rand.Read(text) // it never fails
+		for i, b := range text {
+			text[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[b%32]
+		}
+		*rest = string(text)
+	}
+	id := (*rest)[:idLength]
+	*rest = (*rest)[idLength:]
+	i.rest.Put(rest)
+	return id
+}
+
+// of is the one that a trusted proxy gave, or a new one.
+func (i *ids) of(x *exchange) string {
 	if id := x.r.Header.Get("X-Request-Id"); x.peer.Trusted && len(id) >= 8 && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
 	}) {
 		return id
 	}
-	return rand.Text()
+	return i.next()
 }
 
 // abort ends an exchange whose answer is cut, so that the client cannot take it for
@@ -143,7 +181,8 @@ func (x *exchange) holder(limit string) holder {
 // ownHeaders are on everything that we answer.
 func (x *exchange) ownHeaders() {
 	h := x.w.Header()
-	h["X-Request-Id"] = []string{x.event.requestID}
+	x.own.id[0] = x.event.requestID
+	h["X-Request-Id"] = x.own.id[:]
 	h["X-Content-Type-Options"] = noSniff
 	if x.underAPI() {
 		h["Docker-Distribution-Api-Version"] = apiVersion

@@ -175,7 +175,7 @@ func forwardedHeader(x *exchange, h http.Header) {
 	}
 	values := make([]string, 4)
 	if x.peer.Client.IsValid() {
-		values[0] = x.peer.Client.String()
+		values[0] = x.peer.ClientText()
 		h["X-Forwarded-For"] = values[:1:1]
 	}
 	values[1], values[2], values[3] = x.origin.Scheme, x.origin.Host, x.event.requestID

@@ -133,35 +133,36 @@ func (g *Gateway) ServePlain(w http.ResponseWriter, r *http.Request) { g.handle(
 
 func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exchange) error) {
 	if c := listener.Of(r); c != nil {
-		defer c.Enter()()
+		c.Enter()
+		defer c.Leave()
 	}
-	r, body := watch(r)
-	rec := &recorder{ResponseWriter: w, body: body, leaving: &g.load.leaving}
+	x := &exchange{route: route.Unknown(r.Method), event: event{start: time.Now()}}
+	x.w, x.r = &x.own.recorder, x.own.source.watch(r)
+	*x.w = recorder{ResponseWriter: w, body: &x.own.source, leaving: &g.load.leaving}
 	if r.TLS != nil {
-		rec.hsts = g.hsts
+		x.w.hsts = g.hsts
 	}
-	g.answer(rec, r, serve)
-	if body.pending() {
-		body.linger(w)
+	g.answer(x, serve)
+	if x.w.body.pending() {
+		x.w.body.linger(w)
 	}
 }
 
 // answer goes the way of a request, whatever its end.
-func (g *Gateway) answer(w *recorder, r *http.Request, serve func(*exchange) error) {
-	x := &exchange{w: w, r: r, route: route.Unknown(r.Method), event: event{start: time.Now()}}
+func (g *Gateway) answer(x *exchange, serve func(*exchange) error) {
 	g.metrics.RequestStarted()
 	defer g.records.emit(x)
 	defer g.caps.release(x)
-	x.peer = g.edge.Peer(r)
+	x.peer = g.edge.Peer(x.r)
 	g.tellUnreadable(x.peer)
-	x.event.requestID = requestID(x)
+	x.event.requestID = g.load.ids.of(x)
 	if err := serve(x); err != nil {
 		g.answers.refuse(x, err)
 	}
-	if r.ProtoMajor > 1 && x.caller.identity.Anonymous() {
+	if x.r.ProtoMajor > 1 && x.caller.identity.Anonymous() {
 		// The server would wait for the reader of what it still buffers after the caps
 		// are given back.
-		_ = http.NewResponseController(w).Flush() // the client is gone
+		_ = http.NewResponseController(x.w).Flush() // the client is gone
 	}
 }
 

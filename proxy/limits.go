@@ -83,6 +83,7 @@ const maxManifest = 4 << 20
 type Load struct {
 	open      *listener.Connections
 	leaving   listener.Leaving
+	ids       ids
 	addresses *upstream.States
 	turns     *turns
 	tags      localHolds

@@ -23,7 +23,7 @@ func (l *line) request(x *exchange) {
 	e := &x.event
 	l.text("request_id", e.requestID)
 	if x.peer.Client.IsValid() {
-		l.text("client_ip", x.peer.Client.String())
+		l.text("client_ip", x.peer.ClientText())
 	}
 	l.text("user", e.identity.Username)
 	l.text("directory", e.identity.Directory)

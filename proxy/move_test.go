@@ -32,8 +32,8 @@ func TestMoved(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			body, counted := &movedBody{Reader: bytes.NewReader(content)}, int64(0)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, source := watch(r)
-				rec := &recorder{ResponseWriter: w, body: source}
+				rec := &recorder{ResponseWriter: w, body: &source{}}
+				rec.body.watch(r)
 				if what != "without a length" {
 					w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 				}

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/metrics"
+	"gatehouse/proxy/audit"
 )
 
 // records are where what became of requests is told.
@@ -68,16 +69,5 @@ func (r *records) emit(x *exchange) {
 	if e.err != nil {
 		l.text("error", e.err.Error())
 	}
-	r.write(x, level, *l)
-}
-
-// write is slog.Logger.LogAttrs without a look at the stack.
-func (r *records) write(x *exchange, level slog.Level, l line) {
-	ctx, handler := context.Background(), r.access.Handler()
-	if !handler.Enabled(ctx, level) {
-		return
-	}
-	record := slog.NewRecord(time.Now(), level, "request", 0)
-	record.AddAttrs(l...)
-	_ = handler.Handle(ctx, record) // a line that is lost is counted where it is
+	audit.Record(r.access.Handler(), level, "request", *l)
 }

@@ -23,14 +23,15 @@ type source struct {
 	begun, ended atomic.Bool
 }
 
-// watch puts a source in the place of the request's body.
-func watch(r *http.Request) (*http.Request, *source) {
-	s := &source{Reader: r.Body, r: r}
-	own := *r
-	if r.Body != nil {
-		own.Body = s
+// watch makes it that of a request, and puts it in the place of the body, where there is one.
+func (s *source) watch(r *http.Request) *http.Request {
+	s.Reader, s.r = r.Body, r
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
 	}
-	return &own, s
+	own := *r
+	own.Body = s
+	return &own
 }
 
 // Read notes the beginning and the end.

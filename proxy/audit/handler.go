@@ -52,42 +52,81 @@ func Clip(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
+// Record writes a record of this moment, by slog.Handler's Handle or, where that is h's
+// own way, without making a slog.Record.
+func Record(h slog.Handler, level slog.Level, message string, attrs []slog.Attr) {
+	ctx, now := context.Background(), time.Now()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	own, ok := h.(*gathering)
+	if ok && own.record(now, level, message, attrs) {
+		return
+	}
+	r := slog.NewRecord(now, level, message, 0)
+	r.AddAttrs(attrs...)
+	_ = h.Handle(ctx, r) // a line that is lost is counted where it is
+}
+
+// record reports whether the record is one of the everyday ones, and is written.
+func (h *gathering) record(now time.Time, level slog.Level, message string, attrs []slog.Attr) bool {
+	buffer := h.buffers.Get().(*[]byte)
+	defer h.buffers.Put(buffer)
+	line, known := h.begin((*buffer)[:0], now, level, message)
+	for i := 0; known && i < len(attrs); i++ {
+		line, known = h.attr(line, attrs[i])
+	}
+	*buffer = append(line, "}\n"...)
+	if known {
+		_ = h.send(level, *buffer)
+	}
+	return known
+}
+
 // Handle writes a line.
 func (h *gathering) Handle(ctx context.Context, r slog.Record) error {
 	buffer := h.buffers.Get().(*[]byte)
 	defer h.buffers.Put(buffer)
-	line, known := h.encode((*buffer)[:0], &r)
-	*buffer = line
-	switch {
-	case !known:
-		return h.Handler.Handle(ctx, r)
-	case r.Level >= slog.LevelError:
-		_, err := h.lines.Write(line)
-		return err
-	}
-	return h.lines.Gather(line)
-}
-
-// encode appends the record, or reports that it is none of the everyday ones.
-func (h *gathering) encode(line []byte, r *slog.Record) (_ []byte, known bool) {
-	if y := r.Time.Year(); y <= 1 || y >= 10000 { // the zero time too
-		return line, false
-	}
-	line = append(line, `{"time":"`...)
-	line = r.Time.AppendFormat(line, time.RFC3339Nano)
-	line = append(line, `","level":"`...)
-	line = append(line, r.Level.String()...)
-	line = append(line, `","msg":`...)
-	line = appendText(line, r.Message)
-	known = len(r.Message) <= clipBytes
+	line, known := h.begin((*buffer)[:0], r.Time, r.Level, r.Message)
 	r.Attrs(func(a slog.Attr) bool {
-		if known = known && a.Key != ""; known {
-			line = appendText(append(line, ','), a.Key)
-			line, known = h.value(append(line, ':'), a.Value)
+		if known {
+			line, known = h.attr(line, a)
 		}
 		return known
 	})
-	return append(line, "}\n"...), known
+	if *buffer = append(line, "}\n"...); !known {
+		return h.Handler.Handle(ctx, r)
+	}
+	return h.send(r.Level, *buffer)
+}
+
+func (h *gathering) send(level slog.Level, line []byte) error {
+	if level < slog.LevelError {
+		return h.lines.Gather(line)
+	}
+	_, err := h.lines.Write(line)
+	return err
+}
+
+// begin appends what each record has, or reports that this is none of the everyday ones.
+func (h *gathering) begin(line []byte, at time.Time, level slog.Level, message string) (_ []byte, known bool) {
+	if y := at.Year(); y <= 1 || y >= 10000 { // the zero time too
+		return line, false
+	}
+	line = append(line, `{"time":"`...)
+	line = at.AppendFormat(line, time.RFC3339Nano)
+	line = append(line, `","level":"`...)
+	line = append(line, level.String()...)
+	line = append(line, `","msg":`...)
+	return appendText(line, message), len(message) <= clipBytes
+}
+
+// attr appends one field, or reports that it is of no everyday kind.
+func (h *gathering) attr(line []byte, a slog.Attr) (_ []byte, known bool) {
+	if a.Key == "" {
+		return line, false
+	}
+	return h.value(append(appendText(append(line, ','), a.Key), ':'), a.Value)
 }
 
 // value appends one value, or reports that it is of no everyday kind.

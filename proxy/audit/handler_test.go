@@ -45,7 +45,40 @@ func TestHandlerIsSlogs(t *testing.T) {
 		if got.String() != want.String() {
 			t.Errorf("got  %s\nwant %s", got.String(), want.String())
 		}
+		recorded(t, ours, lines, r, &got, want.String())
 	})
+}
+
+// recorded holds Record against what slog made of the same record: but for its time that is
+// the same, where the level is one that is written at all.
+func recorded(t *rapid.T, h slog.Handler, lines *Lines, r slog.Record, got *bytes.Buffer, want string) {
+	var attrs []slog.Attr
+	r.Attrs(func(a slog.Attr) bool { attrs = append(attrs, a); return true })
+	if r.Level < slog.LevelInfo {
+		want = ""
+	}
+	got.Reset()
+	Record(h, r.Level, r.Message, attrs)
+	lines.Flush()
+	if withoutTime(got.String()) != withoutTime(want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func withoutTime(line string) string {
+	before, rest, _ := strings.Cut(line, `"time":`)
+	_, rest, _ = strings.Cut(rest, ",")
+	return before + rest
+}
+
+// TestRecordElsewhere: another handler gets the record as ever.
+func TestRecordElsewhere(t *testing.T) {
+	var got bytes.Buffer
+	Record(slog.NewTextHandler(&got, nil), slog.LevelWarn, "request", []slog.Attr{slog.Int("status", 200)})
+	Record(slog.NewTextHandler(&got, nil), slog.LevelDebug, "nothing", nil)
+	if _, rest, _ := strings.Cut(got.String(), " "); rest != "level=WARN msg=request status=200\n" {
+		t.Errorf("%q", got.String())
+	}
 }
 
 // written runs Lines in a bubble, with what was written at which time.

@@ -116,10 +116,16 @@ type Request struct {
 	Accept []string
 	// Partial: only a part is wanted, so nothing is to be read for the cache.
 	Partial bool
-	// Ask makes what asks the registry on the asker's behalf. It is called where a
-	// question has to be asked, before Get returns.
-	Ask func() Ask
+	// Asker is whoever asks. It is called where a question has to be asked, before Get
+	// returns.
+	Asker Asker
 }
+
+// Asker makes what asks the registry on somebody's behalf.
+type Asker interface{ Ask() Ask }
+
+// Ask makes it of itself.
+func (a Ask) Ask() Ask { return a }
 
 // Result is what became of a request: an entry to give out, or an answer to pass on, or
 // an error, or none of them: then the request is to be forwarded.

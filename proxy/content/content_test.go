@@ -27,7 +27,7 @@ type registry struct {
 	answer func(q Question) (*Answer, error)
 }
 
-func (r *registry) ask() Ask {
+func (r *registry) Ask() Ask {
 	return func(_ context.Context, q Question) (*Answer, error) {
 		r.mu.Lock()
 		method := "GET"
@@ -54,7 +54,7 @@ func says(status int) func(Question) (*Answer, error) {
 }
 
 func (r *registry) request(repository, reference string) *Request {
-	return &Request{Subject: Subject{"up", repository, Manifest}, Reference: reference, Tag: !strings.Contains(reference, ":"), Accept: []string{mediaType}, Ask: r.ask}
+	return &Request{Subject: Subject{"up", repository, Manifest}, Reference: reference, Tag: !strings.Contains(reference, ":"), Accept: []string{mediaType}, Asker: r}
 }
 
 func newTestCache(change func(*Config)) *Cache {
@@ -398,6 +398,40 @@ func TestSize(t *testing.T) {
 		var got Size
 		if err := got.UnmarshalText([]byte(want.String())); err != nil || got != want {
 			t.Errorf("%s: %d %v", want, got, err)
+		}
+	})
+}
+
+// TestReady: a hit makes nothing, and an entry that is ready for one repository is not what
+// another was shown.
+func TestReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, c := &registry{answer: has("content")}, newTestCache(nil)
+		digest := digestOf("sha256", []byte("content"))
+		get := func(repository, warning string) *Entry {
+			t.Helper()
+			result := c.Get(t.Context(), r.request(repository, digest))
+			if result.Entry == nil || result.Entry.Header.get("Warning") != warning || string(result.Entry.Body) != "content" {
+				t.Fatalf("%s: %+v", repository, result)
+			}
+			return result.Entry
+		}
+		get("a", "")
+		r.answer = func(q Question) (*Answer, error) {
+			a, err := has("content")(q)
+			a.Header["Warning"] = []string{"deprecated"}
+			return a, err
+		}
+		get("b", "deprecated")
+		for range 2 {
+			if one := get("a", ""); one != get("a", "") || one.Header.length() != 7 {
+				t.Errorf("another entry, or %v", one.Header)
+			}
+			get("b", "deprecated")
+		}
+		request := r.request("b", digest)
+		if n := testing.AllocsPerRun(100, func() { c.Get(t.Context(), request) }); n != 0 {
+			t.Errorf("%v allocations a hit", n)
 		}
 	})
 }

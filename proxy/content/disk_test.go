@@ -124,7 +124,7 @@ func (h *diskHouse) took() string {
 }
 
 func (h *diskHouse) request(repository, digest string) *Request {
-	return &Request{Subject: Subject{"up", repository, Blob}, Reference: digest, Ask: func() Ask { return h.answer }}
+	return &Request{Subject: Subject{"up", repository, Blob}, Reference: digest, Asker: Ask(h.answer)}
 }
 
 // pull reads all that a request gets: of a download, as it comes.

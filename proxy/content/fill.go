@@ -24,7 +24,7 @@ func (c *Cache) mayJoin(of *subject) func(*flight) bool {
 
 // joinConfirm asks whether the registry still has a digest there.
 func (c *Cache) joinConfirm(r *Request, digest, mediaType string) (*flight, bool) {
-	of, ask := r.Subject, r.Ask()
+	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Head: true, Subject: of, Reference: digest}
 	if of.Kind == Manifest {
 		q.Accept = []string{mediaType}
@@ -66,7 +66,7 @@ func (c *Cache) confirmed(q *Question, a *Answer, m moment) verdict {
 
 // joinFill asks for a digest by a full GET.
 func (c *Cache) joinFill(r *Request) (*flight, bool) {
-	of, ask := r.Subject, r.Ask()
+	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Subject: of, Reference: r.Reference, Accept: r.Accept}
 	return c.flights.join(keyOf(roleFill, of.Upstream, of.Repository, string(of.Kind), r.Reference), c.mayJoin(&of),
 		func(m moment) outcome { return c.fill(ask, q, m) })

@@ -18,7 +18,7 @@ const (
 // found is what the cache has of a digest in a repository.
 type found struct {
 	state state
-	body  []byte // nil: on the disk
+	held  *held // nil: on the disk
 	size  int64
 	label labelHandle
 	again bool // it is time to ask in the background
@@ -26,13 +26,16 @@ type found struct {
 
 // entry makes it one to give out.
 func (f *found) entry(digest string) *Entry {
-	return &Entry{Digest: digest, Header: unlabel(f.label.Value(), digest), Size: f.size, Body: f.body}
+	if f.held != nil {
+		return f.held.as(f.label, digest)
+	}
+	return &Entry{Digest: digest, Header: unlabel(f.label.Value(), digest), Size: f.size}
 }
 
-// hasLocked finds content; the body is nil where it is on the disk.
-func (c *Cache) hasLocked(digest string, now time.Time) (body []byte, size int64, ok bool) {
-	if body, ok := c.memory.get(digest); ok {
-		return body, int64(len(body)), true
+// hasLocked finds content; h is nil where it is on the disk.
+func (c *Cache) hasLocked(digest string, now time.Time) (h *held, size int64, ok bool) {
+	if h, ok := c.memory.get(digest); ok {
+		return h, int64(len(h.body)), true
 	}
 	if i := c.disk.use(digest, now); i != nil {
 		return nil, i.size, true
@@ -118,11 +121,11 @@ func (c *Cache) findLocked(of *subject, digest string, now time.Time) found {
 	if s == nil {
 		return found{}
 	}
-	body, size, ok := c.hasLocked(digest, now)
+	h, size, ok := c.hasLocked(digest, now)
 	if !ok {
 		return found{}
 	}
-	f := found{state: due, body: body, size: size, label: s.label}
+	f := found{state: due, held: h, size: size, label: s.label}
 	offline := c.offlineLocked(of.Upstream, now)
 	switch {
 	case c.ledger.within(s.moment, c.cfg.FreshFor, now):
@@ -179,11 +182,11 @@ func (c *Cache) lasting(r *Request) *Entry {
 		digest = h.digest
 	}
 	s := c.ledger.standing(&r.Subject, digest)
-	body, size, ok := c.hasLocked(digest, now)
+	held, size, ok := c.hasLocked(digest, now)
 	if s == nil || !ok || now.Sub(s.time) >= c.cfg.StaleFor {
 		return nil
 	}
-	return (&found{body: body, size: size, label: s.label}).entry(digest)
+	return (&found{held: held, size: size, label: s.label}).entry(digest)
 }
 
 // since is what a question that was sent at that moment allows to give out.
@@ -191,9 +194,9 @@ func (c *Cache) since(of *subject, digest string, m moment) *Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.ledger.standing(of, digest)
-	body, size, ok := c.hasLocked(digest, time.Now())
+	held, size, ok := c.hasLocked(digest, time.Now())
 	if s == nil || !ok || s.count < m.count || s.time.Before(m.time) {
 		return nil
 	}
-	return (&found{body: body, size: size, label: s.label}).entry(digest)
+	return (&found{held: held, size: size, label: s.label}).entry(digest)
 }

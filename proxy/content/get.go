@@ -153,7 +153,7 @@ func (c *Cache) suspect(r *Request) bool {
 // alone asks for a request that joins nobody, and keeps nothing. What can be verified is.
 func (c *Cache) alone(ctx context.Context, r *Request) Result {
 	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
-	a, err := c.ask(ctx, r.Ask(), q)
+	a, err := c.ask(ctx, r.Asker.Ask(), q)
 	if err != nil || !keepable(a) {
 		return Result{Outcome: Pass, Answer: a, Err: err}
 	}
@@ -198,8 +198,7 @@ func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
 		return
 	}
 	again := Request{Subject: r.Subject, Reference: digest, Accept: []string{mediaType}}
-	ask := r.Ask()
-	again.Ask = func() Ask { return ask }
+	again.Asker = r.Asker.Ask()
 	go func() {
 		<-f.done
 		if f.outcome.verdict != away {
@@ -234,7 +233,7 @@ func (c *Cache) byTag(ctx context.Context, r *Request) Result {
 	if c.suspect(r) {
 		return c.alone(ctx, r)
 	}
-	of, ask := r.Subject, r.Ask()
+	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Subject: of, Reference: r.Reference, Tag: true, Accept: r.Accept}
 	parts := append([]string{roleTag, of.Upstream, of.Repository, r.Reference}, r.Accept...)
 	next := func(*flight) bool { return false } // never one that was sent before they came

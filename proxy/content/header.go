@@ -76,7 +76,8 @@ type labelHandle = unique.Handle[string]
 type Entry struct {
 	// Digest is its digest.
 	Digest string
-	// Header is what the registry said with it, without a length; nobody's to change.
+	// Header is what the registry said with it, and nobody's to change. The length may be
+	// missing.
 	Header Header
 	// Size is how many bytes it has.
 	Size int64

@@ -2,15 +2,40 @@ package content
 
 import (
 	"math"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"gatehouse/metrics"
 )
 
-// overhead is what an entry takes beside its bytes: its digest, and its places in a map
-// and a list.
-const overhead = 512
+// overhead is what an entry takes beside its bytes: its digest, its places in a map and a
+// list, and itself as it is given out.
+const overhead = 1 << 10
+
+// held is content in memory.
+type held struct {
+	body  []byte
+	ready atomic.Pointer[ready] // as it was last given out; nil: it was not yet
+}
+
+// ready is an entry with the header of a label, so that a hit makes none.
+type ready struct {
+	label labelHandle
+	entry *Entry
+}
+
+// as is the entry with the header of a label.
+func (h *held) as(label labelHandle, digest string) *Entry {
+	if r := h.ready.Load(); r != nil && r.label == label {
+		return r.entry
+	}
+	e := &Entry{Digest: digest, Header: unlabel(label.Value(), digest), Size: int64(len(h.body)), Body: h.body}
+	e.Header["Content-Length"] = []string{strconv.Itoa(len(h.body))}
+	h.ready.Store(&ready{label, e})
+	return e
+}
 
 // newLRU returns a map that holds size entries at most and forgets the one that was
 // not used for the longest time.
@@ -22,16 +47,16 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 // memory holds content by its digest, so many bytes of it. The Cache's lock guards it.
 type memory struct {
 	most, bytes int64 // with the overhead
-	content     *simplelru.LRU[string, []byte]
+	content     *simplelru.LRU[string, *held]
 	metrics     *metrics.Metrics
 }
 
 func newMemory(most int64, m *metrics.Metrics) *memory {
-	return &memory{most: most, content: newLRU[string, []byte](math.MaxInt), metrics: m}
+	return &memory{most: most, content: newLRU[string, *held](math.MaxInt), metrics: m}
 }
 
 // get returns content, which nobody may change.
-func (m *memory) get(digest string) ([]byte, bool) { return m.content.Get(digest) }
+func (m *memory) get(digest string) (*held, bool) { return m.content.Get(digest) }
 
 // put keeps content that was verified, where there is room for it at all.
 func (m *memory) put(digest string, content []byte) {
@@ -39,7 +64,7 @@ func (m *memory) put(digest string, content []byte) {
 	if size > m.most || m.content.Contains(digest) {
 		return
 	}
-	m.content.Add(digest, content)
+	m.content.Add(digest, &held{body: content})
 	m.bytes += size
 	m.fit()
 }
@@ -49,7 +74,7 @@ func (m *memory) remove(digest string) bool {
 	content, ok := m.content.Peek(digest)
 	if ok {
 		m.content.Remove(digest)
-		m.bytes -= int64(len(content)) + overhead
+		m.bytes -= int64(len(content.body)) + overhead
 		m.show()
 	}
 	return ok
@@ -74,7 +99,7 @@ func (m *memory) fit() {
 		if !ok {
 			break
 		}
-		m.bytes -= int64(len(content)) + overhead
+		m.bytes -= int64(len(content.body)) + overhead
 		dropped++
 	}
 	m.metrics.ContentEvicted("memory", "space", dropped)

@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -35,9 +34,10 @@ type Conn struct {
 	late    sync.Once
 	closed  sync.Once
 
-	list  *list.List    // of idle connections that it is on, guarded by open.mu; nil: none
-	place *list.Element // its place there
-	gone  bool          // it is not counted any more, guarded by open.mu
+	// Guarded by open.mu.
+	list       *idle // of idle connections that it is on; nil: none
+	next, prev *Conn // there: idle for a shorter time, for longer
+	gone       bool  // it is not counted any more
 
 	intro *introduction // by a PROXY header; nil: its address is its own
 }
@@ -162,15 +162,17 @@ func (c *Conn) begin() {
 	}
 }
 
-// Enter counts a request that runs on the connection, until the returned function is
-// called. A request's header is in then.
-func (c *Conn) Enter() (leave func()) {
+// Enter counts a request that runs on the connection, until Leave. A request's header is
+// in then.
+func (c *Conn) Enter() {
 	c.begin()
 	if c.streams.Add(1) == c.most {
 		c.metrics.LimitReached("http2_streams")
 	}
-	return func() { c.streams.Add(-1) }
 }
+
+// Leave ends what Enter began.
+func (c *Conn) Leave() { c.streams.Add(-1) }
 
 // Known notes that somebody showed a good token or password on the connection: where
 // one has to be closed, strangers' go first.

@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"container/list"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -18,7 +17,37 @@ type Connections struct {
 	mu        sync.Mutex
 	all       int
 	addresses map[netip.Addr]int
-	idle      [2]*list.List // *Conn, longest idle first: of strangers, and of those who showed a good token
+	idle      [2]idle // of strangers, and of those who showed a good token
+}
+
+// idle are connections that wait for a request. They are chained themselves, as each
+// comes and goes with every request.
+type idle struct{ longest, latest *Conn }
+
+// push makes it the latest.
+func (i *idle) push(c *Conn) {
+	c.list, c.prev = i, i.latest
+	if i.latest == nil {
+		i.longest = c
+	} else {
+		i.latest.next = c
+	}
+	i.latest = c
+}
+
+// remove takes one of them out.
+func (i *idle) remove(c *Conn) {
+	if c.prev == nil {
+		i.longest = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next == nil {
+		i.latest = c.prev
+	} else {
+		c.next.prev = c.prev
+	}
+	c.list, c.next, c.prev = nil, nil, nil
 }
 
 // The lists of idle connections.
@@ -29,7 +58,7 @@ const (
 
 // NewConnections returns none.
 func NewConnections() *Connections {
-	return &Connections{addresses: map[netip.Addr]int{}, tell: rate.NewLimiter(0.2, 5), idle: [2]*list.List{list.New(), list.New()}}
+	return &Connections{addresses: map[netip.Addr]int{}, tell: rate.NewLimiter(0.2, 5)}
 }
 
 // Open is how many are open in all.
@@ -88,9 +117,9 @@ func (c *Connections) overLocked(from netip.Addr, trusted bool, all int, limits 
 // longestIdleLocked takes the connection off its list that has been idle for longest
 // among those that will do, strangers' before others'; nil: there is none.
 func (c *Connections) longestIdleLocked(will func(*Conn) bool) *Conn {
-	for _, idle := range c.idle {
-		for e := idle.Front(); e != nil; e = e.Next() {
-			if conn := e.Value.(*Conn); will(conn) {
+	for i := range c.idle {
+		for conn := c.idle[i].longest; conn != nil; conn = conn.next {
+			if will(conn) {
 				c.busyLocked(conn)
 				return conn
 			}
@@ -123,18 +152,17 @@ func (c *Connections) state(conn *Conn, state http.ConnState) {
 	if state != http.StateIdle || conn.trusted {
 		return
 	}
-	conn.list = c.idle[strangers]
+	kind := strangers
 	if conn.known.Load() {
-		conn.list = c.idle[known]
+		kind = known
 	}
-	conn.place = conn.list.PushBack(conn)
+	c.idle[kind].push(conn)
 }
 
 // busyLocked takes a connection off the list that it is on.
 func (c *Connections) busyLocked(conn *Conn) {
-	if conn.place != nil {
-		conn.list.Remove(conn.place)
-		conn.list, conn.place = nil, nil
+	if conn.list != nil {
+		conn.list.remove(conn)
 	}
 }
 

@@ -87,6 +87,16 @@ type Peer struct {
 	Client  netip.Addr // whose request it is; zero: a trusted proxy did not say so that it can be read
 	Trusted bool       // the connection comes from a trusted proxy
 	Direct  netip.Addr // the connection's
+
+	text string // Client's; empty: to be made
+}
+
+// ClientText is the text of Client.
+func (p *Peer) ClientText() string {
+	if p.text == "" {
+		p.text = p.Client.String()
+	}
+	return p.text
 }
 
 // Via is the proxy that a client without an address came through, else zero: the
@@ -107,6 +117,9 @@ func (e *Edge) Peer(r *http.Request) Peer {
 	p := Peer{Client: direct, Direct: direct, Trusted: e.trusts(direct)}
 	fields := r.Header["X-Forwarded-For"]
 	if !p.Trusted || len(fields) == 0 {
+		if host, _, ok := strings.Cut(r.RemoteAddr, ":"); ok && direct.Is4() && !strings.HasPrefix(host, "[") {
+			p.text = host // the only text of an IPv4 address
+		}
 		return p
 	}
 	hops := strings.Split(strings.Join(fields, ","), ",")

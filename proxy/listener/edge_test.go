@@ -132,10 +132,17 @@ func TestForwardedFor(t *testing.T) {
 		{"10.0.0.1:5", "6.6.6.6, 192.0.2.7, 10.9.9.9", "192.0.2.7"},
 		{"10.0.0.1:5", "junk", "invalid IP"},
 		{"[::ffff:10.0.0.1]:5", "192.0.2.7", "192.0.2.7"},
+		{"[::ffff:192.0.2.1]:5", "", "192.0.2.1"},
+		{"[2001:db8::1]:5", "", "2001:db8::1"},
+		{"[fe80::1%eth0]:5", "", "fe80::1"},
+		{"192.0.2.1", "", "invalid IP"},
+		{"192.0.2.01:5", "", "invalid IP"},
+		{"@", "", "invalid IP"},
 	} {
 		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": {c.xff}}}
-		if got := e.Peer(r).Client.String(); got != c.want {
-			t.Errorf("%+v: %s", c, got)
+		p := e.Peer(r)
+		if got, text := p.Client.String(), p.ClientText(); got != c.want || text != c.want {
+			t.Errorf("%+v: %s, %s", c, got, text)
 		}
 	}
 	far := &http.Request{RemoteAddr: "192.0.2.1:5", Host: "x", URL: &url.URL{}, Header: http.Header{}}

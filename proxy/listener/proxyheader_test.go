@@ -30,7 +30,8 @@ func introduced(t *testing.T, cfg Config, limits Limits, pieces ...string) strin
 	open := NewConnections()
 	door := &Door{Edge: edge, Limits: &limits, Open: open, Logger: slog.New(slog.DiscardHandler)}
 	server := limits.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer Of(r).Enter()()
+		Of(r).Enter()
+		defer Of(r).Leave()
 		w.Header().Set("Connection", "close")
 		io.WriteString(w, r.RemoteAddr)
 	}), nil)

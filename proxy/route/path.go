@@ -43,7 +43,7 @@ func cleanPath(path string) (string, error) {
 	if strings.Contains(path, "//") {
 		return "", malformed("the path has an empty segment")
 	}
-	for _, segment := range strings.Split(path, "/") {
+	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {
 			return "", malformed("the path has a dot segment")
 		}

@@ -168,24 +168,23 @@ func (r *Route) classify(path string) error {
 		r.Kind = Catalog
 		return nil
 	}
-	s := strings.Split(rest, "/")
-	n := len(s)
-	name := func(words int) string { return strings.Join(s[:n-words], "/") }
+	name, word, last := lastTwo(rest)
+	of, blobs := strings.CutSuffix(name, "/blobs")
 	switch {
-	case n >= 4 && s[n-3] == "blobs" && s[n-2] == "uploads" && s[n-1] == "":
-		r.Kind, r.Repository = Upload, name(3)
-	case s[n-1] == "":
+	case word == "uploads" && blobs && last == "":
+		r.Kind, r.Repository = Upload, of
+	case last == "" || name == "":
 		return &Error{Fault: NoEndpoint, Message: "there is no such endpoint"}
-	case n >= 4 && s[n-3] == "blobs" && s[n-2] == "uploads":
-		r.Kind, r.Repository, r.Reference = Session, name(3), s[n-1]
-	case n >= 3 && s[n-2] == "tags" && s[n-1] == "list":
-		r.Kind, r.Repository = Tags, name(2)
-	case n >= 3 && s[n-2] == "manifests":
-		r.Kind, r.Repository, r.Reference = Manifest, name(2), s[n-1]
-	case n >= 3 && s[n-2] == "blobs" && s[n-1] != "uploads":
-		r.Kind, r.Repository, r.Reference = Blob, name(2), s[n-1]
-	case n >= 3 && s[n-2] == "referrers":
-		r.Kind, r.Repository, r.Reference = Referrers, name(2), s[n-1]
+	case word == "uploads" && blobs:
+		r.Kind, r.Repository, r.Reference = Session, of, last
+	case word == "tags" && last == "list":
+		r.Kind, r.Repository = Tags, name
+	case word == "manifests":
+		r.Kind, r.Repository, r.Reference = Manifest, name, last
+	case word == "blobs" && last != "uploads":
+		r.Kind, r.Repository, r.Reference = Blob, name, last
+	case word == "referrers":
+		r.Kind, r.Repository, r.Reference = Referrers, name, last
 	default:
 		return &Error{Fault: NoEndpoint, Message: "there is no such endpoint"}
 	}
@@ -194,6 +193,16 @@ func (r *Route) classify(path string) error {
 		return &Error{Fault: NoEndpoint, Message: "there is no such endpoint"}
 	}
 	return nil
+}
+
+// lastTwo cuts the last two words off a path; word and name are empty where it has fewer.
+func lastTwo(path string) (name, word, last string) {
+	end := strings.LastIndexByte(path, '/')
+	if end < 0 {
+		return "", "", path
+	}
+	start := strings.LastIndexByte(path[:end], '/')
+	return path[:max(start, 0)], path[start+1 : end], path[end+1:]
 }
 
 // checkMethod refuses what the endpoint lacks (RFC 9110 section 15.5.6).

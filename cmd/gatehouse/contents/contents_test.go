@@ -29,7 +29,7 @@ func filled(t *testing.T) (c *content.Cache, digest string, pull func(repository
 		return &content.Answer{Status: 200, Header: content.Header{"Content-Length": {"6"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
 	}
 	pull = func(repository string) content.Outcome {
-		r := c.Get(t.Context(), &content.Request{Subject: content.Subject{Upstream: "up", Repository: repository, Kind: content.Blob}, Reference: digest, Ask: func() content.Ask { return ask }})
+		r := c.Get(t.Context(), &content.Request{Subject: content.Subject{Upstream: "up", Repository: repository, Kind: content.Blob}, Reference: digest, Asker: content.Ask(ask)})
 		if r.Entry == nil || string(r.Entry.Body) != body {
 			t.Errorf("%s: %+v", repository, r)
 		}
@@ -118,7 +118,7 @@ func TestStatus(t *testing.T) {
 		Register(routes, func() *content.Cache { return c }, nil)
 		w := httptest.NewRecorder()
 		routes.ServeHTTP(w, httptest.NewRequest("GET", "/cache/status", nil))
-		want := `{"memory":{"entries":1,"bytes":518,"most":67108864},"standings":2,"tags":0,"questions":0}`
+		want := `{"memory":{"entries":1,"bytes":1030,"most":67108864},"standings":2,"tags":0,"questions":0}`
 		if c == nil {
 			want = `{"message":"the config has no section cache"}`
 		}
