@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/cmd/gatehouse/backup"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/contents"
 	"gatehouse/proxy/audit"
@@ -99,6 +100,7 @@ func (s *server) socketHandler() http.Handler {
 	routes.Get("/rules", s.rules)
 	routes.Get("/shadow", s.shadow)
 	s.office().Serve(routes)
+	backup.Register(routes, s.store)
 	admin.Post(routes, "/freeze", s.freeze)
 	admin.Post(routes, "/thaw", s.thaw)
 	return routes

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/cmd/gatehouse/backup"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/contents"
 	"gatehouse/cmd/gatehouse/held"
@@ -69,7 +70,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
 	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), question.TestCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, openForTokens), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
-	root.AddCommand(append(reference.Commands(), migrate.Command(), kubelet.Command())...)
+	root.AddCommand(append(reference.Commands(), migrate.Command(), kubelet.Command(), backup.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }

@@ -3,6 +3,7 @@ package personal
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -139,7 +140,12 @@ func BenchmarkOpen(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := in.Backend.(*store.File).Backup(copied); err != nil {
+	whole, err := in.Backend.(*store.File).Copy()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer whole.Close()
+	if err := store.Backup(copied, func(w io.Writer) error { _, err := io.Copy(w, whole); return err }); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

@@ -17,6 +17,9 @@ import (
 // lockTime is how long a second process waits for the file.
 const lockTime = time.Second
 
+// ErrInUse: another process has the file.
+var ErrInUse = errors.New("in use by another process")
+
 // ours marks a file that we made; it holds the version of what stands in it.
 var ours = []byte("gatehouse")
 
@@ -39,7 +42,7 @@ func OpenFile(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(path)
+	db, err := open(path, false)
 	if err != nil {
 		return nil, err
 	}
@@ -51,16 +54,16 @@ func OpenFile(path string) (*File, error) {
 }
 
 // open takes the file, and tells who has it otherwise.
-func open(path string) (db *bbolt.DB, err error) {
+func open(path string, readOnly bool) (db *bbolt.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			db, err = nil, damaged(fmt.Errorf("%v", p))
 		}
 	}()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTime})
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTime, ReadOnly: readOnly})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s is in use by another process; a file serves one gateway, redis serves several", path)
+		return nil, fmt.Errorf("%s is %w; a file serves one gateway, redis serves several", path, ErrInUse)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return nil, damaged(err)
 	}
@@ -74,7 +77,7 @@ func create(path string) (*File, error) {
 	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	db, err := open(made)
+	db, err := open(made, false)
 	if err != nil {
 		return nil, err
 	}
@@ -282,23 +285,6 @@ func (f *File) Remote() bool { return false }
 
 // Close is of Backend.
 func (f *File) Close() error { return f.db.Close() }
-
-// Backup writes a copy of the whole to path, mode 0600, as of one moment; the store
-// goes on meanwhile. A file that is there already is an error.
-func (f *File) Backup(path string) error {
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	err = f.db.View(func(tx *bbolt.Tx) error {
-		_, err := tx.WriteTo(out)
-		return err
-	})
-	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return errors.Join(err, os.Remove(path)) // half a copy is none
-	}
-	return nil
-}
 
 // view and update run a transaction; a fault of the disk, or of the file, is none of the
 // process.

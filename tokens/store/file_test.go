@@ -212,26 +212,3 @@ func fillUp(t *testing.T, path string) {
 		t.Errorf("with room again: %v", err)
 	}
 }
-
-// TestBackup: the copy has all of one moment, takes no file's place, and is a store.
-func TestBackup(t *testing.T) {
-	f, path := newFile(t)
-	put(t, f, Write{Table: "t", Key: "k", Value: []byte("v")})
-	to := path + ".copy"
-	if err := f.Backup(to); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Backup(to); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("onto a file that is there: %v", err)
-	}
-	put(t, f, Write{Table: "t", Key: "later", Value: []byte("v")})
-	again, err := OpenFile(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	wantKeys(t, again, "t", "k")
-	if info, _ := os.Stat(to); info.Mode() != 0o600 {
-		t.Errorf("mode %v", info.Mode())
-	}
-}

@@ -44,8 +44,11 @@ func Open(path string, errs io.Writer) (*Client, error) {
 		return nil, cli.Exit(cli.Down, "%s has no admin.socket, by which a running gateway is asked; "+
 			"set admin.socket to the name of a file, such as /run/gatehouse/admin.sock, and restart the gateway", l.File)
 	}
-	return newClient(l.AdminSocket()), nil
+	return At(l), nil
 }
+
+// At asks at the admin.socket of a config that has one.
+func At(l *config.Loaded) *Client { return newClient(l.AdminSocket()) }
 
 func newClient(path string) *Client {
 	return &Client{path, http.Client{Timeout: askLimit, Transport: &http.Transport{DialContext: dialer(path), DisableKeepAlives: true}}}
@@ -95,18 +98,45 @@ func (c *Client) Post(ctx context.Context, path string, body, into any) error {
 	return c.ask(ctx, http.MethodPost, &url.URL{Path: path}, bytes.NewReader(text), into)
 }
 
-func (c *Client) ask(ctx context.Context, method string, target *url.URL, body io.Reader, into any) error {
+// Download gets a *Stream of the gateway, however long it takes.
+func (c *Client) Download(ctx context.Context, path string, query url.Values, into io.Writer) error {
+	patient := &Client{c.path, http.Client{Transport: c.http.Transport}}
+	resp, err := patient.send(ctx, http.MethodGet, &url.URL{Path: path, RawQuery: query.Encode()}, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what there is of it
+		return faulty(resp.StatusCode, text)
+	}
+	if _, err := io.Copy(into, resp.Body); err != nil {
+		return cli.Exit(cli.Fault, "the gateway's answer broke off: %w", err)
+	}
+	return nil
+}
+
+// send makes a request.
+func (c *Client) send(ctx context.Context, method string, target *url.URL, body io.Reader) (*http.Response, error) {
 	target.Scheme, target.Host = "http", "gatehouse"
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
-		return cli.Exit(cli.Fault, "%w", err)
+		return nil, cli.Exit(cli.Fault, "%w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return c.silent(err)
+		return nil, c.silent(err)
+	}
+	return resp, nil
+}
+
+func (c *Client) ask(ctx context.Context, method string, target *url.URL, body io.Reader, into any) error {
+	resp, err := c.send(ctx, method, target, body)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,8 +39,15 @@ func Wrong(err error) *Fault { return &Fault{http.StatusBadRequest, err.Error()}
 
 func (f *Fault) Error() string { return f.Message }
 
-// Text is an answer in plain text. All others are JSON.
+// Text is an answer in plain text. All others but a *Stream are JSON.
 type Text string
+
+// Stream is an answer of so many bytes, which is closed when it is sent.
+type Stream struct {
+	io.ReadCloser
+	// Size is its length; what ends before is taken for broken off.
+	Size int64
+}
 
 // Get adds a route that changes nothing.
 func (rs *Routes) Get(path string, answer func(ctx context.Context, query url.Values) (any, error)) {
@@ -127,13 +135,19 @@ func reply(w http.ResponseWriter, answer any, err error) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if text, ok := answer.(Text); ok {
+	switch a := answer.(type) { // an error of writing: who asked is gone
+	case Text:
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, string(text)) // who asked is gone
-		return
+		_, _ = io.WriteString(w, string(a))
+	case *Stream:
+		defer a.Close()
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set("Content-Length", strconv.FormatInt(a.Size, 10))
+		_, _ = io.Copy(w, a)
+	default:
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(a)
 	}
-	h.Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // who asked is gone
 }

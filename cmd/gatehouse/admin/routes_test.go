@@ -26,6 +26,10 @@ func testRoutes() *Routes {
 		switch query.Get("q") {
 		case "text":
 			return Text("a table\n"), nil
+		case "bytes":
+			return &Stream{io.NopCloser(strings.NewReader("0123456789")), 10}, nil
+		case "cut":
+			return &Stream{io.NopCloser(strings.NewReader("01234")), 10}, nil
 		case "wrong":
 			return nil, &Fault{http.StatusBadRequest, "q is wrong"}
 		case "away":
@@ -75,6 +79,27 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// downloads: bytes arrive all, or it is told that they broke off.
+func downloads(t *testing.T, c *Client) {
+	t.Helper()
+	for q, want := range map[string]struct {
+		text, err string
+		status    int
+	}{
+		"bytes": {"0123456789", "", 0}, "cut": {"01234", "broke off", cli.Fault}, "away": {"", "the store is away", cli.Down}, "broken": {"", "a fault of ours", cli.Fault},
+	} {
+		var got strings.Builder
+		var e *cli.Error
+		err := c.Download(t.Context(), "/get", url.Values{"q": {q}}, &got)
+		if want.err == "" && err == nil && got.String() == want.text {
+			continue
+		}
+		if !errors.As(err, &e) || e.Status != want.status || !strings.Contains(err.Error(), want.err) || got.String() != want.text {
+			t.Errorf("%s: %v, %q", q, err, got.String())
+		}
+	}
+}
+
 // TestClient: answers and errors of each kind arrive, with the status that the command
 // ends with.
 func TestClient(t *testing.T) {
@@ -112,6 +137,7 @@ func TestClient(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
+	downloads(t, c)
 	s.Close()
 	var e *cli.Error
 	if err := c.Get(t.Context(), "/get", nil, &got); !errors.As(err, &e) || e.Status != cli.Down || !strings.Contains(err.Error(), "no gateway answers at admin.socket "+path) {

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+)
+
+// Copy is all of the store as of one moment, in a file without a name that stands at its
+// start: so whoever reads it slowly keeps no write waiting. It takes as much room on the
+// store's disk until it is closed.
+func (f *File) Copy() (*os.File, error) {
+	out, err := os.CreateTemp(filepath.Dir(f.db.Path()), ".gatehouse-copy-*")
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	err = errors.Join(os.Remove(out.Name()), f.view(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(out)
+		return err
+	}))
+	if err == nil {
+		_, err = out.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
+}
+
+// CopyIdle writes all of a store that no gateway has open, which is checked first. One
+// that is in use is ErrInUse.
+func CopyIdle(path string, to io.Writer) error {
+	return reading(path, func(db *bbolt.DB) error {
+		return db.View(func(tx *bbolt.Tx) error {
+			_, err := tx.WriteTo(to)
+			return err
+		})
+	})
+}
+
+// reading opens a store that is whole, and changes nothing of it.
+func reading(path string, do func(*bbolt.DB) error) (err error) {
+	if err := CheckFile(path); err != nil {
+		return err
+	}
+	db, err := open(path, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := verify(db); err != nil {
+		return damaged(err)
+	}
+	return do(db)
+}
+
+// Backup makes a file, mode 0600, of what write gives it: a store, of which all is checked
+// before the file has its name. A file that is there already is fs.ErrExist, and stays.
+func Backup(path string, write func(io.Writer) error) (err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, &fs.PathError{Op: "backup", Path: path, Err: fs.ErrExist})
+	}
+	out, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(out.Name())) }() // half a copy is none
+	if err := errors.Join(write(out), out.Sync(), out.Close()); err != nil {
+		return err
+	}
+	if err := reading(out.Name(), func(*bbolt.DB) error { return nil }); err != nil {
+		return err
+	}
+	if err := os.Link(out.Name(), path); err != nil { // which fails where there is one by now
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes a name last.
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
