@@ -120,6 +120,10 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: f.status, code: f.code, message: misrouted.Message, allow: misrouted.Allow}
 	case errors.As(err, &throttled):
 		return &apiError{status: http.StatusTooManyRequests, code: "TOOMANYREQUESTS", message: throttled.Message(), retry: throttled.RetryAfter, limit: throttled.Limit, cause: err}
+	case errors.Is(err, errLost):
+		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: errLost.Error(), retry: retryAfter, cause: err}
+	case errors.Is(err, errLostSent):
+		return &apiError{status: http.StatusBadGateway, code: "UNAVAILABLE", message: errLostSent.Error(), cause: err}
 	case errors.Is(err, authn.ErrUnavailable):
 		return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "directory unavailable", retry: 5 * time.Second, cause: err}
 	case errors.Is(err, store.ErrUnavailable):
@@ -137,6 +141,9 @@ func asAPIError(err error) *apiError {
 	}
 	return &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "the gateway is at fault", retry: 5 * time.Second, cause: err}
 }
+
+// retryAfter is for a push that may well succeed a moment later.
+const retryAfter = 5 * time.Second
 
 // badToken is all that is said of a token; the log has the reason.
 const badToken = "the token is not valid (any more)"

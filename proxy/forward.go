@@ -33,23 +33,27 @@ func (f *forwarder) forward(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	release, err := f.guard.take(x, &body)
+	held, err := f.guard.take(x, &body)
 	if err != nil {
 		return err
 	}
-	ctx, stop := f.guard.lasting(x)
+	ctx, stop, err := f.guard.lasting(x, held)
+	if err != nil {
+		held.release()
+		return err
+	}
 	defer stop()
 	watch := f.watcher.watch(x, body.manifest)
 	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
 	told(watch, resp, err)
 	f.pages.changed(x)
-	release()
+	held.release()
 	if body.client != nil {
 		defer body.client.finish()
 		x.event.bytesIn = body.client.count.Load()
 	}
 	if err != nil {
-		return err
+		return held.outcome(err)
 	}
 	defer resp.Body.Close()
 	return f.relay(x, resp)

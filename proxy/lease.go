@@ -3,11 +3,10 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,76 +14,87 @@ import (
 	"gatehouse/tokens/store"
 )
 
-const (
-	leaseTerm    = 30 * time.Second // after which a tag is free whose gateway has died
-	leaseRenewal = 10 * time.Second
-	leaseLook    = 50 * time.Millisecond // how often it is seen whether a tag is free
-	leaseLimit   = 5 * time.Second       // to give one back
-)
+// leaseTimes are those of a lease.
+type leaseTimes struct {
+	term    time.Duration // after which a tag is free whose gateway has died
+	renewal time.Duration // how often it is renewed while a push runs
+	look    time.Duration // how often it is seen whether a tag is free, or the store back
+	margin  time.Duration // how long before its end one that cannot be renewed counts as lost
+}
+
+var usualLease = leaseTimes{30 * time.Second, 10 * time.Second, 50 * time.Millisecond, time.Second}
+
+// leaseLimit is the time to give one back.
+const leaseLimit = 5 * time.Second
 
 // sharedHolds keep tags to one push at a time, of this process and, where gateways share a
-// store, of all of them.
+// store, of all of them: between the question what a tag names and the answer to the push
+// nobody else may move it.
 type sharedHolds struct {
 	local  *localHolds
 	shared atomic.Pointer[store.Store] // nil: of this process alone
+	times  leaseTimes
 }
 
-// hold is of tagHolds. Where the store is away its error is store.ErrUnavailable.
-func (h *sharedHolds) hold(ctx context.Context, repository string, tags []string) (release func(), err error) {
+// hold waits for all of the tags, which are sorted and each there once. The error is ctx'
+// where that ended first, and store.ErrUnavailable where the store is away.
+func (h *sharedHolds) hold(ctx context.Context, repository string, tags []string) (*lease, error) {
 	leave, err := h.local.hold(ctx, repository, tags)
-	shared := h.shared.Load()
-	if err != nil || shared == nil {
-		return leave, err
+	if err != nil {
+		return nil, err
 	}
-	l := &lease{store: shared, owner: rand.Text()}
-	for _, tag := range tags {
-		if err = l.take(ctx, leaseTable(repository, tag)); err != nil {
-			l.give()
-			leave()
-			return nil, err
+	l := &lease{times: h.times, leave: leave}
+	if shared := h.shared.Load(); shared != nil {
+		names := make([]string, len(tags))
+		for i, tag := range tags {
+			names[i] = leaseName(repository, tag)
 		}
+		l.kept = shared.NewLease(names, h.times.term)
 	}
-	stop := l.renewing()
-	return func() { stop(); l.give(); leave() }, nil
+	if l.kept == nil {
+		return l, nil
+	}
+	if err := l.take(ctx); err != nil {
+		l.release()
+		return nil, err
+	}
+	l.keep()
+	return l, nil
 }
 
-// leaseTable is where the lease of a tag is: a table of its own, so that pushes of other
-// tags change nothing there.
-func leaseTable(repository, tag string) string {
+// leaseName is what a tag is called in the store.
+func leaseName(repository, tag string) string {
 	sum := sha256.Sum256([]byte(repository + ":" + tag))
-	return "held:" + hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:16])
 }
 
-const leaseKey = "lease"
+var (
+	// errLost is of a push that held its tags no more when it was about to be sent.
+	errLost = errors.New("the tag could not be held against pushes through other gateways, so nothing was pushed")
+	// errLostSent is of one that was sent by then.
+	errLostSent = errors.New("the tag could not be held against pushes through other gateways until the registry had answered, so it is not known what became of the push")
+)
 
-// leaseRecord is who holds a tag.
-type leaseRecord struct {
-	Owner string    `json:"owner"`
-	Fence int64     `json:"fence"` // grows with each holder
-	Until time.Time `json:"until"`
-}
-
-var errHeld = errors.New("another gateway holds the tag")
-
-// lease is what one push holds in the store.
+// lease is tags that one push holds; nil: none.
 type lease struct {
-	store  *store.Store
-	owner  string
-	tables []string
+	leave func()       // lets go of them in this process
+	kept  *store.Lease // the same in the store; nil: they are held in this process alone
+	times leaseTimes
+	until atomic.Pointer[time.Time] // the end of the term
+
+	keeping sync.WaitGroup
+	stop    context.CancelFunc // of keeping
+	gone    context.Context    // done where they are held no more, though the push goes on
 }
 
-// take waits until the tag is free.
-func (l *lease) take(ctx context.Context, table string) error {
-	look := time.NewTicker(leaseLook)
+// take waits until the tags are free in the store.
+func (l *lease) take(ctx context.Context) error {
+	look := time.NewTicker(l.times.look)
 	defer look.Stop()
 	for {
-		err := l.update(ctx, table, true)
-		switch {
-		case err == nil:
-			l.tables = append(l.tables, table)
-			return nil
-		case !errors.Is(err, errHeld):
-			l.tables = append(l.tables, table) // it may be held all the same
+		until, err := l.kept.Take(ctx)
+		l.until.Store(&until)
+		if !errors.Is(err, store.ErrHeld) {
 			return cmp.Or(ctx.Err(), err)
 		}
 		select {
@@ -95,61 +105,81 @@ func (l *lease) take(ctx context.Context, table string) error {
 	}
 }
 
-// update writes a new end of the lease, or errHeld. A fresh one may take the place of a
-// lease that is over.
-func (l *lease) update(ctx context.Context, table string, fresh bool) error {
-	return l.store.Update(ctx, table, func(kept map[string][]byte) ([]store.Write, error) {
-		var r leaseRecord
-		now := time.Now()
-		if text, ok := kept[leaseKey]; ok {
-			if err := json.Unmarshal(text, &r); err != nil {
-				return nil, err
-			}
-		}
-		if r.Owner != l.owner && (!fresh || now.Before(r.Until)) {
-			return nil, errHeld
-		}
-		if r.Owner != l.owner {
-			r.Owner, r.Fence = l.owner, max(r.Fence+1, now.UnixNano())
-		}
-		r.Until = now.Add(leaseTerm)
-		text, err := json.Marshal(r)
-		return []store.Write{{Table: table, Key: leaseKey, Value: text}}, err
-	})
-}
-
-// renewing goes on until stop returns.
-func (l *lease) renewing() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		renewal := time.NewTicker(leaseRenewal)
-		defer renewal.Stop()
+// keep renews the lease until it is released, or lost.
+func (l *lease) keep() {
+	var ctx context.Context
+	ctx, l.stop = context.WithCancel(context.Background())
+	gone, lose := context.WithCancel(context.Background())
+	l.gone = gone
+	l.keeping.Go(func() {
+		wait := l.times.renewal
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-renewal.C:
-				for _, table := range l.tables {
-					_ = l.update(ctx, table, false) // the store tells what is wrong with it
-				}
+			case <-time.After(wait):
+			}
+			err := l.renew(ctx)
+			if ctx.Err() == nil && (errors.Is(err, store.ErrHeld) || err != nil && time.Until(l.safe()) <= 0) {
+				lose()
+				return
+			}
+			if wait = l.times.renewal; err != nil {
+				wait = l.times.look
 			}
 		}
 	})
-	return func() { cancel(); running.Wait() }
 }
 
-// give lets go of what is still held; what cannot be given back ends by itself.
-func (l *lease) give() {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseLimit)
+// safe is until when the tags are surely held.
+func (l *lease) safe() time.Time { return l.until.Load().Add(-l.times.margin) }
+
+// renew holds the tags for another term, if that can be done before the end of this one.
+func (l *lease) renew(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, l.safe())
 	defer cancel()
-	for _, table := range l.tables {
-		_ = l.store.Update(ctx, table, func(kept map[string][]byte) ([]store.Write, error) {
-			var r leaseRecord
-			if err := json.Unmarshal(kept[leaseKey], &r); err != nil || r.Owner != l.owner {
-				return nil, nil
-			}
-			return []store.Write{{Table: table, Key: leaseKey}}, nil
-		})
+	until, err := l.kept.Renew(ctx)
+	if err == nil {
+		l.until.Store(&until)
 	}
+	return err
+}
+
+// during makes sure, right before the push is sent, that its tags are held, and were ever
+// since they were taken. The context that it returns ends where they are not any more.
+func (l *lease) during(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if l == nil || l.kept == nil {
+		return ctx, func() {}, nil
+	}
+	if err := cmp.Or(l.gone.Err(), l.renew(ctx)); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.gone, cancel)
+	return ctx, func() { stop(); cancel() }, nil
+}
+
+// outcome is the error of a push that was sent.
+func (l *lease) outcome(err error) error {
+	if err == nil || l == nil || l.kept == nil || l.gone.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %v", errLostSent, err)
+}
+
+// release lets go of what is still held; what cannot be given back ends by itself.
+func (l *lease) release() {
+	if l == nil {
+		return
+	}
+	if l.kept != nil {
+		if l.stop != nil {
+			l.stop()
+			l.keeping.Wait()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), leaseLimit)
+		defer cancel()
+		_ = l.kept.Give(ctx) // the store tells what is wrong with it
+	}
+	l.leave()
 }

@@ -29,72 +29,146 @@ func sharedStore(t *testing.T) (of func() *store.Store, redis *miniredis.Minired
 	}, redis
 }
 
+// holdsOf is a gateway's.
+func holdsOf(s *store.Store) *sharedHolds {
+	h := &sharedHolds{local: &localHolds{}, times: usualLease}
+	h.shared.Store(s)
+	return h
+}
+
 // TestLease: a tag is held by one gateway at a time; one that died holds it no longer than
-// its term, one that lives renews it, and without the store nothing is held.
+// its term, and without the store nothing is held.
 func TestLease(t *testing.T) {
 	of, redis := sharedStore(t)
-	one, two := &sharedHolds{local: &localHolds{}}, &sharedHolds{local: &localHolds{}}
-	one.shared.Store(of())
-	two.shared.Store(of())
+	one, two := holdsOf(of()), holdsOf(of())
 	soon := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		t.Cleanup(cancel)
 		return ctx
 	}
-	release, err := one.hold(t.Context(), "a", []string{"v1", "v2"})
+	first, err := one.hold(t.Context(), "a", []string{"v1", "v2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := two.hold(soon(), "a", []string{"v2"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("held by two: %v", err)
+	for _, tags := range [][]string{{"v2"}, {"v0", "v1"}} { // v0 stays free
+		if _, err := two.hold(soon(), "a", tags); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s held by two: %v", tags, err)
+		}
 	}
-	other, err := two.hold(soon(), "a", []string{"v3"})
-	if err != nil {
-		t.Errorf("another tag: %v", err)
+	for _, other := range []struct{ repository, tag string }{{"a", "v0"}, {"a", "v3"}, {"b", "v1"}} {
+		l, err := two.hold(soon(), other.repository, []string{other.tag})
+		if err != nil {
+			t.Fatalf("%s: %v", other, err)
+		}
+		l.release()
 	}
-	other()
-	if _, err := two.hold(soon(), "a", []string{"v0", "v1"}); !errors.Is(err, context.DeadlineExceeded) { // v0 goes back
-		t.Errorf("one of two: %v", err)
+	if _, _, err := first.during(t.Context()); err != nil {
+		t.Errorf("held, and not sure: %v", err)
 	}
-	release()
-	release, err = two.hold(soon(), "a", []string{"v0", "v1", "v2"})
-	if err != nil {
-		t.Fatalf("given back: %v", err)
-	}
-	release()
+	first.release()
 	if keys := redis.Keys(); len(keys) > 0 {
 		t.Errorf("left: %v", keys)
 	}
 
-	dead := &lease{store: of(), owner: "dead"}
-	table := leaseTable("a", "v1")
-	if err := dead.take(soon(), table); err != nil {
+	dead, err := one.hold(t.Context(), "a", []string{"v0", "v1"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	over := fmt.Sprintf(`{"owner":"dead","fence":9000000000000000000,"until":%q}`, time.Now().Add(-time.Second).Format(time.RFC3339))
-	if err := dead.store.Put(t.Context(), store.Write{Table: table, Key: leaseKey, Value: []byte(over)}); err != nil {
-		t.Fatal(err)
-	}
-	kept := func() string {
-		text, _ := dead.store.Get(t.Context(), table, leaseKey) // none is empty
-		return string(text)
-	}
-	if release, err = one.hold(soon(), "a", []string{"v1"}); err != nil {
+	redis.FastForward(usualLease.term)
+	second, err := two.hold(soon(), "a", []string{"v1"})
+	if err != nil {
 		t.Fatalf("of a gateway that died: %v", err)
 	}
-	if text := kept(); !strings.Contains(text, `"fence":9000000000000000001`) {
-		t.Errorf("the fence does not grow: %s", text)
-	}
-	if err := dead.update(t.Context(), table, false); !errors.Is(err, errHeld) {
+	if _, _, err := dead.during(t.Context()); !errors.Is(err, store.ErrHeld) || asAPIError(err).status != http.StatusServiceUnavailable {
 		t.Errorf("it comes back to life: %v", err)
 	}
-	if dead.give(); kept() == "" {
+	if dead.release(); len(redis.Keys()) != 1 {
 		t.Error("it gives back what is another's")
 	}
-	release()
+	if _, _, err := second.during(t.Context()); err != nil {
+		t.Errorf("lost to one that died: %v", err)
+	}
+	second.release()
 	redis.SetError("LOADING")
 	if _, err := one.hold(soon(), "a", []string{"v1"}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("without the store: %v", err)
+	}
+}
+
+// TestLeaseLost: a push that holds its tag no more when its turn comes is 503 and not sent,
+// and one that loses it while the upstream is at work is 502.
+func TestLeaseLost(t *testing.T) {
+	of, redis := sharedStore(t)
+	h, other := halved(t), halved(t)
+	for _, one := range []*house{h, other} {
+		one.gateway.load.Share(of())
+		one.gateway.load.holds.times = leaseTimes{2 * time.Second, 20 * time.Millisecond, 5 * time.Millisecond, time.Second}
+	}
+	other.upstream.answers(naming(nil))
+	push := func(h *house) (int, string) {
+		resp, text := h.do(h.request("PUT", "/v2/prod/a/manifests/v1", h.token("alice", "repository:prod/a:push"), strings.NewReader("{}")))
+		return resp.StatusCode, text
+	}
+	for name, c := range map[string]struct {
+		on     string // the request at which it happens
+		happen func()
+		status int
+		sent   string
+	}{
+		"nothing happens":      {"HEAD", func() {}, 201, "HEAD PUT"},
+		"the store forgets it": {"HEAD", redis.FlushAll, 503, "HEAD"},
+		"its term is over":     {"HEAD", func() { redis.FastForward(time.Minute) }, 503, "HEAD"},
+		"another one pushes it": {"HEAD", func() {
+			redis.FlushAll()
+			if status, text := push(other); status != 201 {
+				t.Errorf("the other one: %d %s", status, text)
+			}
+		}, 503, "HEAD"},
+		"the store is away":              {"HEAD", func() { redis.SetError("LOADING") }, 503, "HEAD"},
+		"the store forgets it meanwhile": {"PUT", redis.FlushAll, 502, "HEAD PUT"},
+		"the store stays away meanwhile": {"PUT", func() { redis.SetError("LOADING") }, 502, "HEAD PUT"},
+		"the store is away for a moment": {"PUT", func() { redis.SetError("LOADING"); redis.SetError("") }, 201, "HEAD PUT"},
+		"it is renewed in the long run":  {"PUT", func() { renewed(t, redis) }, 201, "HEAD PUT"},
+		"and while the tag is asked for": {"HEAD", func() { renewed(t, redis) }, 201, "HEAD PUT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.upstream.take()
+			h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == c.on {
+					c.happen()
+				}
+				if r.Method == http.MethodPut && c.status == http.StatusBadGateway {
+					<-r.Context().Done() // the gateway gives up
+				}
+				naming(nil)(w, r)
+			})
+			status, text := push(h)
+			redis.SetError("")
+			if sent := methods(h.upstream.take()); status != c.status || sent != c.sent {
+				t.Errorf("%d %s, sent %s", status, text, sent)
+			}
+			if status > 201 && !strings.Contains(text, "could not be held against pushes through other gateways") {
+				t.Error(text)
+			}
+			redis.FlushAll()
+		})
+	}
+}
+
+// renewed lets more than a term go by, and waits each time until the lease has all of it again.
+func renewed(t *testing.T, redis *miniredis.Miniredis) {
+	for range 3 {
+		redis.FastForward(time.Second)
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			keys := redis.Keys()
+			if len(keys) == 1 && redis.TTL(keys[0]) == 2*time.Second {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("it is not renewed: %v", keys)
+				return
+			}
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ type holding struct {
 // NewLoad returns an empty one.
 func NewLoad() *Load {
 	l := &Load{open: listener.NewConnections(), addresses: upstream.NewStates(), turns: newTurns(), held: map[holder]int{}, named: map[netip.Addr]time.Time{}}
-	l.holds.local = &l.tags
+	l.holds.local, l.holds.times = &l.tags, usualLease
 	return l
 }
 

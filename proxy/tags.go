@@ -19,45 +19,43 @@ import (
 )
 
 const (
-	holdLimit  = time.Minute      // how long a push waits for another one of its tag
-	heldFor    = 20 * time.Minute // and how long it may hold the tag; longer than the upstream has for a commit
-	retryAfter = 5 * time.Second
+	holdLimit = time.Minute      // how long a push waits for another one of its tag
+	heldFor   = 20 * time.Minute // and how long it may hold the tag; longer than the upstream has for a commit
 )
-
-// tagHolds keep tags to one push at a time: between the question what a tag names and
-// the answer to the push nobody else may move it.
-type tagHolds interface {
-	// hold waits for all of the tags, which are sorted and each there once; release
-	// gives them back. The error is ctx' where that ended first.
-	hold(ctx context.Context, repository string, tags []string) (release func(), err error)
-}
 
 // tagGuard finds out which half of a push a manifest is, where the policy wants to know.
 type tagGuard struct {
 	decider *decider
-	holds   tagHolds
+	holds   *sharedHolds
 	limit   time.Duration // see holdLimit
 }
 
-// lasting is the context of a request to the upstream. While it holds a tag that is
+// lasting is the context of a request to the upstream. While it holds tags that is
 // answered, whether or not its client waits: what it does meanwhile nobody could know.
-func (g *tagGuard) lasting(x *exchange) (context.Context, context.CancelFunc) {
+// It ends where they cannot be held any longer; an error means that they are not now.
+func (g *tagGuard) lasting(x *exchange, l *lease) (context.Context, context.CancelFunc, error) {
 	if !x.guarded {
-		return x.r.Context(), func() {}
+		return x.r.Context(), func() {}, nil
 	}
-	return context.WithTimeout(context.WithoutCancel(x.r.Context()), heldFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), heldFor)
+	ctx, stop, err := l.during(ctx)
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return ctx, func() { stop(); cancel() }, nil
 }
 
 // take holds the manifest's tags, and decides on those that are open.
-func (g *tagGuard) take(x *exchange, body *outgoing) (release func(), err error) {
+func (g *tagGuard) take(x *exchange, body *outgoing) (*lease, error) {
 	if !x.guarded {
 		g.try(x, body)
-		return func() {}, nil
+		return nil, nil
 	}
 	limited, cancel := context.WithTimeout(x.r.Context(), g.limit)
 	defer cancel()
 	tags := slices.Sorted(slices.Values(x.route.Tags))
-	leave, err := g.holds.hold(limited, x.route.Repository, slices.Compact(tags))
+	l, err := g.holds.hold(limited, x.route.Repository, slices.Compact(tags))
 	switch {
 	case x.r.Context().Err() != nil && err != nil:
 		return nil, x.r.Context().Err()
@@ -71,10 +69,10 @@ func (g *tagGuard) take(x *exchange, body *outgoing) (release func(), err error)
 		g.try(x, body)
 	}
 	if err != nil {
-		leave()
+		l.release()
 		return nil, err
 	}
-	return leave, nil
+	return l, nil
 }
 
 // try has the trial look at the push too.
