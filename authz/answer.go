@@ -42,6 +42,12 @@ func (p *Policy) Answer(id authn.Identity, r Request) Answer {
 	return a
 }
 
+// Unknown is the answer about a name that nobody has; the error says why.
+func Unknown(who Person, why error) Answer {
+	who.Groups, who.Unknown = []string{}, why.Error()
+	return Answer{Rule: AnswerRule{Position: "none"}, Identity: who, Conditions: []string{}}
+}
+
 // Describe is an identity in the words of explain.
 func Describe(id authn.Identity) Person {
 	out := Person{Directory: id.Directory, ID: id.ID, DN: id.DN, Groups: make([]string, len(id.Groups)), NoLogin: id.NoLogin}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,17 +19,20 @@ import (
 //go:embed templates/*.html
 var templates embed.FS
 
+// shared are the files of templates that all pages have.
+var shared = []string{"templates/layout.html", "templates/parts.html", "templates/admin-parts.html"}
+
 // loadPages reads the templates, which are part of the program.
 func loadPages() pages {
 	all := pages{}
-	shared := template.Must(template.New("").Funcs(functions).ParseFS(templates, "templates/layout.html", "templates/parts.html"))
+	common := template.Must(template.New("").Funcs(functions).ParseFS(templates, shared...))
 	files, _ := fs.Glob(templates, "templates/*.html")
 	for _, file := range files {
 		name := strings.TrimSuffix(path.Base(file), ".html")
-		if name == "layout" || name == "parts" {
+		if slices.Contains(shared, file) {
 			continue
 		}
-		all[name] = template.Must(template.Must(shared.Clone()).ParseFS(templates, file))
+		all[name] = template.Must(template.Must(common.Clone()).ParseFS(templates, file))
 	}
 	return all
 }
@@ -44,7 +48,6 @@ type frame struct {
 	Mono        bool   // the heading is a name
 	Crumbs      []crumb
 	User        authn.Identity
-	Admin       bool
 	Theme       string
 	Here        string // where the forms of the header lead back
 	Host        string
@@ -58,6 +61,7 @@ type frame struct {
 	Status      int
 	LoginNotice bool // the header offers to log in
 	Nav         []link
+	Tabs        []link // between the pages of administration
 	Frozen      string // why pushes and deletes are stopped where the page is; empty: they are not
 	now         time.Time
 }
@@ -74,12 +78,15 @@ func (f *frame) SignedIn() bool { return !f.User.Anonymous() }
 // frame is that of a page.
 func (u *UI) frame(r *http.Request, c *Call, page place, heading string) *frame {
 	f := &frame{Page: string(page), Brand: u.o.Config.Title, Heading: heading, User: c.visitor.identity, Theme: themeOf(r), Here: "/ui/",
-		Admin: u.admin(c), Host: c.Origin.Host, Version: u.o.Version, RequestID: c.RequestID, Style: styleFile.path(), Script: scriptFile.path(), Icon: iconFile.path(), Total: -1, Status: http.StatusOK}
+		Host: c.Origin.Host, Version: u.o.Version, RequestID: c.RequestID, Style: styleFile.path(), Script: scriptFile.path(), Icon: iconFile.path(), Total: -1, Status: http.StatusOK}
 	if next, ok := nextOf(c.target.canonical()); ok && r.Method != http.MethodPost {
 		f.Here = next
 	}
 	f.LoginNotice, f.now = !f.SignedIn() && page != atLogin, u.now()
 	f.Nav = u.nav(c, page)
+	if page.under() {
+		f.Tabs, f.Crumbs = u.tabs(page), []crumb{{"Administration", "/ui/admin/"}}
+	}
 	if c.target.repository != "" {
 		f.Frozen = u.closed(c.target.repository)
 	}
@@ -104,7 +111,11 @@ func (u *UI) nav(c *Call, page place) []link {
 			list = append(list, link{"Tokens", "/ui/me/tokens", page == atTokens})
 		}
 	}
-	return append(list, []link{{"Help", "/ui/help", page == atHelp}}...)
+	list = append(list, link{"Help", "/ui/help", page == atHelp})
+	if u.admin(c) {
+		list = append(list, link{"Admin", "/ui/admin/", page.under()})
+	}
+	return list
 }
 
 // Age says how long ago a time is.

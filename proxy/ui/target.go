@@ -33,6 +33,9 @@ const (
 	atTokens     place = "tokens"
 	atRevoke     place = "revoke"
 	atAllTokens  place = "admin-tokens"
+	atAdmin      place = "admin-overview"
+	atExplain    place = "admin-explain"
+	atRefusals   place = "admin-refusals"
 	atStatic     place = "static"
 )
 
@@ -64,13 +67,17 @@ var forms = map[place]form{
 	atTokens:     {methods: both},
 	atRevoke:     {methods: posts},
 	atAllTokens:  {methods: both},
+	atAdmin:      {methods: reads},
+	atExplain:    {reads, []string{"user", "action", "ref", "ip"}},
+	atRefusals:   {reads, []string{"q", "page"}},
 	atStatic:     {methods: reads},
 }
 
 // fixed are the paths that hold no name.
 var fixed = map[string]place{"/": atRoot, "/ui": atRoot, "/ui/": atHome, "/ui/delete": atDelete, "/ui/login": atLogin, "/ui/logout": atLogout,
 	"/ui/theme": atTheme, "/ui/help": atHelp, "/ui/me": atMe, "/ui/me/signout-everywhere": atSignOut,
-	"/ui/me/tokens": atTokens, "/ui/me/tokens/revoke": atRevoke, "/ui/admin/tokens": atAllTokens}
+	"/ui/me/tokens": atTokens, "/ui/me/tokens/revoke": atRevoke, "/ui/admin/tokens": atAllTokens,
+	"/ui/admin/": atAdmin, "/ui/admin/explain": atExplain, "/ui/admin/refusals": atRefusals}
 
 // target is a request's target, parsed.
 type target struct {

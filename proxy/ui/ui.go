@@ -112,6 +112,8 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return u.tokensPage(w, r, c, tokensView{})
 	case atAllTokens:
 		return u.allTokens(w, r, c, tokensView{})
+	case atAdmin, atExplain, atRefusals:
+		return u.administration(w, r, c)
 	case atHelp:
 		return u.help(w, r, c)
 	}

@@ -45,12 +45,17 @@ var screens = []struct{ name, path, page string }{
 		"/ui/delete?ref=team/orchestra:1.9.0&ref=team/orchestra:1.9.1", "delete"},
 	{"help", "/ui/help", "help"},
 	{"me", "/ui/me?action=delete&ref=team/orchestra:2", "me"},
+	{"admin", "/ui/admin/", "admin-overview"},
+	{"explain", "/ui/admin/explain?user=alice&action=delete&ref=team/orchestra", "admin-explain"},
+	{"refusals", "/ui/admin/refusals", "admin-refusals"},
 	{"error", "/ui/r/none/", "error"},
 }
 
 // TestScreens: every screen, light and dark, narrow and wide.
 func TestScreens(t *testing.T) {
-	b := newTab(t, newSite(t))
+	s := newSite(t)
+	s.refuse(t)
+	b := newTab(t, s)
 	b.open("/ui/login")
 	b.keep("login")
 	b.login("root")

@@ -77,13 +77,11 @@ func (q *Question) find(ctx context.Context, s Source, described authn.Identity)
 }
 
 func unknown(q *Question, err error) Answer {
-	id := authz.Person{Groups: []string{}, Unknown: err.Error()}
+	who := authz.Person{User: config.Clip(q.User)}
 	if q.Machine != "" {
-		id.Machine = config.Clip(q.Machine)
-	} else {
-		id.User = config.Clip(q.User)
+		who = authz.Person{Machine: config.Clip(q.Machine)}
 	}
-	return Answer{authz.Answer{Rule: authz.AnswerRule{Position: "none"}, Identity: id, Conditions: []string{}}}
+	return Answer{authz.Unknown(who, err)}
 }
 
 // Print writes the answer in lines.

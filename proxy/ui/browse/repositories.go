@@ -61,8 +61,8 @@ type Pager struct {
 	From, To int
 }
 
-// page cuts the rows of a page out of all. A page behind the last one is the last one.
-func page[T any](all []T, number, size int) ([]T, Pager) {
+// Page cuts the rows of a page out of all. A page behind the last one is the last one.
+func Page[T any](all []T, number, size int) ([]T, Pager) {
 	size = max(size, 1)
 	p := Pager{Total: len(all), Pages: max((len(all)+size-1)/size, 1)}
 	p.Page = min(max(number, 1), p.Pages)
@@ -89,7 +89,7 @@ func (v *Visit) Repositories(ctx context.Context, q RepositoryQuery) (*Repositor
 	visible := v.visible(names, prefixes, q)
 	rows := rowsOf(visible, q)
 	list := &RepositoryList{Cut: cut}
-	list.Rows, list.Pager = page(rows, q.Page, q.Size)
+	list.Rows, list.Pager = Page(rows, q.Page, q.Size)
 	list.Rows = slices.Clone(list.Rows)
 	for i := range list.Rows {
 		v.describe(&list.Rows[i], q.Search)

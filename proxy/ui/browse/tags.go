@@ -78,7 +78,7 @@ func (v *Visit) Tags(ctx context.Context, q TagQuery) (*TagList, error) {
 	}
 	matching, l.Unread = v.order(matching, q)
 	var tags []string
-	tags, l.Pager = page(matching, q.Page, q.Size)
+	tags, l.Pager = Page(matching, q.Page, q.Size)
 	l.Rows = v.tagRows(ctx, q.Repository, tags)
 	return l, nil
 }

@@ -1,0 +1,55 @@
+package ui
+
+import "net/http"
+
+// administration gives the pages of admins to them alone. To others they are not there.
+func (u *UI) administration(w http.ResponseWriter, r *http.Request, c *Call) error {
+	switch {
+	case c.visitor.identity.Anonymous():
+		u.toLogin(w, c)
+		return nil
+	case !u.admin(c):
+		return notFound()
+	}
+	switch c.target.place {
+	case atAdmin:
+		return u.overview(w, r, c)
+	case atExplain:
+		return u.explainAnybody(w, r, c)
+	case atRefusals:
+		return u.refusals(w, r, c)
+	}
+	return notFound()
+}
+
+// topic is what the overview says of a page.
+type topic struct {
+	Name, Link, About string
+	State             string // how it stands now; empty: nothing is to be said
+	Bad               bool   // somebody should look
+}
+
+// overview leads to the other pages, and says where a look is worth it.
+func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
+	f := u.frame(r, c, atAdmin, "Administration")
+	var topics []topic
+	for _, p := range u.adminPages()[1:] {
+		t := topic{Name: p.name, Link: p.Link(), About: p.about}
+		t.State, t.Bad = u.standing(p.at)
+		topics = append(topics, t)
+	}
+	f.Crumbs, f.Content = nil, topics
+	return u.show(w, r, f, "admin")
+}
+
+// standing is how that is now of which a page tells, and whether it is bad.
+func (u *UI) standing(page place) (state string, bad bool) {
+	if page == atRefusals {
+		list := u.o.Memory.lastRefusals()
+		if len(list) == 0 {
+			return "none since the start", false
+		}
+		return plural(len(list), "request", "requests") + ", the last " + age(u.now(), list[0].At), false
+	}
+	return "", false
+}
