@@ -43,7 +43,7 @@ var screens = []struct{ name, path, page string }{
 	{"delete", "/ui/delete?ref=team/orchestra:2", "delete"},
 	{"delete-many",
 		"/ui/delete?ref=team/orchestra:1.9.0&ref=team/orchestra:1.9.1", "delete"},
-	{"help", "/ui/help", "help"},
+	{"help", "/ui/help", "help"}, {"tokens", "/ui/me/tokens", "tokens"},
 	{"me", "/ui/me?action=delete&ref=team/orchestra:2", "me"},
 	{"admin", "/ui/admin/", "admin-overview"},
 	{"explain", "/ui/admin/explain?user=alice&action=delete&ref=team/orchestra", "admin-explain"},

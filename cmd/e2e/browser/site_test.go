@@ -69,6 +69,8 @@ policy:
 - {name: team-works, allow: [pull, push, delete], repositories: ["team/**"], to: ["group:team"]}
 - {name: latest-stays, deny: [delete], repositories: ["team/**"], tags: [latest], to: ["group:team"]}
 - {name: base-images, allow: [pull], repositories: ["base/**"], to: [everyone]}
+store: {file: store.db}
+personal_tokens: {enabled: true}
 `
 
 // newSite starts a registry with samples and the gateway before it.
