@@ -11,25 +11,35 @@ type adviser struct {
 	*compiler
 	rules          []rule
 	allows, denies index
-	budget         int // of comparisons, for a policy may have a hundred thousand rules
+	budget         int // of comparisons that are left
 }
 
 // advise warns of rules that can decide nothing, and of tags that can be moved in two
 // steps where they cannot in one.
 func (c *compiler) advise(rules []rule, now time.Time) {
-	a := &adviser{compiler: c, rules: rules, budget: 1 << 20}
+	a := &adviser{compiler: c, rules: rules, budget: comparisons}
 	for i := range rules {
 		if rules[i].deny {
-			a.denies.add(i, &rules[i])
+			a.denies.add(i, rules[i].repositories)
 		} else {
-			a.allows.add(i, &rules[i])
+			a.allows.add(i, rules[i].repositories)
 		}
 	}
-	for i := range rules {
+	to := func(i int) []subject { return rules[i].to }
+	a.allows.settle(to)
+	a.denies.settle(to)
+	for i := 0; i < len(rules) && a.budget > 0; i++ {
 		a.idle(i, now)
 		a.movable(i)
 	}
+	if a.budget == 0 {
+		a.warn("", errors.New("too many rules speak of the same repositories and people to find each that decides nothing"))
+	}
 }
+
+// comparisons are how many are made at most, for a policy may have a hundred thousand
+// rules and each be held against all others.
+const comparisons = 1 << 22
 
 // idle finds a rule that decides nothing any more, or never did.
 func (a *adviser) idle(i int, now time.Time) {
@@ -49,9 +59,8 @@ func (a *adviser) movable(i int) {
 	r := &a.rules[i]
 	removal := *r
 	removal.actions, removal.deny = deleteBit, true
-	any := func(int) bool { return true }
 	switch guards := r.actions & pushBit; {
-	case guards == overwriteBit && r.deny && a.covering(&a.denies, &removal, any) == nil:
+	case guards == overwriteBit && r.deny && a.none(&a.denies, &removal):
 		a.warn(fmt.Sprintf("[%d].deny", i), errors.New("guards tags against overwrite and not against delete: who may delete one can create it again; deny delete too"))
 	case guards == createBit && !r.deny && a.moves(r, &removal):
 		a.warn(fmt.Sprintf("[%d].allow", i), errors.New("allows no overwrite, but its people may delete a tag and create it again; deny delete there"))
@@ -60,17 +69,20 @@ func (a *adviser) movable(i int) {
 
 // moves reports whether those who may create, and not overwrite, may delete as well.
 func (a *adviser) moves(r, removal *rule) bool {
-	any := func(int) bool { return true }
 	overwriting := *r
 	overwriting.actions = overwriteBit
-	return a.covering(&a.allows, removal, any) != nil && a.covering(&a.denies, removal, any) == nil && a.covering(&a.allows, &overwriting, any) == nil
+	return a.covering(&a.allows, removal, anyPlace) != nil && a.none(&a.denies, removal) && a.none(&a.allows, &overwriting)
+}
+
+func anyPlace(int) bool { return true }
+
+// none reports whether it is sure that no rule of the index covers all of r.
+func (a *adviser) none(x *index, r *rule) bool {
+	return a.covering(x, r, anyPlace) == nil && a.budget > 0
 }
 
 // covering is the first rule of the index that covers all of r, and may be taken.
 func (a *adviser) covering(x *index, r *rule, may func(place int) bool) (found *rule) {
-	if len(r.repositories) == 0 || x.heads == nil {
-		return nil
-	}
 	look := func(entries []entry) {
 		for _, e := range entries {
 			if found != nil || a.budget == 0 {
@@ -82,10 +94,10 @@ func (a *adviser) covering(x *index, r *rule, may func(place int) bool) (found *
 			}
 		}
 	}
-	head, tail := r.repositories[0].ends()
-	x.visit(head, look)
+	head, tail := ends(r.repositories[0].components)
+	x.visit(head, func(h *hearers) { h.about(&r.to[0], look) })
 	if tail != "" && found == nil {
-		x.visit(tail, look)
+		x.visit(tail, func(h *hearers) { h.about(&r.to[0], look) })
 	}
 	return found
 }

@@ -14,12 +14,12 @@ import (
 type Caller struct {
 	policy *Policy
 	person person
-	heard  map[*entry][]entry // of lists of the index, the entries that speak to the person; nil: nothing is remembered
+	heard  map[*hearers][]entry // of lists of the index, the entries that speak to the person; nil: nothing is remembered
 }
 
 // For returns a Caller for the identity.
 func (p *Policy) For(id authn.Identity) *Caller {
-	return &Caller{policy: p, person: person{Identity: id}, heard: map[*entry][]entry{}}
+	return &Caller{policy: p, person: person{Identity: id}, heard: map[*hearers][]entry{}}
 }
 
 // Decide answers a request under /v2/: nothing is allowed that no rule allows,
@@ -62,10 +62,25 @@ func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
 	if c.person.Anonymous() {
 		rules = &c.policy.anonymous
 	}
-	rules.visit(repository, func(entries []entry) {
-		for _, e := range c.speaking(entries) {
-			rule := &c.policy.rules[e.rule]
-			if rule.actions&actions != 0 && e.pattern.match(repository, &c.person) && (c.heard != nil || rule.speaksTo(&c.person)) {
+	rules.visit(repository, func(h *hearers) {
+		c.visit(h, func(entries []entry) {
+			for _, e := range entries {
+				rule := &c.policy.rules[e.rule]
+				if rule.actions&actions != 0 && e.pattern.match(repository, &c.person) && (c.heard != nil || rule.speaksTo(&c.person)) {
+					list = append(list, e.rule)
+				}
+			}
+		})
+	})
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// all are the places of the rules that speak to the caller, in the policy's order.
+func (c *Caller) all() (list []int) {
+	c.policy.all.visit(&c.person, func(entries []entry) {
+		for _, e := range entries {
+			if c.policy.rules[e.rule].speaksTo(&c.person) {
 				list = append(list, e.rule)
 			}
 		}
@@ -74,22 +89,25 @@ func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
 	return slices.Compact(list)
 }
 
-// speaking are those of the entries whose rules speak to the person, where that is
-// remembered; else all of them.
-func (c *Caller) speaking(entries []entry) []entry {
-	if c.heard == nil || len(entries) == 0 {
-		return entries
+// visit hands out those of the entries whose rules speak to the person, where that is
+// remembered; else others as well.
+func (c *Caller) visit(h *hearers, visit func([]entry)) {
+	if c.heard == nil {
+		h.visit(&c.person, visit)
+		return
 	}
-	list, known := c.heard[&entries[0]]
+	list, known := c.heard[h]
 	if !known {
-		for _, e := range entries {
-			if c.policy.rules[e.rule].speaksTo(&c.person) {
-				list = append(list, e)
+		h.visit(&c.person, func(entries []entry) {
+			for _, e := range entries {
+				if c.policy.rules[e.rule].speaksTo(&c.person) {
+					list = append(list, e)
+				}
 			}
-		}
-		c.heard[&entries[0]] = list
+		})
+		c.heard[h] = list
 	}
-	return list
+	visit(list)
 }
 
 // judge decides by the rules at these places, which speak of the request but for

@@ -48,15 +48,20 @@ func newPolicy(rules []rule) *Policy {
 	for i := range rules {
 		rule := &rules[i]
 		p.halves = p.halves || rule.actions != rule.actions.whole()
-		p.signedIn.add(i, rule)
+		p.signedIn.add(i, rule.repositories)
+		p.all.entries = append(p.all.entries, entry{rule: i})
 		if !rule.speaksTo(&person{}) {
 			continue
 		}
-		p.anonymous.add(i, rule)
+		p.anonymous.add(i, rule.repositories)
 		if !rule.deny && rule.actions&pullBit != 0 {
 			p.listing = append(p.listing, i)
 		}
 	}
+	to := func(i int) []subject { return rules[i].to }
+	p.all.settle(to)
+	p.signedIn.settle(to)
+	p.anonymous.settle(to)
 	return p
 }
 

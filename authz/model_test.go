@@ -354,6 +354,57 @@ func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 	}
 }
 
+// checkExplain: an explanation says the same; where the address is open as if there were
+// no rules with networks. The rules that speak to somebody are those of the model.
+func checkExplain(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
+	var theirs []string
+	for _, r := range m {
+		means := func(who string) bool { return modelMeans(who, id) }
+		if slices.ContainsFunc(r.To, means) && !slices.ContainsFunc(r.Except, means) {
+			theirs = append(theirs, modelLabel(r))
+		}
+	}
+	var got []string
+	for _, r := range p.Rules(id) {
+		got = append(got, modelLabel(r))
+	}
+	if !slices.Equal(got, theirs) {
+		t.Fatalf("the rules of %+v are %q, the model says %q", id, got, theirs)
+	}
+	if q.Action == Catalog {
+		return
+	}
+	if !q.Source.IsValid() {
+		m = slices.DeleteFunc(slices.Clone(m), func(r Rule) bool { return len(r.Networks) > 0 })
+	}
+	if got, want := bare(p.Explain(id, q).Decision), m.decide(id, q); got != want {
+		t.Fatalf("explained %+v for %+v: %+v, the model says %+v", q, id, got, want)
+	}
+}
+
+// crowded are the rules among many of the same repositories that speak to nobody who asks,
+// so that all of them are too many to be looked at; m has room for the former, which
+// stand in their order.
+func crowded(t *rapid.T, rules []Rule) (all []Rule, m model) {
+	var patterns []string
+	for _, r := range rules {
+		patterns = append(patterns, r.Repositories...)
+	}
+	few := len(rules)
+	for i := range fewEntries + 1 {
+		to := []string{fmt.Sprintf(rapid.SampledFrom(strangers).Draw(t, "stranger"), i)}
+		rules = slices.Insert(rules, rapid.IntRange(0, len(rules)).Draw(t, "place"), Rule{Allow: []string{"*"}, Repositories: patterns, To: to})
+	}
+	return rules, make(model, few)
+}
+
+// strangers are words for those who never ask.
+var strangers = []string{"user:nobody-%d", "user:local/nobody-%d", "group:no-%d", "group:example/no-%d", "group:cn=no-%d,dc=x", "machine:robots/no-%d", "machine:robots/no-%d/**"}
+
+func ofNobody(r Rule) bool {
+	return len(r.To) == 1 && slices.ContainsFunc([]string{":no", "/no", "=no"}, func(mark string) bool { return strings.Contains(r.To[0], mark) })
+}
+
 // checkModel draws a policy and asks product and model the same questions.
 func checkModel(t *rapid.T) {
 	rules := rapid.SliceOfN(modelRule, 0, 6).Draw(t, "rules")
@@ -362,8 +413,12 @@ func checkModel(t *rapid.T) {
 			rules[i].Name = fmt.Sprintf("rule-%d", i)
 		}
 	}
-	p := policy(t, rules...)
 	m := model(rules)
+	if len(rules) > 0 && rapid.Bool().Draw(t, "many") {
+		rules, m = crowded(t, rules)
+	}
+	p := policy(t, rules...)
+	copy(m, slices.DeleteFunc(slices.Clone(rules), ofNobody))
 	for range 20 {
 		id, q := modelPerson.Draw(t, "who"), modelRequest.Draw(t, "request")
 		at := q.At
@@ -377,6 +432,7 @@ func checkModel(t *rapid.T) {
 			t.Fatalf("%+v for %+v now: %+v, the model says %+v", q, id, got, want)
 		}
 		checkHalves(t, p, m, id, q)
+		checkExplain(t, p, m, id, q)
 		asked, _ := ParseScope([]string{"registry:catalog:* repository:" + q.Repository + ":" + string(q.Action)})
 		granted := p.Grant(id, asked, q.Source)
 		for _, q.Action = range repositoryActions {

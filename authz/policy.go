@@ -14,10 +14,11 @@ import (
 // refuses everything.
 type Policy struct {
 	rules     []rule
-	signedIn  index // of all rules
-	anonymous index // of those that speak to everyone
-	listing   []int // the places of those that open the catalog to the anonymous caller
-	halves    bool  // some rule speaks of one half of push
+	signedIn  index   // of all rules
+	anonymous index   // of those that speak to everyone
+	all       hearers // every rule once, without a pattern
+	listing   []int   // the places of those that open the catalog to the anonymous caller
+	halves    bool    // some rule speaks of one half of push
 	clock     func() time.Time
 }
 
@@ -80,7 +81,7 @@ type Halves struct {
 // what some of the tags name, these are open, and the decision is what counts but for
 // them; it is a refusal where one tag may neither be created nor overwritten.
 func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Halves) {
-	c := p.For(id)
+	c := Caller{policy: p, person: person{Identity: id}}
 	r.Action, r.At = Push, p.now(r.At)
 	defer func() {
 		if d = c.withhold(d, &r); !d.Allowed {
@@ -164,12 +165,10 @@ func (p *Policy) now(at time.Time) time.Time {
 // Rules are the rules that speak of the caller, whatever repositories they are of,
 // in the policy's order.
 func (p *Policy) Rules(id authn.Identity) []Rule {
+	c := Caller{policy: p, person: person{Identity: id}}
 	var list []Rule
-	who := person{Identity: id}
-	for i := range p.rules {
-		if p.rules[i].speaksTo(&who) {
-			list = append(list, p.rules[i].source)
-		}
+	for _, i := range c.all() {
+		list = append(list, p.rules[i].source)
 	}
 	return list
 }

@@ -14,9 +14,9 @@ import (
 func (c *Caller) Prefixes(source netip.Addr) []string {
 	var list []string
 	now := c.policy.now(time.Time{})
-	for i := range c.policy.rules {
+	for _, i := range c.all() {
 		rule := &c.policy.rules[i]
-		if rule.deny || rule.actions&pullBit == 0 || !rule.counts(source, now) || !rule.speaksTo(&c.person) {
+		if rule.deny || rule.actions&pullBit == 0 || !rule.counts(source, now) {
 			continue
 		}
 		for _, pattern := range rule.repositories {

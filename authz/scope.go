@@ -22,8 +22,9 @@
 // New on.
 //
 // A question costs what the rules of its repository cost, not what all of them do:
-// New puts each pattern under its literal components, and a Caller remembers which
-// rules speak to them.
+// New puts each pattern under its literal components, and of many that stand in one
+// place each under the names that its rule speaks to; a Caller remembers which rules
+// speak to them.
 //
 // # Scopes
 //

@@ -224,3 +224,36 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
+
+// TestAdviceOnMany: what is warned of is so among thousands of rules of one
+// repository too, and where there are too many to hold against each other it is said
+// once, and nothing is guessed.
+func TestAdviceOnMany(t *testing.T) {
+	advice := func(rules []Rule) (keys []string) {
+		_, err := New(Config{Rules: rules, Directories: []string{"local", "robots"}, Machines: []string{"robots"}})
+		joined, ok := err.(interface{ Unwrap() []error })
+		for ok && len(keys) < len(joined.Unwrap()) {
+			keys = append(keys, joined.Unwrap()[len(keys)].(*authn.KeyError).Key)
+		}
+		return keys
+	}
+	rules := rulesOf(5000, "**", "user:local/user-%06d")
+	for i, more := range []Rule{deny("*", "**", "user:local/user-000007"), deny("*", "**", "group:local/x"), allow("pull", "a", "group:local/x user:local/user-000007"), allow("pull", "a", "group:local/x"),
+		deny("*", "**", "group:cn=x"), allow("pull", "a/**", "group:cn=x"), deny("*", "**", "machine:robots/a/**"), allow("pull", "a", "machine:robots/a/b/*"), allow("pull", "a", "machine:robots/ab/*")} {
+		rules[2000+i] = more
+	}
+	for i := range 20 { // so that denies are many as well
+		rules[i+100] = deny("*", "**", fmt.Sprintf("group:local/many-%d", i))
+	}
+	if got := strings.Join(advice(rules), " "); got != "[7] [2003] [2005] [2007]" {
+		t.Errorf("%q", got)
+	}
+	alike := rulesOf(3000, "**", "authenticated")
+	for i := range alike {
+		alike[i].Allow, alike[i].Deny, alike[i].Tags = nil, []string{"overwrite"}, []string{fmt.Sprintf("v%d", i)}
+	}
+	alike = append(alike, deny("delete", "**", "authenticated"))
+	if got := advice(alike); len(got) != 1 || got[0] != "" {
+		t.Errorf("%d: %.100q", len(got), got)
+	}
+}

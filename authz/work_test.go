@@ -22,7 +22,7 @@ func TestIndexEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if head, tail := p.ends(); head != want[0] || tail != want[1] {
+		if head, tail := ends(p.components); head != want[0] || tail != want[1] {
 			t.Errorf("%s: %q and %q, want %q", text, head, tail, want)
 		}
 	}
@@ -31,8 +31,8 @@ func TestIndexEnds(t *testing.T) {
 // visited are the places of the rules that are looked at for a name, in order.
 func visited(x *index, name string) []int {
 	var places []int
-	x.visit(name, func(entries []entry) {
-		for _, e := range entries {
+	x.visit(name, func(h *hearers) {
+		for _, e := range h.entries {
 			places = append(places, e.rule)
 		}
 	})
@@ -70,7 +70,7 @@ func TestCallerRemembers(t *testing.T) {
 	if !c.Decide(q).Allowed {
 		t.Fatal("denied")
 	}
-	key := &p.signedIn.others[0]
+	key := p.signedIn.heads[""]
 	if heard := c.heard[key]; len(heard) != 2 || heard[0].rule != 0 || heard[1].rule != 1 {
 		t.Errorf("remembered: %+v", heard)
 	}

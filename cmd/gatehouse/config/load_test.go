@@ -103,7 +103,7 @@ func TestOrdinaryFiles(t *testing.T) {
 	write(t, filepath.Join(dir, "blank"), "\r\n\n", 0o600)
 	for name, want := range map[string]string{
 		"pipe": "pipe cannot be read: it is no ordinary file", "/dev/zero": "/dev/zero cannot be read: it is no ordinary file",
-		".": ". cannot be read: it is a folder", "large": "large is larger than 4 MiB", "blank": "blank is empty; write the secret into it",
+		".": ". cannot be read: it is a folder", "large": "large is larger than 32 MiB", "blank": "blank is empty; write the secret into it",
 		"none/x": "none/x cannot be read: no such file or directory",
 	} {
 		l := load(t, dir, directoryConfig(fmt.Sprintf("bind_dn: cn=x, bind_password_file: %q", name)))

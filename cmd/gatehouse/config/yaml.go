@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxConfigBytes = 4 << 20
+	maxConfigBytes = 32 << 20
 	maxFlowDepth   = 32
 	maxIndent      = 200 // columns; deeper than any config, shallower than the parser's stack
 )
