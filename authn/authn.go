@@ -21,6 +21,7 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -205,6 +206,16 @@ type Issuer interface {
 	// Prove returns the machine that a token is of. The error wraps ErrBadToken or
 	// ErrUnavailable; what the log may show of the token is returned beside it.
 	Prove(ctx context.Context, token Secret) (Identity, error)
+}
+
+// Certificates is a Directory of machines that show a certificate when they connect.
+// Nobody is found in it by a name.
+type Certificates interface {
+	Directory
+	// Certify returns the machine that a certificate is of, which comes first and then
+	// those that signed it, as the client sent them. The error wraps ErrBadToken or
+	// ErrUnavailable; what the log may show of it is returned beside it.
+	Certify(sent []*x509.Certificate) (Identity, error)
 }
 
 // Source is what a Cache stands before: a Directory that answers from afar.

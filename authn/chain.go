@@ -13,7 +13,7 @@ import (
 // ChainConfig says what a Chain is made of.
 type ChainConfig struct {
 	// Directories are asked in this order. Their names are unique. Those that are
-	// Machines or an Issuer are asked of tokens alone, never of a name.
+	// Machines, an Issuer or Certificates are never asked of a name.
 	Directories []Directory
 	// Throttle limits failed logins; nil: no limit.
 	Throttle *Throttle
@@ -37,6 +37,7 @@ type Chain struct {
 	directories []Directory // of people
 	machines    []Machines
 	issuers     []Issuer
+	certified   Certificates // nil: there are none
 	byName      map[string]Directory
 	statics     []*Static
 	throttle    *Throttle
@@ -61,6 +62,9 @@ func NewChain(cfg ChainConfig) *Chain {
 			continue
 		case Issuer:
 			c.issuers = append(c.issuers, kind)
+			continue
+		case Certificates:
+			c.certified = kind
 			continue
 		case *Static:
 			c.statics = append(c.statics, kind)

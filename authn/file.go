@@ -82,7 +82,16 @@ func CertPool(file File) (*x509.CertPool, error) {
 
 // addRoots adds every certificate of a PEM file.
 func addRoots(pool *x509.CertPool, file File) error {
-	found := 0
+	list, err := ParseCertificates(file)
+	for _, cert := range list {
+		pool.AddCert(cert)
+	}
+	return err
+}
+
+// ParseCertificates reads all certificates of a PEM file: one at least. Its error names the
+// file.
+func ParseCertificates(file File) (list []*x509.Certificate, err error) {
 	for rest := file.Data; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -93,15 +102,14 @@ func addRoots(pool *x509.CertPool, file File) error {
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("%s holds a certificate that cannot be read: %w", file.Name, err)
+			return list, fmt.Errorf("%s holds a certificate that cannot be read: %w", file.Name, err)
 		}
-		pool.AddCert(cert)
-		found++
+		list = append(list, cert)
 	}
-	if found == 0 {
-		return fmt.Errorf("%s holds no PEM certificate", file.Name)
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file.Name)
 	}
-	return nil
+	return list, nil
 }
 
 // KeyPair is the certificate of `cert_file` and `key_file` by which we are known to a

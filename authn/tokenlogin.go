@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,6 +35,21 @@ func (c *Chain) Proven(ctx context.Context, issuer string, a Attempt) (Identity,
 		}
 	}
 	return Identity{}, fmt.Errorf("%w: no directory has its issuer", ErrUnknownToken)
+}
+
+// TakesCertificates reports whether clients' certificates say who somebody is.
+func (c *Chain) TakesCertificates() bool { return c != nil && c.certified != nil }
+
+// Certified returns the machine of a client's certificate, see Certificates.
+func (c *Chain) Certified(sent []*x509.Certificate) (Identity, error) {
+	if !c.TakesCertificates() {
+		return Identity{}, fmt.Errorf("%w: no directory takes certificates", ErrUnknownToken)
+	}
+	id, err := c.certified.Certify(sent)
+	if err != nil && !errors.Is(err, ErrBadToken) {
+		err = classified(err)
+	}
+	return id, err
 }
 
 // Audience is who ID tokens should be for; empty: none are taken.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -26,6 +27,16 @@ func basicCredentials(field string, from listener.Peer) (*authn.Attempt, error) 
 		return nil, nil
 	}
 	return newAttempt(username, password, from), nil
+}
+
+// certificates are the client's of the connection, and those that signed it; none: it has
+// none. The listener asks for them where listen.tls.client_ca_file is given, and those
+// that do not verify end the handshake.
+func certificates(x *exchange) []*x509.Certificate {
+	if x.r.TLS == nil {
+		return nil
+	}
+	return x.r.TLS.PeerCertificates
 }
 
 func newAttempt(username, password string, from listener.Peer) *authn.Attempt {

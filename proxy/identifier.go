@@ -33,6 +33,8 @@ func (i *identifier) identify(x *exchange) error {
 	switch {
 	case strings.EqualFold(scheme, "Basic") && i.basic && ok:
 		return i.identifyBasic(x)
+	case scheme == "" && i.basic:
+		return i.identifyCertificate(x)
 	case !strings.EqualFold(scheme, "Bearer"):
 		return errNoToken
 	}
@@ -97,10 +99,26 @@ func (i *identifier) identifyBasic(x *exchange) error {
 		return err
 	}
 	if attempt == nil {
+		return i.identifyCertificate(x)
+	}
+	login, err := i.keyring.Login(x.r.Context(), i.chain, *attempt)
+	return i.loggedIn(x, login, err)
+}
+
+// identifyCertificate takes the certificate of the connection in the place of a password.
+// A browser shows it for any site that asks, so what another site made it ask for has none.
+func (i *identifier) identifyCertificate(x *exchange) error {
+	sent := certificates(x)
+	if len(sent) == 0 || !i.chain.TakesCertificates() || foreign(x) {
 		return errNoToken
 	}
+	login, err := i.keyring.LoginByCertificate(i.chain, sent)
+	return i.loggedIn(x, login, err)
+}
+
+// loggedIn takes in what became of a login under /v2/.
+func (i *identifier) loggedIn(x *exchange, login tokens.Login, err error) error {
 	x.event.login = true
-	login, err := i.keyring.Login(x.r.Context(), i.chain, *attempt)
 	x.event.identity, x.event.credential = login.Identity, login.Shown
 	if err != nil {
 		return tellToken(x, err)

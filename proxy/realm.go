@@ -132,7 +132,7 @@ func (rl *realm) tokenRequest(x *exchange) (tokens.GrantRequest, error) {
 }
 
 func newGrantRequest(x *exchange, values url.Values) tokens.GrantRequest {
-	return tokens.GrantRequest{Service: values.Get("service"), Scopes: values["scope"], Source: x.peer.Client,
+	return tokens.GrantRequest{Service: values.Get("service"), Scopes: values["scope"], Source: x.peer.Client, Certificates: certificates(x),
 		Offline: values.Get("offline_token") == "true" || values.Get("access_type") == "offline"}
 }
 

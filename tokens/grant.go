@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"time"
@@ -27,12 +28,15 @@ type Granter struct{ cfg GranterConfig }
 func NewGranter(cfg GranterConfig) *Granter { return &Granter{cfg} }
 
 // GrantRequest is a request for a token. Attempt nil and RefreshToken empty is the
-// anonymous caller.
+// anonymous caller, unless a certificate says who it is.
 type GrantRequest struct {
 	// Attempt is a name with a password.
 	Attempt *authn.Attempt
 	// RefreshToken is the text of one; it goes before Attempt.
 	RefreshToken authn.Secret
+	// Certificates are the client's and those that signed it, as the connection has them;
+	// they count where there is nothing else, and a directory takes them.
+	Certificates []*x509.Certificate
 	// Service is the audience of the token; empty: ours.
 	Service string
 	// Scopes are the values of the request's scope parameters, as ParseScope takes them.
@@ -104,6 +108,8 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 		return g.cfg.Keyring.Redeem(ctx, g.cfg.Chain, r.RefreshToken, r.Source)
 	case r.Attempt != nil:
 		return g.cfg.Keyring.Login(ctx, g.cfg.Chain, *r.Attempt)
+	case len(r.Certificates) > 0 && g.cfg.Chain.TakesCertificates():
+		return g.cfg.Keyring.LoginByCertificate(g.cfg.Chain, r.Certificates)
 	}
 	return Login{}, nil
 }

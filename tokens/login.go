@@ -3,6 +3,7 @@ package tokens
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -74,6 +75,23 @@ func (k *Keyring) showIDToken(ctx context.Context, chain *authn.Chain, a authn.A
 	if err == nil {
 		err = k.AdmitToken(l.Identity, l.Shown.ID)
 	}
+	return l, err
+}
+
+// LoginByCertificate is Login for who shows nothing but the certificate of the connection.
+// Nobody guesses one, so no throttle counts those that are refused.
+func (k *Keyring) LoginByCertificate(chain *authn.Chain, sent []*x509.Certificate) (Login, error) {
+	l := Login{Shown: Credential{Kind: FromCertificate}}
+	var err error
+	l.Identity, err = chain.Certified(sent)
+	if l.Identity.Proof != nil {
+		l.Shown.ID = l.Identity.Proof.ID
+	}
+	l.Origin = l.Shown
+	if err == nil {
+		err = k.AdmitToken(l.Identity, l.Shown.ID)
+	}
+	k.cfg.Metrics.Credential(string(FromCertificate), credentialResult(err))
 	return l, err
 }
 

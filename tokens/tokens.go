@@ -80,13 +80,16 @@ const (
 	FromMachine  CredentialKind = "machine"  // of a machine of the config
 	FromOIDC     CredentialKind = "oidc"     // an issuer's ID token
 	FromRefresh  CredentialKind = "refresh"  // a refresh token of ours
+
+	FromCertificate CredentialKind = "certificate" // a client's, of the connection
 )
 
 // Credential is what somebody showed, or what a token was issued for. Zero: nothing.
 type Credential struct {
 	// Kind is what it is.
 	Kind CredentialKind
-	// ID is the token's, which is no secret; empty: it has none, or none that can be read.
+	// ID is the token's, which is no secret, or a certificate's serial number; empty: it has
+	// none, or none that can be read.
 	ID string
 }
 

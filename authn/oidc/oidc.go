@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"gatehouse/authn"
 	"gatehouse/authn/workload"
@@ -39,19 +38,10 @@ type Directory struct {
 	session     time.Duration
 	mapping     *workload.Mapping
 	keys        *keySet
-	source      [sha256.Size]byte // of what the keys come from
-	mapped      *lru.Cache[string, mapped]
+	source      [sha256.Size]byte                // of what the keys come from
+	recalled    *workload.Recall[authn.Identity] // of what tokens carry
 	now         func() time.Time
 }
-
-// mapped is what some claims that a token carried came out as.
-type mapped struct {
-	id  authn.Identity
-	err error
-}
-
-// mostMapped is how many of them are remembered.
-const mostMapped = 2048
 
 var _ authn.Issuer = (*Directory)(nil)
 
@@ -99,7 +89,7 @@ func newDirectory(cfg *Config, mapping *workload.Mapping) *Directory {
 	for _, a := range d.algorithms {
 		d.signing = append(d.signing, jose.SignatureAlgorithm(a))
 	}
-	d.mapped, _ = lru.New[string, mapped](mostMapped) // fails only for a size below 1
+	d.recalled = workload.NewRecall(d.recall)
 	return d
 }
 
@@ -232,20 +222,16 @@ func (d *Directory) identity(c *carried) (authn.Identity, error) {
 
 // Lookup maps again the claims that a token of ours carries.
 func (d *Directory) Lookup(_ context.Context, ref authn.Ref) (authn.Identity, error) {
-	m, ok := d.mapped.Get(ref.Proof)
-	if !ok {
-		m.id, m.err = d.recall(ref.Proof)
-		d.mapped.Add(ref.Proof, m)
-	}
+	id, err := d.recalled.Of(ref.Proof)
 	switch {
-	case m.err != nil:
-		return authn.Identity{}, fmt.Errorf("%w: %w", authn.ErrUnknownUser, m.err)
-	case m.id.Username != ref.Username || m.id.ID != ref.ID || d.stamp != ref.Stamp:
+	case err != nil:
+		return authn.Identity{}, fmt.Errorf("%w: %w", authn.ErrUnknownUser, err)
+	case id.Username != ref.Username || id.ID != ref.ID || d.stamp != ref.Stamp:
 		return authn.Identity{}, fmt.Errorf("%w: the claims are another machine's now", authn.ErrUnknownUser)
-	case !d.now().Before(m.id.ValidUntil):
-		return authn.Identity{}, fmt.Errorf("%w: its session ended at %s", authn.ErrUnknownUser, m.id.ValidUntil.UTC().Format(time.RFC3339))
+	case !d.now().Before(id.ValidUntil):
+		return authn.Identity{}, fmt.Errorf("%w: its session ended at %s", authn.ErrUnknownUser, id.ValidUntil.UTC().Format(time.RFC3339))
 	}
-	return m.id, nil
+	return id, nil
 }
 
 // recall maps what a token of ours carries.

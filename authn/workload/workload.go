@@ -21,7 +21,7 @@ type Form struct {
 	Claims []string
 	// Parts are what name and groups can take of a claim's value, by their own names.
 	Parts map[string]Part
-	// Alone are the claims of which no two values may fit one match.
+	// Alone are the claims of which no two values may fit, in one match or in several.
 	Alone []string
 }
 
@@ -81,14 +81,14 @@ const mostTold = 10
 // Map finds the machine. An error wraps authn.ErrMismatchedToken, and says of each
 // workload what does not fit.
 func (m *Mapping) Map(c Claims) (Result, error) {
+	if err := m.alone(c); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", authn.ErrMismatchedToken, err)
+	}
 	var misfits []string
 	for i := range m.workloads {
 		w := &m.workloads[i]
-		misfit, err := w.fits(m.form, c)
-		switch {
-		case err != nil:
-			return Result{}, fmt.Errorf("%w: workloads[%d]: %w", authn.ErrMismatchedToken, i, err)
-		case misfit == nil:
+		misfit := w.fits(c)
+		if misfit == nil {
 			r, err := w.result(m.form, c)
 			if err != nil {
 				err = fmt.Errorf("%w: workloads[%d]: %w", authn.ErrMismatchedToken, i, err)
@@ -108,8 +108,7 @@ func (m *Mapping) Map(c Claims) (Result, error) {
 func (m *Mapping) Misfits(c Claims) []Misfit {
 	var list []Misfit
 	for i := range m.workloads {
-		misfit, err := m.workloads[i].fits(m.form, c)
-		if err == nil && misfit != nil {
+		if misfit := m.workloads[i].fits(c); misfit != nil {
 			misfit.Workload = i
 			list = append(list, *misfit)
 		}
@@ -117,24 +116,39 @@ func (m *Mapping) Misfits(c Claims) []Misfit {
 	return list
 }
 
-// fits holds the match against the claims. An error refuses them, whatever other
-// workloads say.
-func (w *workload) fits(form Form, c Claims) (*Misfit, error) {
+// alone refuses two values of a claim that is one machine's name, whatever workloads say.
+func (m *Mapping) alone(c Claims) error {
+	for _, claim := range m.form.Alone {
+		fit := map[string]bool{}
+		for i := range m.workloads {
+			for _, cond := range m.workloads[i].match {
+				if cond.claim != claim {
+					continue
+				}
+				for _, text := range cond.fitting(c[claim]) {
+					fit[text] = true
+				}
+			}
+		}
+		if len(fit) > 1 {
+			return fmt.Errorf("%d values of %s fit, and there may be one", len(fit), claim)
+		}
+	}
+	return nil
+}
+
+// fits holds the match against the claims, and is the first that does not fit.
+func (w *workload) fits(c Claims) *Misfit {
 	for _, cond := range w.match {
 		value, there := c[cond.claim]
 		if !there {
-			return &Misfit{Claim: cond.claim, Problem: "is absent"}, nil
+			return &Misfit{Claim: cond.claim, Problem: "is absent"}
 		}
 		if len(cond.fitting(value)) == 0 {
-			return &Misfit{Claim: cond.claim, Problem: "is " + shown(value)}, nil
+			return &Misfit{Claim: cond.claim, Problem: "is " + shown(value)}
 		}
 	}
-	for _, cond := range w.match {
-		if n := len(cond.fitting(c[cond.claim])); n > 1 && slices.Contains(form.Alone, cond.claim) {
-			return nil, fmt.Errorf("%d values of %s fit, and there may be one", n, cond.claim)
-		}
-	}
-	return nil, nil
+	return nil
 }
 
 // result is the machine of claims that fit.

@@ -152,12 +152,13 @@ func TestPick(t *testing.T) {
 func TestForm(t *testing.T) {
 	form := Form{Claims: []string{"uri", "dns"}, Alone: []string{"uri"},
 		Parts: map[string]Part{"uri.path": {"uri", func(v string) (string, bool) { return strings.CutPrefix(v, "spiffe://a/") }}}}
-	m := mapping(t, form, Workload{Match: match("uri", "spiffe://a/**"), Name: "{uri.path}"}, Workload{Match: match("dns", "**"), Name: "{dns}"})
+	m := mapping(t, form, Workload{Match: match("uri", "spiffe://a/**"), Name: "{uri.path}"}, Workload{Match: match("dns", "**"), Name: "{dns}"}, Workload{Match: match("uri", "spiffe://c/x"), Name: "{uri}"})
 	for text, want := range map[string]string{
 		`{"uri":["spiffe://a/ns/x"]}`:                              "ns/x",
 		`{"uri":["spiffe://b/ns/x","spiffe://a/ns/y"]}`:            "ns/y",
 		`{"uri":["spiffe://a/ns/x","spiffe://a/ns/y"]}`:            "",
 		`{"uri":["spiffe://a/x","spiffe://a/y"],"dns":["host.a"]}`: "", // whatever other workloads take
+		`{"uri":["spiffe://a/ns/x","spiffe://c/x"]}`:               "", // each fits another workload
 		`{"uri":["spiffe://a/"]}`:                                  "",
 		`{"dns":["host.a"]}`:                                       "host.a",
 		`{"dns":["host.a","host.b"]}`:                              "",

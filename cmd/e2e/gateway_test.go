@@ -80,7 +80,7 @@ listen:
   {{.}}
 {{- end}}
 {{- with .TLS}}
-  tls: {cert_file: {{.Cert}}, key_file: {{.Key}}}
+  tls: {cert_file: {{.Cert}}, key_file: {{.Key}}{{with .Clients}}, client_ca_file: {{.}}{{end}}{{with .More}}, certificates: [{{.}}]{{end}}}
 {{- end}}
 admin: {address: {{.Admin}}, pprof: {{.Pprof}}{{with .Socket}}, socket: {{.}}{{end}}}
 {{- with .Upstreams}}

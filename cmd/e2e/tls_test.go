@@ -14,6 +14,8 @@ import (
 // CADir is a folder as skopeo and docker want it, with ca.crt inside.
 type keyPair struct {
 	Cert, Key, CADir string
+	Clients          string // a file of the CAs of clients' certificates; empty: none is asked for
+	More             string // further pairs, in YAML
 	roots            *x509.CertPool
 }
 

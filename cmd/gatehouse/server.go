@@ -104,7 +104,8 @@ func (s *server) acceptPlain(raw net.Conn) net.Conn {
 	return sn.Gateway.Accepted(raw)
 }
 
-// watchCertificate looks each minute whether the pairs' files have changed.
+// watchCertificate looks each minute whether the pairs' files have changed, and those of
+// revoked certificates.
 func (s *server) watchCertificate(ctx context.Context) error {
 	return every(ctx, certificatePeriod, s.lookAtCertificate)
 }
@@ -128,6 +129,9 @@ func (s *server) lookAtCertificate() {
 	defer sn.Release()
 	if sn.Certificates == nil {
 		return
+	}
+	if err := sn.ReloadLists(); err != nil {
+		s.log.Error("a new list of revoked certificates cannot be used; the old one stays", "error", err.Error())
 	}
 	changed, err := sn.Certificates.Reload()
 	if err != nil {

@@ -124,6 +124,9 @@ func exampleFolder(t *testing.T) string {
 	writeCertificate(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
 	copyFile(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "upstream-ca.pem"))
 	copyFile(t, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "ldap-ca.pem"))
+	clients := authntest.NewAuthority(t, "clients")
+	write(t, filepath.Join(dir, "clients.pem"), clients.PEM())
+	write(t, filepath.Join(dir, "clients.crl"), clients.Revoked(t, time.Now().Add(time.Hour), nil))
 	for _, name := range []string{"token-1.key", "token-2.key"} {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {

@@ -71,6 +71,14 @@ func prepared(t *testing.T, text string) *Snapshot {
 	return s
 }
 
+// faultsOf are the faults of a config, as people read them.
+func faultsOf(s *Snapshot) (faults []string) {
+	for _, f := range s.Loaded.Faults() {
+		faults = append(faults, f.String())
+	}
+	return faults
+}
+
 // TestBrokenMachines: each is refused with the line and column of what is wrong, and
 // with nothing else.
 func TestBrokenMachines(t *testing.T) {
@@ -155,11 +163,7 @@ func TestBrokenMachines(t *testing.T) {
 			t.Errorf("%q does not stand in the config", c.from)
 			continue
 		}
-		s := prepared(t, strings.Replace(soundMachines, c.from, c.to, 1))
-		var faults []string
-		for _, f := range s.Loaded.Faults() {
-			faults = append(faults, f.String())
-		}
+		faults := faultsOf(prepared(t, strings.Replace(soundMachines, c.from, c.to, 1)))
 		if len(faults) != 1 || !strings.Contains(faults[0], "c.yaml:"+c.want) {
 			t.Errorf("%s -> %s:\n%s\nwant %s", c.from, c.to, strings.Join(faults, "\n"), c.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gatehouse/authn"
+	"gatehouse/authn/certificate"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
 	"gatehouse/authn/oidc"
@@ -27,6 +28,8 @@ func (b *builder) openDirectories(s *Snapshot) {
 			d = b.machineDirectory(key, c)
 		case c.OIDC != nil:
 			d = b.oidcDirectory(key+".oidc", c)
+		case c.Certificates != nil:
+			d = b.certificateDirectory(key+".certificates", c)
 		}
 		if d != nil {
 			d.snapshots.Add(1)
@@ -69,6 +72,21 @@ func (b *builder) oidcDirectory(key string, c *config.Directory) *Directory {
 		return nil
 	}
 	return &Directory{Name: c.Name, Lookup: d, OIDC: d}
+}
+
+// certificateDirectory is made again each time too.
+func (b *builder) certificateDirectory(key string, c *config.Directory) *Directory {
+	cfg := *c.Certificates
+	cfg.Name = c.Name
+	if t := b.cfg.Listen.TLS; t != nil && !b.Faulty("listen.tls") {
+		cfg.CAs = t.ClientCAFile
+	}
+	d, err := certificate.New(cfg)
+	b.Errors(key, err)
+	if d == nil {
+		return nil
+	}
+	return &Directory{Name: c.Name, Lookup: d, Certificate: d}
 }
 
 func (b *builder) ldapDirectory(key string, c *config.Directory) *Directory {

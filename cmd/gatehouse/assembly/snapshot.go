@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 
 	"gatehouse/authn"
+	"gatehouse/authn/certificate"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
 	"gatehouse/authn/oidc"
@@ -68,11 +70,12 @@ func (s *Snapshot) Release() {
 // Directory is one of the config's directories. Snapshots share it as long as its
 // config and its files stay the same.
 type Directory struct {
-	Name        string             // as in the config
-	Lookup      authn.Directory    // what the chain asks
-	LDAP        *ldap.Directory    // nil for another kind
-	Machines    *machine.Directory // nil for another kind
-	OIDC        *oidc.Directory    // nil for another kind
+	Name        string                 // as in the config
+	Lookup      authn.Directory        // what the chain asks
+	LDAP        *ldap.Directory        // nil for another kind
+	Machines    *machine.Directory     // nil for another kind
+	OIDC        *oidc.Directory        // nil for another kind
+	Certificate *certificate.Directory // nil for another kind
 	fingerprint [sha256.Size]byte
 	cache       *authn.Cache // nil for another kind than LDAP
 	snapshots   atomic.Int64 // that hold it
@@ -146,6 +149,18 @@ func (s *Snapshot) Issuers() []*oidc.Directory {
 		}
 	}
 	return list
+}
+
+// ReloadLists looks at the lists of revoked certificates again. Of a file with an error the
+// old ones stay.
+func (s *Snapshot) ReloadLists() error {
+	var faults []error
+	for _, d := range s.Directories {
+		if d.Certificate != nil {
+			faults = append(faults, d.Certificate.Reload())
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // FindMachine is the machine DIRECTORY/NAME as the config has it; without it the error is

@@ -272,6 +272,7 @@ func (l *Loaded) checkDirectories() {
 	}
 	l.checkHashes()
 	l.checkIssuers()
+	l.checkCertificates()
 }
 
 // checkKinds wants a directory of one kind.
@@ -281,7 +282,7 @@ func (l *Loaded) checkKinds(key string, d *Directory) {
 	for _, kind := range []struct {
 		name  string
 		there bool
-	}{{"static", d.Static != nil}, {"ldap", d.LDAP != nil}, {"machines", d.Machines != nil}, {"oidc", d.OIDC != nil}} {
+	}{{"static", d.Static != nil}, {"ldap", d.LDAP != nil}, {"machines", d.Machines != nil}, {"oidc", d.OIDC != nil}, {"certificates", d.Certificates != nil}} {
 		faulty = faulty || l.Faulty(key+"."+kind.name)
 		if kind.there {
 			kinds = append(kinds, kind.name)
@@ -289,9 +290,9 @@ func (l *Loaded) checkKinds(key string, d *Directory) {
 	}
 	switch {
 	case len(kinds) > 1:
-		l.Fault(key, "has %s; make %s directories of it", strings.Join(kinds, " and "), []string{2: "two", 3: "three", 4: "four"}[len(kinds)])
+		l.Fault(key, "has %s; make %s directories of it", strings.Join(kinds, " and "), []string{2: "two", 3: "three", 4: "four", 5: "five"}[len(kinds)])
 	case len(kinds) == 0 && !faulty:
-		l.Fault(key, "needs either static or ldap, or machines, or oidc")
+		l.Fault(key, "needs either static or ldap, or machines, oidc or certificates")
 	case d.Static != nil && len(d.Static) == 0 && !l.Faulty(key+".static"):
 		l.Warn(key+".static", "has no users")
 	}
@@ -326,5 +327,25 @@ func (l *Loaded) checkIssuers() {
 			continue
 		}
 		seen[d.OIDC.Issuer] = i
+	}
+}
+
+// checkCertificates wants that clients are asked for certificates, and one directory of
+// them: a list of revoked ones in another would not count.
+func (l *Loaded) checkCertificates() {
+	first := -1
+	for i, d := range l.Config.Directories {
+		key := fmt.Sprintf("directories[%d].certificates", i)
+		switch t := l.Config.Listen.TLS; {
+		case d.Certificates == nil:
+			continue
+		case (t == nil || t.ClientCAFile.Name == "") && !l.Faulty("listen.tls"):
+			l.Fault(key, "needs listen.tls.client_ca_file: without it no client is asked for a certificate")
+		case first >= 0:
+			l.Fault(key, "directories[%d] has certificates too; put the workloads of both into one", first)
+		}
+		if first < 0 {
+			first = i
+		}
 	}
 }

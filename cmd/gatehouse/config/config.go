@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/certificate"
 	"gatehouse/authn/ldap"
 	"gatehouse/authn/machine"
 	"gatehouse/authn/oidc"
@@ -108,18 +109,21 @@ type Log struct {
 	Level string `yaml:"level" values:"debug info warn error"`
 }
 
-// Directory is one of `directories`: either Static, LDAP, Machines or OIDC.
+// Directory is one of `directories`: either Static, LDAP, Machines, OIDC or Certificates.
 type Directory struct {
 	// Name stands in tokens, rules, logs and metrics: up to 64 lower-case letters, digits, . _ and -.
 	Name string `yaml:"name,required"`
 	// Static are people of the config itself.
-	Static []authn.StaticUser `yaml:"static" either:"ldap machines oidc"`
+	Static []authn.StaticUser `yaml:"static" either:"ldap machines oidc certificates"`
 	// LDAP is a directory server.
 	LDAP *ldap.Config `yaml:"ldap"`
 	// Machines are machines of the config itself, which log in by tokens.
 	Machines []machine.Machine `yaml:"machines"`
 	// OIDC are machines for which an issuer signs ID tokens.
 	OIDC *oidc.Config `yaml:"oidc"`
+	// Certificates are machines that show a client's certificate instead of credentials. One
+	// directory is of this kind, and it needs listen.tls.client_ca_file.
+	Certificates *certificate.Config `yaml:"certificates"`
 }
 
 // DirectoryNames are those that rules may use, in order.
@@ -162,7 +166,7 @@ func (c *Config) CacheDir() string {
 func (c *Config) MachineNames() []string {
 	var names []string
 	for _, d := range c.Directories {
-		if d.Machines != nil || d.OIDC != nil {
+		if d.Machines != nil || d.OIDC != nil || d.Certificates != nil {
 			names = append(names, d.Name)
 		}
 	}

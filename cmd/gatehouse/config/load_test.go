@@ -29,8 +29,8 @@ func load(t *testing.T, dir, text string) *Loaded {
 	return Load(path)
 }
 
-// certificate is one in PEM.
-func certificate(t *testing.T) string {
+// writePair is one in PEM.
+func writePair(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
@@ -47,7 +47,7 @@ func TestFolder(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "cas", "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := certificate(t)
+	text := writePair(t)
 	for _, name := range []string{"b.pem", "a.crt", "..2026/c.pem", ".hidden"} {
 		write(t, filepath.Join(dir, "cas", name), text, 0o644)
 	}
@@ -82,7 +82,7 @@ func TestTrustedFilesOthersCanWrite(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "cas"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := certificate(t)
+	text := writePair(t)
 	for mode, want := range map[os.FileMode]string{0o644: "", 0o666: "directories[0].ldap.ca_dir directories[0].ldap.ca_file"} {
 		write(t, filepath.Join(dir, "ca.pem"), text, mode)
 		write(t, filepath.Join(dir, "cas", "ca.pem"), text, mode)
@@ -127,7 +127,7 @@ func TestOneLine(t *testing.T) {
 // which nothing goes; each is a fault of the config itself.
 func TestTogether(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "x"), certificate(t), 0o600)
+	write(t, filepath.Join(dir, "x"), writePair(t), 0o600)
 	for text, want := range map[string]string{
 		directoryConfig("bind_dn: cn=x"):                                                                            "directories[0].ldap.bind_dn: needs directories[0].ldap.bind_password_file beside it",
 		directoryConfig("bind_password_file: x"):                                                                    "directories[0].ldap.bind_password_file: needs directories[0].ldap.bind_dn beside it",
@@ -147,7 +147,7 @@ func TestTogether(t *testing.T) {
 		"upstream: {url: \"https://h\"}\nthrottle: {failures: -1}":                                                  "throttle.failures: must be at least 0, not -1",
 		"upstream: {url: \"https://h\"}\ndirectories: [{static: []}]":                                               "directories[0].name: is required",
 		"upstream: {url: \"https://h\"}\ndirectories: [{name: a, static: [5]}]":                                     "directories[0].static[0]: must be a section of keys, not a number",
-		"upstream: {url: \"https://h\"}\ndirectories: [{name: a}, {name: b}, {}]":                                   "directories[0]: needs either static or ldap, or machines, or oidc",
+		"upstream: {url: \"https://h\"}\ndirectories: [{name: a}, {name: b}, {}]":                                   "directories[0]: needs either static or ldap, or machines, oidc or certificates",
 		"upstream: {url: \"https://h\"}\nadmin: {address: \"127.0.0.1:port\"}":                                      `admin.address: "127.0.0.1:port" is no address; write host:port or :port, such as 127.0.0.1:5000`,
 		"upstream: {url: \"https://h\"}\nlisten: {address: \"a b:1\"}":                                              `listen.address: "a b" is no host name or address`,
 		"upstream: {url: \"http://127.0.0.1\", ca_file: x}":                                                         "upstream.url: is http, where ca_file and cert_file mean nothing; write https or remove them",
@@ -207,7 +207,7 @@ func TestBlobMount(t *testing.T) {
 func TestRereadIsHeldToTheRules(t *testing.T) {
 	dir := t.TempDir()
 	crt, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	write(t, crt, certificate(t), 0o644)
+	write(t, crt, writePair(t), 0o644)
 	write(t, key, "one", 0o600)
 	l := load(t, dir, "upstream: {url: \"http://127.0.0.1:1\"}\nlisten: {tls: {cert_file: tls.crt, key_file: tls.key}}\n")
 	pair := l.Config.Listen.TLS

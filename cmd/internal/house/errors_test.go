@@ -45,7 +45,7 @@ func TestErrorsPage(t *testing.T) {
 }
 
 // reasonFiles are those whose errors stand in the log as the reason of a refusal.
-var reasonFiles = regexp.MustCompile(`/(tokens/(keyring|claims|tokens|redeem|revoke|identify)|authn/(outcome|canary|ldap/(pool|probe)|apitoken/apitoken|oidc/(token|keys|oidc)|workload/(workload|template))|proxy/upstream/error)\.go$`)
+var reasonFiles = regexp.MustCompile(`/(tokens/(keyring|claims|tokens|redeem|revoke|identify)|authn/(outcome|canary|ldap/(pool|probe)|apitoken/apitoken|certificate/(certificate|lists)|oidc/(token|keys|oidc)|workload/(workload|template))|proxy/upstream/error)\.go$`)
 
 // saidIn adds the messages of a file, and where each stands.
 func saidIn(t *testing.T, name string, said map[string]string) {
