@@ -47,14 +47,16 @@ func (t watcher) watch(x *exchange, manifest []byte) *content.Watch {
 
 // told ends a watch, before the client hears of the answer.
 func told(w *content.Watch, resp *upstream.Response, err error) {
-	switch a := saidNo(err); {
+	switch {
 	case w == nil:
 	case resp != nil:
 		w.Answered(resp.Status, content.Header(resp.Header))
-	case a != nil:
-		w.Answered(a.Status, nil)
 	default:
-		w.Answered(0, nil)
+		status := 0
+		if a := saidNo(err); a != nil {
+			status = a.Status
+		}
+		w.Answered(status, nil)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/authn"
@@ -75,8 +76,11 @@ func (r *Registry) BlobMount() BlobMount { return r.addresses[0].BlobMount() }
 func (r *Registry) Do(ctx context.Context, q Request) (*Response, error) {
 	first := r.choose(nil)
 	resp, err := first.try(ctx, q)
+	if err == nil {
+		return resp, nil
+	}
 	failed := new(Error)
-	if err == nil || len(r.addresses) == 1 || q.Body != nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Status != 0 {
+	if len(r.addresses) == 1 || q.Body != nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Status != 0 {
 		return resp, err
 	}
 	q.Header = q.Header.Clone() // who sent it first may still be reading it
@@ -123,7 +127,7 @@ func (a *address) try(ctx context.Context, q Request) (*Response, error) {
 	} else {
 		a.judge(began, o, fmt.Errorf("the last of several answers was %d", resp.Status))
 	}
-	resp.Body = &heldBody{ReadCloser: resp.Body, done: func() { a.state.inFlight.Add(-1) }}
+	resp.Body = &heldBody{ReadCloser: resp.Body, state: a.state}
 	return resp, nil
 }
 
@@ -136,13 +140,15 @@ func (a *address) judge(began time.Time, o verdict, err error) {
 // heldBody is an answer's body, whose request is in flight until it is closed.
 type heldBody struct {
 	io.ReadCloser
-	once sync.Once
-	done func()
+	state  *state
+	closed atomic.Bool
 }
 
 // Close ends the answer.
 func (b *heldBody) Close() error {
-	b.once.Do(b.done)
+	if b.closed.CompareAndSwap(false, true) {
+		b.state.inFlight.Add(-1)
+	}
 	return b.ReadCloser.Close()
 }
 

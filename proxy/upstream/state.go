@@ -59,18 +59,23 @@ const (
 
 // verdictOf is that of a request which ended with err, or was answered with a status.
 func verdictOf(ctx context.Context, status int, err error) verdict {
+	if err == nil {
+		return answered(status)
+	}
 	failed := new(Error)
 	switch {
-	case err == nil:
 	case ctx.Err() != nil || !errors.As(err, &failed) || failed.Reason == ErrBody || failed.Reason == context.Canceled:
 		return nothing
 	case failed.Status == 0 && !failed.Sent:
 		return unreachable
 	case failed.Status == 0:
 		return fault
-	default:
-		status = failed.Status
 	}
+	return answered(failed.Status)
+}
+
+// answered is that of a status.
+func answered(status int) verdict {
 	if status >= 500 {
 		return fault
 	}
@@ -80,7 +85,8 @@ func verdictOf(ctx context.Context, status int, err error) verdict {
 // blame keeps what went wrong, for those who want to know why an address is put aside.
 func (s *state) blame(o verdict, err error) {
 	if o == fault || o == unreachable {
-		s.blamed.Store(&err)
+		kept := err
+		s.blamed.Store(&kept)
 	}
 }
 
