@@ -35,9 +35,10 @@ func Known(digest string) bool {
 	return ok && len(encoded) == n && strings.Trim(encoded, "0123456789abcdef") == ""
 }
 
-// key stands for a repository and what is asked of it. It is a hash of its parts, so that
-// however many there are they take little room.
-type key [sha256.Size]byte
+// key stands for a repository and what is asked of it. It is the first half of a hash of its
+// parts, so that however many there are they take little room: of one that is given, nobody
+// finds another with the same 128 bits.
+type key [sha256.Size / 2]byte
 
 func keyOf(parts ...string) key {
 	var room [512]byte
@@ -46,5 +47,6 @@ func keyOf(parts ...string) key {
 		text = append(text, byte(len(p)), byte(len(p)>>8), byte(len(p)>>16))
 		text = append(text, p...)
 	}
-	return sha256.Sum256(text)
+	sum := sha256.Sum256(text)
+	return key(sum[:sha256.Size/2])
 }
