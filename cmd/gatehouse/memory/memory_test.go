@@ -9,9 +9,9 @@ import (
 )
 
 func TestPercentFor(t *testing.T) {
-	for live, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 12 << 20: 250, 16 << 20: 200, 32 << 20: 100, 48 << 20: 100, 4 << 30: 100} {
-		if got := percentFor(live); got != want {
-			t.Errorf("%d bytes: %d, want %d", live, got, want)
+	for counted, want := range map[uint64]int{0: 800, 4 << 20: 800, 8 << 20: 400, 12 << 20: 265, 16 << 20: 200, 32 << 20: 100, 48 << 20: 65, 100 << 20: 30, 128 << 20: 25, 4 << 30: 25} {
+		if got := percentFor(counted); got != want {
+			t.Errorf("%d bytes: %d, want %d", counted, got, want)
 		}
 	}
 }
@@ -23,7 +23,7 @@ func TestPaceFollows(t *testing.T) {
 	t.Setenv("GOGC", "")
 	Pace()
 	var ballast []byte
-	for _, c := range []struct{ size, most, least int }{{0, 800, 150}, {100 << 20, 100, 100}, {0, 800, 150}} {
+	for _, c := range []struct{ size, most, least int }{{0, 800, 150}, {100 << 20, 100, 25}, {0, 800, 150}} {
 		ballast = make([]byte, c.size)
 		for end := time.Now().Add(10 * time.Second); !within(c.least, c.most); runtime.GC() { // finalizers run some time after a collection
 			if time.Now().After(end) {
