@@ -48,7 +48,7 @@ func (a *adviser) idle(i int, now time.Time) {
 		a.warn(key+".until", fmt.Errorf("%s is over, so the rule decides nothing any more; take it out", r.source.Until))
 		return
 	}
-	by := a.covering(&a.denies, r, func(j int) bool { return j != i && (!r.deny || j < i) })
+	by := a.covering(&a.denies, r, func(j int) bool { return !r.deny || j < i })
 	if by != nil {
 		a.warn(key, fmt.Errorf("the rule decides nothing: %s denies all of it", by.label))
 	}
@@ -96,7 +96,7 @@ func (a *adviser) covering(x *index, r *rule, may func(place int) bool) (found *
 	}
 	head, tail := ends(r.repositories[0].components)
 	x.visit(head, func(h *hearers) { h.about(&r.to[0], look) })
-	if tail != "" && found == nil {
+	if tail != "" {
 		x.visit(tail, func(h *hearers) { h.about(&r.to[0], look) })
 	}
 	return found

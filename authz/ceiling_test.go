@@ -122,7 +122,7 @@ func TestStrangeCeiling(t *testing.T) {
 // TestNewCeiling: what cannot be one.
 func TestNewCeiling(t *testing.T) {
 	for _, bad := range [][2][]string{{{"{user}"}, nil}, {{"{group}"}, nil}, {{"{machine}"}, nil}, {{"a//b"}, nil}, {{""}, nil}, {nil, {"*"}}, {nil, {"overwrite"}}, {nil, {""}},
-		{strings.Split(strings.Repeat("a ", 21), " ")[:21], nil}} {
+		{slices.Repeat([]string{"a"}, 21), nil}, {{strings.Repeat("a", 257)}, nil}} {
 		if c, err := NewCeiling(bad[0], bad[1]); err == nil {
 			t.Errorf("%q is taken: %+v", bad, c)
 		}
@@ -130,5 +130,9 @@ func TestNewCeiling(t *testing.T) {
 	c, err := NewCeiling(nil, []string{"push", "pull", "pull"})
 	if err != nil || fmt.Sprint(c.Actions()) != "[pull push]" {
 		t.Errorf("%v, %v", c.Actions(), err)
+	}
+	most := slices.Repeat([]string{strings.Repeat("a", 256)}, 20)
+	if c, err := NewCeiling(most, nil); err != nil || !slices.Equal(c.Repositories(), most) {
+		t.Errorf("twenty patterns of 256 bytes: %v", err)
 	}
 }

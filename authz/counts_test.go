@@ -121,6 +121,25 @@ func TestCountsElsewhere(t *testing.T) {
 	}
 }
 
+// TestCountsOf: one rule, whether or not it is counted; what is known stays known where
+// less is told.
+func TestCountsOf(t *testing.T) {
+	rule := allow("pull", "a", "everyone", named("one"))
+	p := policy(t, rule)
+	var c Counts
+	if got := c.Of(p.rules[0].source); got != (RuleCount{Name: "one", Position: "p:1", Text: rule.String()}) {
+		t.Errorf("not counted: %+v", got)
+	}
+	begin := moment(t, "2026-01-01")
+	c.Take(p, begin)
+	c.Know(map[string]Tally{"one": {Allowed: 7, Since: begin}})
+	c.Know(map[string]Tally{"two": {Allowed: 1}})
+	c.Add(p.Decide(anonymous, Request{Repository: "a", Action: Pull}), begin)
+	if got := c.Of(p.rules[0].source); got.Allowed != 8 || !got.Last.Equal(begin) || !got.Since.Equal(begin) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestFingerprint: it stands for names and texts, and not for places.
 func TestFingerprint(t *testing.T) {
 	first, second := allow("pull", "a", "everyone"), allow("pull", "b", "everyone")

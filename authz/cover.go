@@ -52,7 +52,7 @@ func (s subject) covers(other subject) bool {
 	case everyone:
 		return true
 	case authenticated:
-		return other.kind != everyone && other.kind != nobody
+		return other.kind != everyone
 	case directory:
 		return other.directory == s.directory
 	}

@@ -133,3 +133,45 @@ func TestMachineFaults(t *testing.T) {
 		t.Errorf("a deny to authenticated: %v", err)
 	}
 }
+
+// TestFilled: a rule as somebody reads it has their names where they match something, and
+// is left out where they match nothing.
+func TestFilled(t *testing.T) {
+	rule := allow("push", "home/{user}/** ci/{machine}/** team/{group}-{group}/* all/**", "authenticated", tags("{user}-* v*"))
+	person := authn.Identity{Directory: "local", Username: "mozart", Groups: []authn.Group{{Name: "dev"}, {Name: "night shift"}, {Name: "ops"}}}
+	slashed := authn.Identity{Directory: "local", Username: "mo/zart"}
+	for want, id := range map[string]authn.Identity{
+		"home/mozart/** team/dev-dev/* team/ops-ops/* all/**; mozart-* v*": person,
+		"all/**; v*":              slashed,
+		"ci/a/b/** all/**; v*":    robot("a/b"),
+		"ci/mozart/** all/**; v*": robot("mozart"),
+		"all/** ; v*":             robot("a..b"),
+	} {
+		got := rule.For(id)
+		if text := strings.Join(got.Repositories, " ") + "; " + strings.Join(got.Tags, " "); text != strings.Replace(want, " ;", ";", 1) {
+			t.Errorf("%s: %s, want %s", id.Username, text, want)
+		}
+	}
+}
+
+// TestMachineIsWhole: a name that is no path of a repository matches nothing, though the
+// repository would be one.
+func TestMachineIsWhole(t *testing.T) {
+	p := policy(t, allow("pull", "x-{machine} {machine}-x", "machines"))
+	for name, want := range map[string]bool{"b": true, "-b": false} {
+		if got := p.Decide(robot(name), Request{Repository: "x-" + name, Action: Pull}).Allowed; got != want {
+			t.Errorf("x-%s: %v", name, got)
+		}
+	}
+}
+
+// TestGroupsOfMachines: machines are in groups, so a rule may speak of one in their
+// directory.
+func TestGroupsOfMachines(t *testing.T) {
+	for to, warned := range map[string]bool{"group:robots/ci": false, "user:robots/ci": true} {
+		_, err := New(Config{Rules: []Rule{allow("pull", "a", to)}, Directories: []string{"robots"}, Machines: []string{"robots"}})
+		if (err != nil) != warned {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+}

@@ -326,6 +326,9 @@ func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 	if whole := m.decide(id, q); whole.Allowed && (d != whole || open != nil) {
 		t.Fatalf("%+v for %+v: %+v and %+v, the model allows both halves by %s", q, id, d, open, whole.Rule)
 	}
+	if whole := m.decide(id, q); len(q.Tags) == 0 && d.Allowed != whole.Allowed {
+		t.Fatalf("%+v for %+v: %+v, the model says %+v", q, id, d, whole)
+	}
 	byTag, never := map[string]Halves{}, false
 	for _, tag := range q.Tags {
 		one := q

@@ -17,6 +17,7 @@ func TestPrefixes(t *testing.T) {
 		{Allow: []string{"pull"}, Repositories: []string{"inside/**"}, To: []string{"everyone"}, Networks: []string{"10.0.0.0/8"}},
 		{Allow: []string{"pull"}, Repositories: []string{"**/app"}, To: []string{"user:root"}},
 		{Deny: []string{"pull"}, Repositories: []string{"**"}, To: []string{"user:liszt"}},
+		{Allow: []string{"pull"}, Repositories: []string{"ci/{machine}/**", "of-{machine}"}, To: []string{"authenticated"}},
 	}})
 	if p == nil {
 		t.Fatal(err)
@@ -32,6 +33,8 @@ func TestPrefixes(t *testing.T) {
 		{authn.Identity{Directory: "corp", Username: "liszt"}, outside, []string{"g/", "home/liszt/"}},
 		{authn.Identity{Directory: "corp", Username: "clara", Groups: []authn.Group{{Name: "dev"}}}, outside, []string{"a/b/", "g/", "home/clara/", "team/", "tools-"}},
 		{authn.Identity{Directory: "corp", Username: "root"}, inside, []string{""}},
+		{authn.Identity{Directory: "corp", Machine: true, Username: "a/b"}, outside, []string{"ci/a/b/", "g/", "home//", "of-a/b/"}},
+		{authn.Identity{Directory: "corp", Machine: true, Username: "a..b"}, outside, []string{"g/", "home//"}},
 	} {
 		if got := p.For(c.id).Prefixes(c.source); !slices.Equal(got, c.want) {
 			t.Errorf("%s from %s: %q, want %q", c.id.Username, c.source, got, c.want)

@@ -158,6 +158,7 @@ func TestAdvice(t *testing.T) {
 		{"other networks", []Rule{deny("pull", "**", "everyone", networks("10.0.0.0/8")), allow("pull", "a", "everyone", networks("11.1.0.0/16")), allow("pull", "a", "everyone", networks("10.0.0.0/8"))}, "[2]"},
 		{"a deny that ends before", []Rule{deny("pull", "**", "everyone", during("", "2090-01-02")), allow("pull", "a", "everyone", during("", "2090-01-03")), allow("pull", "a", "everyone", during("", "2090-01-02"))}, "[2]"},
 		{"deny of create alone is no guard", []Rule{deny("create", "a", "authenticated")}, ""},
+		{"deny of create alone, and delete allowed", []Rule{allow("delete", "a", "authenticated"), deny("create", "a", "authenticated")}, ""},
 		{"create, and nobody deletes", []Rule{allow("create", "a", "authenticated")}, ""},
 		{"over, and told once", []Rule{deny("*", "**", "everyone"), allow("pull", "a", "everyone", during("", "2020-01-01"))}, "[1].until"},
 		{"guarded by half", []Rule{all, deny("overwrite", "prod/**", "authenticated", tags("v*"))}, "[1].deny"},
@@ -255,5 +256,32 @@ func TestAdviceOnMany(t *testing.T) {
 	alike = append(alike, deny("delete", "**", "authenticated"))
 	if got := advice(alike); len(got) != 1 || got[0] != "" {
 		t.Errorf("%d: %.100q", len(got), got)
+	}
+}
+
+// TestAdviceNamesTheFirst: of several rules that deny all of another the first is named.
+func TestAdviceNamesTheFirst(t *testing.T) {
+	_, err := New(Config{Rules: []Rule{deny("pull", "a/b", "everyone", named("one")), deny("pull push", "a/b", "everyone", named("two")), allow("pull", "a/b", "everyone")}})
+	if err == nil || !strings.Contains(err.Error(), "(one) denies all of it") || strings.Contains(err.Error(), "(two)") {
+		t.Error(err)
+	}
+}
+
+// TestConditionFrom: a rule that has a beginning alone shows no end.
+func TestConditionFrom(t *testing.T) {
+	e := policy(t, allow("pull", "a", "everyone", during("2090-01-01", ""))).Explain(anonymous, Request{Repository: "a", Action: Pull})
+	if len(e.Conditions) != 1 || e.Conditions[0] != "p:1 allows pull if the time is from 2090-01-01" {
+		t.Errorf("%q", e.Conditions)
+	}
+}
+
+// TestPushWithoutTags: where no tag is named nothing hangs on one, and one half of a push is
+// none.
+func TestPushWithoutTags(t *testing.T) {
+	for half, others := range map[string]string{"create": "overwrite", "overwrite": "create"} {
+		d, open := policy(t, allow(half, "a", "authenticated"), deny(others, "a", "authenticated")).DecidePush(bach, Request{Repository: "a"})
+		if d.Allowed || open != nil {
+			t.Errorf("%s alone: %+v %v", half, d, open)
+		}
 	}
 }

@@ -64,3 +64,45 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestBounds: what an order may just be, and what not; a second Check forgets the first.
+func TestBounds(t *testing.T) {
+	reason := map[string]bool{strings.Repeat("x", 500): true, "~": true, "a\u00a0b": true, "é": true, "\x1f a": false, "a\x7fb": false, "a\u0080b": false, "a\u009fb": false}
+	for text, good := range reason {
+		if o := (Order{Reason: text}); (o.Check(time.Now()) == nil) != good {
+			t.Errorf("%.20q is a reason: %v", text, !good)
+		}
+	}
+	o := Order{Reason: "x", Repositories: slices.Repeat([]string{"a"}, 100)}
+	if err := o.Check(time.Now()); err != nil || !o.covers("a") || o.covers("b") {
+		t.Errorf("a hundred repositories: %v", err)
+	}
+	o.Repositories = nil
+	if err := o.Check(time.Now()); err != nil || !o.covers("b") {
+		t.Errorf("an order that is of all now: %v", err)
+	}
+	if text := o.String(); text != "frozen since 0001-01-01T00:00:00Z: x" {
+		t.Error(text)
+	}
+}
+
+// TestFollow: what another gateway has ordered counts, unless somebody here has ordered
+// since it was read.
+func TestFollow(t *testing.T) {
+	var s State
+	first, second, third := &Order{Reason: "1"}, &Order{Reason: "2"}, &Order{Reason: "3"}
+	s.Follow(nil, first)
+	if s.Seen() != first || s.Now() != first {
+		t.Error("what is followed does not count")
+	}
+	seen := s.Seen()
+	s.Set(second)
+	s.Follow(seen, third)
+	if s.Seen() != second {
+		t.Error("what was set in between is lost")
+	}
+	past := time.Now().Add(-time.Second)
+	if s.Set(&Order{Until: &past}); s.Seen() == nil || s.Now() != nil {
+		t.Error("an order whose time is up is seen, and counts no more")
+	}
+}

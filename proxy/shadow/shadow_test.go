@@ -2,6 +2,8 @@ package shadow
 
 import (
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,5 +52,34 @@ func TestReportOf(t *testing.T) {
 	rows := table.Report().Of("local", "ann")
 	if len(rows) != 1 || rows[0].Repository != "a" || table.Report().Of("local", "eve") != nil {
 		t.Errorf("%+v", rows)
+	}
+}
+
+// TestPrint: the table for people, line by line, and a writer that fails.
+func TestPrint(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := Report{Rows: []Row{{Difference{User: "ann", Repository: "team/a", Action: "pull", Old: "p:1", New: "none", Change: Refused}, 2, at, at.Add(time.Hour)},
+		{Difference{User: Anonymous, Action: "catalog", Old: "none", New: "q:1", Change: Granted}, 1, at, at}}}
+	want := [][]string{strings.Fields("CHANGE USER ACTION REPOSITORY OLD NEW COUNT FIRST LAST"),
+		strings.Fields("refused ann pull team/a p:1 none 2 2026-01-01T00:00:00Z 2026-01-01T01:00:00Z"), strings.Fields("granted - catalog - none q:1 1 2026-01-01T00:00:00Z 2026-01-01T00:00:00Z")}
+	for _, r.LeftOut = range []int64{0, 1} {
+		var out strings.Builder
+		if err := r.Print(&out); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		if len(lines) != len(want)+int(r.LeftOut) {
+			t.Fatalf("%d left out: %q", r.LeftOut, lines)
+		}
+		for i := range want {
+			if !slices.Equal(strings.Fields(lines[i]), want[i]) {
+				t.Errorf("%q, want %q", lines[i], want[i])
+			}
+		}
+	}
+	closed, writer := io.Pipe()
+	closed.Close()
+	if err := r.Print(writer); err != io.ErrClosedPipe {
+		t.Errorf("nobody reads: %v", err)
 	}
 }
