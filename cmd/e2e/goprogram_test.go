@@ -16,7 +16,7 @@ func goProgram(t *testing.T, module string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := path.Base(strings.Split(module, "@")[0])
+	name := path.Base(strings.TrimSuffix(strings.Split(module, "@")[0], "/v8")) // as the go command names it
 	folder := filepath.Join(cache, "gatehouse", "clients", name+"-"+strings.Split(module, "@")[1])
 	binary := filepath.Join(folder, name)
 	if _, err := os.Stat(binary); err == nil {
