@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -283,7 +284,11 @@ func either(commands, others string) string {
 	return others
 }
 
-func join(commands ...string) string { return strings.TrimSpace(strings.Join(commands, "\n")) }
+// join leaves out steps that a program does not have.
+func join(commands ...string) string {
+	commands = slices.DeleteFunc(commands, func(c string) bool { return c == "" })
+	return strings.TrimSpace(strings.Join(commands, "\n"))
+}
 
 // mounted counts the mounts that the registry made since it was last looked at.
 func (s *site) mounted() (n int) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-## ten registry clients against the gateway, and uploads that outlive their token
+## ten registry clients against the gateway, with passwords and tokens of each kind, and uploads that outlive their token
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
