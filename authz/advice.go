@@ -82,22 +82,20 @@ func (a *adviser) none(x *index, r *rule) bool {
 }
 
 // covering is the first rule of the index that covers all of r, and may be taken.
-func (a *adviser) covering(x *index, r *rule, may func(place int) bool) (found *rule) {
-	look := func(entries []entry) {
-		for _, e := range entries {
-			if found != nil || a.budget == 0 {
-				return
-			}
-			a.budget--
-			if may(e.rule) && a.rules[e.rule].covers(r) {
-				found = &a.rules[e.rule]
+func (a *adviser) covering(x *index, r *rule, may func(place int) bool) *rule {
+	head, tail := ends(r.repositories[0].components)
+	for _, h := range x.lists(x.lists(nil, head), tail) {
+		for _, entries := range h.about(nil, &r.to[0]) {
+			for _, e := range entries {
+				if a.budget == 0 {
+					return nil
+				}
+				a.budget--
+				if may(e.rule) && a.rules[e.rule].covers(r) {
+					return &a.rules[e.rule]
+				}
 			}
 		}
 	}
-	head, tail := ends(r.repositories[0].components)
-	x.visit(head, func(h *hearers) { h.about(&r.to[0], look) })
-	if tail != "" {
-		x.visit(tail, func(h *hearers) { h.about(&r.to[0], look) })
-	}
-	return found
+	return nil
 }

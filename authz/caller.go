@@ -62,52 +62,55 @@ func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
 	if c.person.Anonymous() {
 		rules = &c.policy.anonymous
 	}
-	rules.visit(repository, func(h *hearers) {
-		c.visit(h, func(entries []entry) {
+	var room [8]*hearers
+	var space [8][]entry
+	for _, h := range rules.lists(room[:0], repository) {
+		for _, entries := range c.lists(space[:0], h) {
 			for _, e := range entries {
 				rule := &c.policy.rules[e.rule]
 				if rule.actions&actions != 0 && e.pattern.match(repository, &c.person) && (c.heard != nil || rule.speaksTo(&c.person)) {
 					list = append(list, e.rule)
 				}
 			}
-		})
-	})
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// all are the places of the rules that speak to the caller, in the policy's order.
-func (c *Caller) all() (list []int) {
-	c.policy.all.visit(&c.person, func(entries []entry) {
-		for _, e := range entries {
-			if c.policy.rules[e.rule].speaksTo(&c.person) {
-				list = append(list, e.rule)
-			}
 		}
-	})
+	}
 	slices.Sort(list)
 	return slices.Compact(list)
 }
 
-// visit hands out those of the entries whose rules speak to the person, where that is
-// remembered; else others as well.
-func (c *Caller) visit(h *hearers, visit func([]entry)) {
+// lists appends to found lists of those of the entries whose rules speak to the person,
+// where that is remembered; else of others as well.
+func (c *Caller) lists(found [][]entry, h *hearers) [][]entry {
 	if c.heard == nil {
-		h.visit(&c.person, visit)
-		return
+		return h.lists(found, &c.person)
 	}
 	list, known := c.heard[h]
 	if !known {
-		h.visit(&c.person, func(entries []entry) {
-			for _, e := range entries {
-				if c.policy.rules[e.rule].speaksTo(&c.person) {
-					list = append(list, e)
-				}
-			}
-		})
+		list = c.speaking(h)
 		c.heard[h] = list
 	}
-	visit(list)
+	return append(found, list)
+}
+
+// speaking are those of the entries whose rules speak to the person.
+func (c *Caller) speaking(h *hearers) (list []entry) {
+	for _, entries := range h.lists(nil, &c.person) {
+		for _, e := range entries {
+			if c.policy.rules[e.rule].speaksTo(&c.person) {
+				list = append(list, e)
+			}
+		}
+	}
+	return list
+}
+
+// all are the places of the rules that speak to the caller, in the policy's order.
+func (c *Caller) all() (places []int) {
+	for _, e := range c.speaking(&c.policy.all) {
+		places = append(places, e.rule)
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
 }
 
 // judge decides by the rules at these places, which speak of the request but for

@@ -130,9 +130,11 @@ func TestLookedAt(t *testing.T) {
 // lookedAt is how many patterns are held against a name for somebody.
 func lookedAt(p *Policy, id authn.Identity, repository string) (count int) {
 	who := &person{Identity: id}
-	p.signedIn.visit(repository, func(h *hearers) {
-		h.visit(who, func(entries []entry) { count += len(entries) })
-	})
+	for _, h := range p.signedIn.lists(nil, repository) {
+		for _, entries := range h.lists(nil, who) {
+			count += len(entries)
+		}
+	}
 	return count
 }
 

@@ -1,7 +1,5 @@
 package authz
 
-import "gatehouse/authn"
-
 // hearers are entries of an index that stand in one place, and of many of them those
 // whose rules may speak to somebody. The zero value has none.
 type hearers struct {
@@ -65,54 +63,69 @@ func (n *byName) place(s *subject) (lists map[string][]entry, name string) {
 	return nil, ""
 }
 
-// visit hands out lists in which each entry stands whose rule speaks to the person, and
-// others.
-func (h *hearers) visit(who *person, visit func([]entry)) {
-	visit(h.entries)
+// lists appends to found lists in which each entry stands whose rule speaks to the person,
+// and others.
+func (h *hearers) lists(found [][]entry, who *person) [][]entry {
+	found = append(found, h.entries)
 	if h.byName == nil || who.Anonymous() {
-		return
+		return found
 	}
 	n := h.byName
 	if who.Machine {
-		for head := range heads(who.Username, len(who.Username)) {
-			visit(n.machines[head])
-		}
-	} else {
-		visit(n.users[who.Username])
+		found = underHeads(found, n.machines, who.Username)
+	} else if list := n.users[who.Username]; list != nil {
+		found = append(found, list)
 	}
-	visitGroups(n.groups, who.Groups, func(g *authn.Group) string { return g.Name }, who.inGroup, visit)
-	visitGroups(n.dns, who.Groups, func(g *authn.Group) string { return g.DN }, who.inGroupDN, visit)
+	return n.groupLists(found, who)
 }
 
-// visitGroups hands out the lists of the groups, by whichever are fewer.
-func visitGroups(lists map[string][]entry, groups []authn.Group, name func(*authn.Group) string, has func(string) bool, visit func([]entry)) {
-	if len(lists) < len(groups) {
-		for name, list := range lists {
-			if has(name) {
-				visit(list)
+// groupLists does so with the lists of the person's groups, by whichever are fewer.
+func (n *byName) groupLists(found [][]entry, who *person) [][]entry {
+	if len(n.groups)+len(n.dns) < len(who.Groups) {
+		for name, list := range n.groups {
+			if who.inGroup(name) {
+				found = append(found, list)
 			}
 		}
-		return
+		for dn, list := range n.dns {
+			if who.inGroupDN(dn) {
+				found = append(found, list)
+			}
+		}
+		return found
 	}
-	for i := range groups {
-		visit(lists[name(&groups[i])])
+	for i := range who.Groups {
+		if list := n.groups[who.Groups[i].Name]; list != nil {
+			found = append(found, list)
+		}
+		if list := n.dns[who.Groups[i].DN]; list != nil {
+			found = append(found, list)
+		}
 	}
+	return found
 }
 
-// about hands out lists in which each entry stands whose rule speaks to all that the
-// subject means, and others.
-func (h *hearers) about(s *subject, visit func([]entry)) {
-	visit(h.entries)
-	if h.byName == nil {
-		return
-	}
-	switch lists, name := h.byName.place(s); {
-	case lists == nil:
-	case s.kind == machine:
-		for head := range heads(name, len(name)) {
-			visit(lists[head])
+// underHeads does so with the lists under the beginnings of a name.
+func underHeads(found [][]entry, lists map[string][]entry, name string) [][]entry {
+	for end := -1; end < len(name); {
+		end = componentEnd(name, end+1)
+		if list := lists[name[:end]]; list != nil {
+			found = append(found, list)
 		}
-	default:
-		visit(lists[name])
 	}
+	return found
+}
+
+// about appends to found lists in which each entry stands whose rule speaks to all that the
+// subject means, and others.
+func (h *hearers) about(found [][]entry, s *subject) [][]entry {
+	found = append(found, h.entries)
+	if h.byName == nil {
+		return found
+	}
+	lists, name := h.byName.place(s)
+	if s.kind == machine {
+		return underHeads(found, lists, name)
+	}
+	return append(found, lists[name])
 }

@@ -1,9 +1,6 @@
 package authz
 
-import (
-	"iter"
-	"strings"
-)
+import "strings"
 
 // index finds the patterns that may match a name without trying all of them. A
 // pattern stands under the fixed components that it begins with (`prod/app` of
@@ -73,32 +70,21 @@ func joined(fixed []component) string {
 	return strings.Join(texts, "/")
 }
 
-// visit hands out the lists of those entries that may match the name.
-func (x *index) visit(name string, visit func(*hearers)) {
-	if list := x.heads[""]; list != nil {
-		visit(list)
+// lists appends to found those lists in which each entry stands that may match the name.
+func (x *index) lists(found []*hearers, name string) []*hearers {
+	if h := x.heads[""]; h != nil {
+		found = append(found, h)
 	}
-	for head := range heads(name, x.longest) {
-		if list := x.heads[head]; list != nil {
-			visit(list)
+	for end := -1; end < min(len(name), x.longest); {
+		end = componentEnd(name, end+1)
+		if h := x.heads[name[:end]]; h != nil {
+			found = append(found, h)
 		}
 	}
-	for begin := max(0, len(name)-x.longest); begin < len(name); begin++ {
-		if begin == 0 || name[begin-1] == '/' {
-			if list := x.tails[name[begin:]]; list != nil {
-				visit(list)
-			}
+	for begin := 0; begin < len(name); begin = componentEnd(name, begin) + 1 {
+		if h := x.tails[name[begin:]]; h != nil {
+			found = append(found, h)
 		}
 	}
-}
-
-// heads are the beginnings of a name, up to a length, that end with a component.
-func heads(name string, longest int) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for end := 1; end <= min(len(name), longest); end++ {
-			if (end == len(name) || name[end] == '/') && !yield(name[:end]) {
-				return
-			}
-		}
-	}
+	return found
 }

@@ -31,11 +31,11 @@ func TestIndexEnds(t *testing.T) {
 // visited are the places of the rules that are looked at for a name, in order.
 func visited(x *index, name string) []int {
 	var places []int
-	x.visit(name, func(h *hearers) {
+	for _, h := range x.lists(nil, name) {
 		for _, e := range h.entries {
 			places = append(places, e.rule)
 		}
-	})
+	}
 	slices.Sort(places)
 	return places
 }
