@@ -255,3 +255,50 @@ func BenchmarkManifest(b *testing.B) {
 	run("forwarded", g, g.Accepted, authorization)
 	run("bare", http.HandlerFunc(fromMemory), func(c net.Conn) net.Conn { return c }, authorization)
 }
+
+// BenchmarkTrial is a manifest from the cache, the shortest of requests, by gateways that
+// take turns: without counts and without a policy that is tried; with counts; with such a
+// policy that says the same, and with one that says otherwise each time. Both policies have a
+// thousand rules.
+func BenchmarkTrial(b *testing.B) {
+	rules := make([]authz.Rule, 1000)
+	for i := range rules {
+		rules[i] = authz.Rule{Position: fmt.Sprintf("p:%d", i), Allow: []string{"pull"}, Repositories: []string{fmt.Sprintf("team-%d/**", i), "{group}/**"}, To: []string{fmt.Sprintf("group:team-%d", i)}}
+	}
+	refusing, err := authz.New(authz.Config{Rules: rules})
+	rules[500].To = []string{"group:composers"}
+	policy, err2 := authz.New(authz.Config{Rules: rules})
+	if refusing == nil || policy == nil {
+		b.Fatal(err, err2)
+	}
+	names, gateways, used := []string{"bare", "counts", "same", "differs"}, []*lean{}, make([]time.Duration, 4)
+	var last *Gateway
+	for _, name := range names {
+		g, authorization := leanGateway(b, leanCache())
+		g.decider.policy = policy
+		g.decider.trial.policy = map[string]*authz.Policy{"same": policy, "differs": refusing}[name]
+		if name == "bare" {
+			g.decider.counts = &authz.Counts{}
+		}
+		g.Take()
+		gateways, last = append(gateways, newLean(b, g, g.Accepted, authorization)), g
+	}
+	const asks = 50
+	for b.Loop() {
+		for i, l := range gateways {
+			start := processTime(b)
+			for range asks {
+				if _, err := l.ask(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			used[i] += processTime(b) - start
+		}
+	}
+	if rows := last.Shadow().Rows; len(rows) != 1 || rows[0].Count != int64(b.N*asks) || last.Rules()[500].Allowed != int64(b.N*asks) {
+		b.Errorf("what differs: %+v", rows)
+	}
+	for i, name := range names {
+		b.ReportMetric(float64(used[i])/float64(b.N*asks), name+"-cpu-ns/request")
+	}
+}
