@@ -42,7 +42,7 @@ func newDock(t *testing.T, change func(*oidc.Config)) *dock {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.keyring, err = tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, KeyFiles: []authn.SecretFile{key}, Now: d.clock, Metrics: d.metrics})
+	d.keyring, err = tokens.NewKeyring(tokens.Config{Issuer: "gatehouse", Service: "gatehouse", Lifetime: 15 * time.Minute, KeyFiles: []authn.SecretFile{key}, Now: d.clock, Metrics: d.metrics, Revoker: tokens.NewRevoker(nil, d.clock)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,6 +382,50 @@ func TestTokenExchange(t *testing.T) {
 	}
 	if d.swap(job, 200, "subject_token_type", typeJWT); !strings.Contains(scraped(d.metrics), `gatehouse_token_requests_total{grant="exchange",result="granted"} 10`) {
 		t.Error("the exchanges are not counted")
+	}
+}
+
+// TestRefreshEnds: what is issued for the refresh token of an ID token ends with it, whether
+// it is revoked or was shortened; what was issued for the ID token itself goes on.
+func TestRefreshEnds(t *testing.T) {
+	d := newDock(t, nil)
+	job := d.job(nil)
+	const scope = "repository:ci/octo-org/app/x:pull,push"
+	refresh := func(fields ...string) string {
+		return d.swap(job, 200, append(fields, "requested_token_type", typeRefresh)...).AccessToken
+	}
+	redeem := func(token string) reply {
+		return d.granted(d.form("grant_type", "refresh_token", "refresh_token", token, "scope", scope))
+	}
+	first, second := refresh(), refresh()
+	direct, ended, other := d.swap(job, 200, "scope", scope).AccessToken, redeem(first).Token, redeem(second).Token
+	byBasic := d.granted(d.basic("/auth"+jobScope, "x", first)).Token
+	d.push(ended, http.StatusOK)
+	revoke := d.form("token", first)
+	revoke.URL.Path = "/auth/revoke"
+	d.must(revoke, http.StatusOK, "")
+	for _, token := range []string{ended, byBasic} {
+		d.push(token, http.StatusUnauthorized)
+	}
+	d.must(d.form("grant_type", "refresh_token", "refresh_token", first), http.StatusUnauthorized, "UNAUTHORIZED")
+	for _, token := range []string{direct, other, redeem(second).Token, d.granted(d.basic("/auth"+jobScope, "x", job)).Token} {
+		d.push(token, http.StatusOK)
+	}
+
+	d.now = d.now.Add(time.Second)
+	issued := d.now
+	short := redeem(refresh("expires_in", "30"))
+	exchanged := d.swap(job, 200, "scope", scope, "expires_in", "30")
+	if short.ExpiresIn != 30 || exchanged.ExpiresIn != 30 {
+		t.Errorf("%d s and %d s, want 30", short.ExpiresIn, exchanged.ExpiresIn)
+	}
+	for _, c := range []struct {
+		after        time.Duration
+		short, plain int
+	}{{29 * time.Second, 200, 200}, {30 * time.Second, 401, 200}, {90 * time.Second, 401, 200}, {91 * time.Second, 401, 401}} {
+		d.now = issued.Add(c.after)
+		d.push(short.Token, c.short)
+		d.push(exchanged.AccessToken, c.plain)
 	}
 }
 

@@ -32,7 +32,8 @@ type claims struct {
 	CredentialID  string   `json:"cid,omitempty"`
 	Repositories  []string `json:"rep,omitempty"` // of a ceiling
 	Actions       []string `json:"act,omitempty"`
-	Ends          int64    `json:"end,omitempty"` // of the personal token
+	Ends          int64    `json:"end,omitempty"` // of what it was issued for
+	Via           string   `json:"via,omitempty"` // a refresh token
 
 	Proof json.RawMessage `json:"prf,omitempty"` // see authn.Proof.Carried
 }
@@ -62,7 +63,7 @@ func checkShape(raw string) error {
 	if err := checkNames(parts[0], "alg", "kid", "typ"); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid", "prf", "rep", "act", "end"); err != nil {
+	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid", "prf", "rep", "act", "end", "via"); err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
 	return nil

@@ -44,9 +44,7 @@ func (g *Granter) exchange(ctx context.Context, r GrantRequest, asked authz.Scop
 	default:
 		t = tokenFor(Refresh, l, authz.Scope{})
 	}
-	if at := k.cfg.Now().Add(r.Exchange.Most); r.Exchange.Most > 0 && at.Before(t.Ends) {
-		t.Ends = at
-	}
+	t.Life = r.Exchange.Most
 	reply.Token, reply.Granted, err = k.Issue(t)
 	reply.ExpiresIn = reply.Granted.Expires.Sub(reply.Granted.IssuedAt)
 	if r.Exchange.Refresh {

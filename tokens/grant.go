@@ -117,11 +117,11 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 // tokenFor is a token to be issued. What a machine showed ends it at the latest.
 func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
 	id := l.Identity
-	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Credential: l.Origin}
+	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Via: l.Via, Credential: l.Origin}
 	t.Subject.Stamp = "" // it stands beside it
 	switch {
 	case id.Machine:
-		t.Ends = id.ValidUntil
+		t.Ends = earlier(id.ValidUntil, l.Ends)
 	case l.Origin.Kind == FromPersonal:
 		t.PasswordStamp, t.Ends = "", l.Ends
 		t.Ceiling, _ = id.Ceiling.(*authz.Ceiling)

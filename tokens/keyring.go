@@ -110,16 +110,24 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// earlier is the first of two moments, of which either may not be there.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // claims are the token's on the wire.
 func (k *Keyring) claims(t Token) *claims {
 	c := &claims{Issuer: k.cfg.Issuer, Audience: k.cfg.Service, Subject: t.Subject.Username, ID: t.ID,
 		IssuedAt: t.IssuedAt.Unix(), Expires: t.Expires.Unix(), Directory: t.Subject.Directory, LastingID: t.Subject.ID,
-		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings(), Credential: string(t.Credential.Kind), CredentialID: t.Credential.ID}
+		PasswordStamp: t.PasswordStamp, Scope: t.Scope.Strings(), Credential: string(t.Credential.Kind), CredentialID: t.Credential.ID, Via: t.Via}
 	if t.Ceiling != nil {
 		c.Repositories, c.Actions = t.Ceiling.Repositories(), t.Ceiling.Actions()
-		if !t.Ends.IsZero() {
-			c.Ends = t.Ends.Unix()
-		}
+	}
+	if !t.Ends.IsZero() && (t.Ceiling != nil || t.Kind == Access) {
+		c.Ends = t.Ends.Unix()
 	}
 	if c.Directory == "" {
 		c.Subject = anonymous
@@ -148,15 +156,19 @@ func (k *Keyring) sign(token *jwt.Token) (string, error) {
 }
 
 func (k *Keyring) lifetime(t Token) time.Duration {
+	life := k.cfg.Lifetime
 	switch {
 	case t.Kind == Refresh && t.Session:
-		return t.Ends.Sub(t.IssuedAt)
+		life = t.Ends.Sub(t.IssuedAt)
 	case t.Kind == Refresh:
-		return k.cfg.RefreshLifetime
+		life = k.cfg.RefreshLifetime
 	case t.Kind == Session:
-		return MaxSession
+		life = MaxSession
 	}
-	return k.cfg.Lifetime
+	if t.Life > 0 {
+		life = min(life, t.Life)
+	}
+	return life
 }
 
 // typ is the JWT's media type: explicit typing keeps the kinds apart (RFC 8725
@@ -192,7 +204,7 @@ func (k *Keyring) Verify(raw string, kind Kind, grace time.Duration) (Token, err
 
 // current holds a token that is good against what is revoked.
 func (k *Keyring) current(t Token) (Token, error) {
-	known := Token{ID: t.ID, Subject: t.Subject, Credential: t.Credential, IssuedAt: t.IssuedAt}
+	known := Token{ID: t.ID, Subject: t.Subject, Via: t.Via, Credential: t.Credential, IssuedAt: t.IssuedAt}
 	if k.revoked.revoked(&t) || k.cfg.Revoker.list().revoked(&t) {
 		return known, ErrRevoked
 	}
@@ -273,7 +285,7 @@ const maxLife = time.Hour
 // content checks the claims and gives them as a Token.
 func (k *Keyring) content(typ any, c claims) (Token, error) {
 	t := Token{ID: c.ID, Subject: authn.Ref{Directory: c.Directory, Username: c.Subject, ID: c.LastingID, Proof: string(c.Proof)}, PasswordStamp: c.PasswordStamp,
-		Credential: Credential{CredentialKind(c.Credential), c.CredentialID}, IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
+		Credential: Credential{CredentialKind(c.Credential), c.CredentialID}, Via: c.Via, IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expires, 0)}
 	switch typ {
 	case "at+jwt":
 		t.Kind = Access
@@ -295,9 +307,9 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 		if t.Ceiling, err = authz.NewCeiling(c.Repositories, c.Actions); err != nil {
 			return t, err
 		}
-		if c.Ends != 0 {
-			t.Ends = time.Unix(c.Ends, 0)
-		}
+	}
+	if c.Ends != 0 {
+		t.Ends = time.Unix(c.Ends, 0)
 	}
 	t.Scope, err = authz.ParseScope(c.Scope)
 	return t, err
@@ -310,7 +322,7 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("another issuer")
 	case c.Audience != k.cfg.Service:
 		return errors.New("another audience")
-	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40:
+	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40 || c.Ends < 0 || c.Ends > 1<<40:
 		return errors.New("a claim is missing or out of range")
 	case time.Unix(c.IssuedAt, 0).After(k.cfg.Now().Add(maxSkew)):
 		return errors.New("issued in the future")
@@ -318,7 +330,7 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("lives too long")
 	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != "" || c.Proof != nil):
 		return errors.New("a person without a directory")
-	case c.Credential == "" && c.CredentialID != "":
+	case c.Credential == "" && (c.CredentialID != "" || c.Via != ""):
 		return errors.New("half a credential")
 	case (c.Credential == string(FromPersonal)) != (len(c.Actions) > 0):
 		return errors.New("a personal token without a ceiling, or a ceiling without one")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"gatehouse/authn"
 )
@@ -22,12 +23,13 @@ func (k *Keyring) Redeem(ctx context.Context, chain *authn.Chain, text authn.Sec
 func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, source netip.Addr) (Login, error) {
 	l := Login{Shown: Credential{Kind: FromRefresh}}
 	t, err := k.Verify(text, Refresh, 0)
-	l.Shown.ID, l.Origin = t.ID, t.Credential
+	l.Shown.ID, l.Origin, l.Via = t.ID, t.Credential, t.ID
 	if err != nil {
 		return l, err
 	}
+	l.Ends = earlier(t.Ends, t.Expires)
 	if l.Origin == (Credential{}) { // of a password: what is issued now ends with the refresh token
-		l.Origin = l.Shown
+		l.Origin, l.Via, l.Ends = l.Shown, "", time.Time{}
 	}
 	if t.Subject.Proof == "" { // of others the directory knows how long their session is
 		err = k.checkAge(t)
@@ -35,7 +37,7 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 	if err != nil {
 		return l, err
 	}
-	t.Subject.Source, l.Ends = source, t.Ends
+	t.Subject.Source = source
 	if l.Identity, err = k.redeemed(ctx, chain, t); err == nil {
 		err = k.required(l)
 	}

@@ -56,14 +56,19 @@ type Token struct {
 	IssuedAt time.Time
 	// Expires is IssuedAt plus the advertised lifetime, or Ends.
 	Expires time.Time
-	// Ends is the latest moment for Expires, in a token to be issued; in one that was
-	// issued for a personal token, when that ends, and then no leeway counts. Zero: none.
+	// Ends is when what it was issued for ends: the latest moment for Expires, beyond which
+	// no leeway counts. Zero: none.
 	Ends time.Time
+	// Life shortens the config's lifetime of a token to be issued; 0: it does not.
+	Life time.Duration
 	// Session: in a token to be issued, it lasts until Ends, whatever the config has for
 	// its kind.
 	Session bool
 	// Ceiling is that of the personal token which it was issued for; nil: none.
 	Ceiling *authz.Ceiling
+	// Via is the id of the refresh token that an access token was issued for, where that was
+	// issued for something itself; empty: none.
+	Via string
 	// Credential is the token of a machine, or of a person's program, that this one was
 	// issued for, also by way of a refresh token; zero: a password was shown.
 	Credential Credential
@@ -102,6 +107,10 @@ type Login struct {
 	// Origin is what the tokens name that are issued now: what was shown, or what a
 	// refresh token was issued for; zero: a password.
 	Origin Credential
-	// Ends is when the personal token ends that was shown; zero: never, or none was.
+	// Via is the id of the refresh token that was shown, where it was issued for something
+	// itself; what is issued now ends with both.
+	Via string
+	// Ends is when the personal token ends that was shown, or the refresh token of a machine
+	// or a personal token; zero: never, or none was.
 	Ends time.Time
 }

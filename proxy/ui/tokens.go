@@ -204,33 +204,18 @@ func (f *tokenForm) order() (o personal.Order, err error) {
 	if days, ok := strings.CutSuffix(strings.TrimSpace(text), " days"); ok {
 		text = days + "d"
 	}
-	life, err := parseLifetime(strings.TrimSpace(text))
-	if text != "" {
-		o.Lifetime = &life
+	if text == "" {
+		return o, nil
 	}
-	return o, err
+	life, err := authn.ParseSpan(strings.TrimSpace(text))
+	if err != nil {
+		return o, errLifetime
+	}
+	o.Lifetime = &life
+	return o, nil
 }
 
 var errLifetime = errors.New("the lifetime is a number of days, such as 14d, or of hours, such as 12h")
-
-// parseLifetime takes days as well.
-func parseLifetime(text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		d, err := time.ParseDuration(days + "h")
-		if err != nil || d > 100*365*time.Hour {
-			return 0, errLifetime
-		}
-		return 24 * d, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, errLifetime
-	}
-	return d, nil
-}
 
 // showPreview shows what the policy leaves of a ceiling now.
 func (u *UI) showPreview(w http.ResponseWriter, r *http.Request, c *Call, v tokensView, o personal.Order) error {

@@ -3,13 +3,12 @@ package admin
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/cli"
 )
@@ -28,9 +27,12 @@ func RulesCommand() *cobra.Command {
 	path := cli.ConfigFlag(cmd)
 	unused := cmd.Flags().String("unused", "", "only rules that decided nothing for so `long`: days such as 90d, or a time such as 12h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		age, err := parseAge(*unused)
-		if err != nil {
-			return err
+		var age time.Duration
+		if *unused != "" {
+			var err error
+			if age, err = authn.ParseSpan(*unused); err != nil {
+				return fmt.Errorf("--unused: %w", err)
+			}
 		}
 		var rules []authz.RuleCount
 		if err := Ask(cmd, *path, "/rules", nil, &rules); err != nil {
@@ -42,21 +44,6 @@ func RulesCommand() *cobra.Command {
 		return printRules(cmd.OutOrStdout(), rules)
 	}
 	return cmd
-}
-
-// parseAge reads days, such as 90d, or a time.
-func parseAge(text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return time.Duration(n) * 24 * time.Hour, nil
-		}
-	} else if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return d, nil
-	}
-	return 0, fmt.Errorf("--unused: %.100q is neither days, such as 90d, nor a time, such as 12h", text)
 }
 
 // idle are the rules that decided nothing since then. Of a rule that is not counted for

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,17 +59,13 @@ func newTokenCommand() *cobra.Command {
 
 // parseEnd reads --expires and gives it as the config writes it. Days end with a day.
 func parseEnd(text string, now time.Time) (string, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil || n == 0 {
-			return "", fmt.Errorf("--expires: %.100q is no number of days, such as 90d", text)
-		}
-		return now.UTC().AddDate(0, 0, int(n)).Format(time.DateOnly), nil
-	}
-	if d, err := time.ParseDuration(text); err == nil {
-		if d < time.Second {
-			return "", fmt.Errorf("--expires: %s is too short", d)
-		}
+	switch d, err := authn.ParseSpan(text); {
+	case err != nil: // a moment, or never
+	case d < time.Second:
+		return "", fmt.Errorf("--expires: %s is too short", d)
+	case strings.HasSuffix(text, "d"):
+		return now.UTC().Add(d).Format(time.DateOnly), nil
+	default:
 		return now.UTC().Add(d).Format(time.RFC3339), nil
 	}
 	var end machine.Expiry

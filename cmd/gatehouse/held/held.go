@@ -176,9 +176,9 @@ func ListCommand() *cobra.Command {
 			query.Set("user", *user)
 		}
 		if *expiring != "" {
-			within, err := span(*expiring)
+			within, err := authn.ParseSpan(*expiring)
 			if err != nil {
-				return err
+				return fmt.Errorf("--expiring: %w", err)
 			}
 			query.Set("expiring", within.String())
 		}
@@ -190,15 +190,6 @@ func ListCommand() *cobra.Command {
 		return err
 	}
 	return cmd
-}
-
-// span reads a time that may be in days.
-func span(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		hours, err := time.ParseDuration(days + "h")
-		return 24 * hours, err
-	}
-	return time.ParseDuration(text)
 }
 
 func line(t Listed) string {

@@ -132,15 +132,3 @@ func TestRevoke(t *testing.T) {
 		t.Errorf("without a store: %v", err)
 	}
 }
-
-// TestSpan: times may be in days.
-func TestSpan(t *testing.T) {
-	for text, want := range map[string]time.Duration{"14d": 336 * time.Hour, "12h": 12 * time.Hour, "0.5d": 12 * time.Hour} {
-		if got, err := span(text); got != want || err != nil {
-			t.Errorf("%s: %s, %v", text, got, err)
-		}
-	}
-	if _, err := span("d"); err == nil {
-		t.Error("d is taken")
-	}
-}
