@@ -200,29 +200,6 @@ func (v *visitor) assets(p page) (bytes float64) {
 	return bytes
 }
 
-// heap is the gateway's, in bytes.
-func (g *gateway) heap(t *testing.T) float64 {
-	t.Helper()
-	resp, err := http.Get("http://" + g.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`(?m)^go_memstats_heap_inuse_bytes (\S+)$`).FindSubmatch(body)
-	if found == nil {
-		t.Fatal("no go_memstats_heap_inuse_bytes")
-	}
-	bytes, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes
-}
-
 // beside is how much longer a pull takes while a page is looked at each 0.2 s: the ratio of
 // the medians of rounds with and without.
 func (v *visitor) beside(target string) float64 {

@@ -7,6 +7,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +96,27 @@ func (p page) all(attribute string) (values []string) {
 		values = append(values, html.UnescapeString(found[1]))
 	}
 	return values
+}
+
+// heap is the gateway's, in bytes.
+func (g *gateway) heap(t *testing.T) float64 {
+	t.Helper()
+	resp, err := http.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^go_memstats_heap_inuse_bytes (\S+)$`).FindSubmatch(body)
+	if found == nil {
+		t.Fatal("no go_memstats_heap_inuse_bytes")
+	}
+	bytes, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
 }
