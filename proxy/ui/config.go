@@ -23,7 +23,7 @@ type Config struct {
 	// Idle is how long it lasts without a page view, 1m to session. Default 30m.
 	Idle time.Duration `yaml:"idle" min:"1m"`
 	// Admins are those who see the pages under /ui/admin/, in the words of a rule's `to`,
-	// but for everyone and authenticated. Default nobody.
+	// but for everyone, authenticated, people and machines. Default nobody.
 	Admins []string `yaml:"admins"`
 	// Delete lets people delete what the policy lets them; false: nothing, whatever the
 	// policy says. Default true.
@@ -34,6 +34,9 @@ type Config struct {
 	// PageSize is how many rows a page has. Default 50.
 	PageSize int `yaml:"page_size" min:"10" max:"200"`
 }
+
+// tooMany are the words that are nobody in particular; a machine has no session.
+var tooMany = map[string]bool{"everyone": true, "authenticated": true, "people": true, "machines": true}
 
 const (
 	maxTitle = 60       // characters
@@ -57,7 +60,7 @@ func (c *Config) Check() error {
 		faults.Add("idle", fmt.Errorf("must be at most ui.session (%s), not %s", c.Session, c.Idle))
 	}
 	for i, word := range c.Admins {
-		if word == "everyone" || word == "authenticated" {
+		if tooMany[word] {
 			faults.Add(fmt.Sprintf("admins[%d]", i), fmt.Errorf("%s is too many; name people or groups", word))
 		}
 	}

@@ -164,6 +164,20 @@ func TestTagsPage(t *testing.T) {
 	want(t, "delete is off", s.get("/ui/r/team/app"), 200, "", "!type=\"checkbox\"")
 }
 
+// TestTagsOfKinds: the commands of a repository's page are those of the client that can pull it.
+func TestTagsOfKinds(t *testing.T) {
+	s := newSite(t, nil)
+	chart := s.blob("team/chart", []byte(`{"name":"chart"}`))
+	chart["mediaType"] = "application/vnd.cncf.helm.config.v1+json"
+	s.push("team/chart", object{}, object{"config": chart}, "1.0")
+	s.push("team/report", object{}, object{"artifactType": "application/spdx+json"}, "1.0")
+	s.login("alice")
+	want(t, "a chart", s.get("/ui/r/team/chart"), 200, "", `value="helm pull oci://registry.example.com/team/chart --version 1.0" data-command="helm"`,
+		`data-copy="helm pull oci://registry.example.com/team/chart --version 1.0" aria-label="Copy: helm`, "!docker pull")
+	want(t, "an artifact", s.get("/ui/r/team/report"), 200, "", `value="oras pull registry.example.com/team/report:1.0" data-command="oras"`, `data-copy="oras pull registry.example.com/team/report:1.0"`,
+		"!docker pull")
+}
+
 var dataTag = regexp.MustCompile(`data-tag="([^"]+)"`)
 
 func tagsOf(page string) (tags []string) {

@@ -280,6 +280,12 @@ func TestConfig(t *testing.T) {
 	if c.Check() == nil {
 		t.Error("a help file that is no text")
 	}
+	c.HelpFile.Data = nil
+	for word, good := range map[string]bool{"everyone": false, "authenticated": false, "people": false, "machines": false, "group:admins": true, "directory:local": true} {
+		if c.Admins = []string{word}; (c.Check() == nil) != good {
+			t.Errorf("admins: [%s]: %v", word, c.Check())
+		}
+	}
 	s := newSite(t, func(c *Config) { c.HelpFile.Data, c.Title = []byte("Ask <us>"), "<Title>" })
 	want(t, "help", s.get("/ui/help"), 200, "", "Ask &lt;us&gt;", "&lt;Title&gt;", "docker login -u YOUR-NAME registry.example.com")
 }

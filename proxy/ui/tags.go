@@ -54,7 +54,7 @@ func (u *UI) repository(w http.ResponseWriter, r *http.Request, c *Call) error {
 		Clear: t.with("q", ""), Show: t.with("show", map[bool]string{false: "all"}[q.All]), Columns: columns(t, q), Data: t.canonical(), pager: newPager(t, list.Pager)}
 	v.Delete = u.o.Config.Delete && slices.ContainsFunc(list.Rows, func(row browse.TagRow) bool { return row.Deletable })
 	if list.Newest != "" {
-		v.Newest = numbered("newest", pulls(c.Origin.Host, t.repository, list.Newest, "image", "tag")[:2])
+		v.Newest = numbered("newest", pulls(c.Origin.Host, t.repository, list.Newest, string(list.NewestKind), "tag")[:2])
 	}
 	for i := range list.Rows {
 		if list.Rows[i].State == browse.Loading {
@@ -63,6 +63,15 @@ func (u *UI) repository(w http.ResponseWriter, r *http.Request, c *Call) error {
 	}
 	f.Content = v
 	return u.show(w, r, f, "tags")
+}
+
+// Pull is the command that the row has to copy: that of the client which fits it best.
+func (v tagsView) Pull(row browse.TagRow) command {
+	kind := browse.ImageKind
+	if row.State == browse.Ready {
+		kind = row.Kind
+	}
+	return pulls(v.Host, v.Name, row.Tag, string(kind), "tag")[0]
 }
 
 func sortOf(q browse.TagQuery) string {

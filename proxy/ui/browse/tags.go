@@ -39,6 +39,8 @@ type TagList struct {
 	// Newest is the tag of the newest release, or of what is nearest to one; empty: there
 	// are no tags.
 	Newest string
+	// NewestKind is what Newest is of, as far as that is known; else ImageKind.
+	NewestKind Kind
 	// Rights are the caller's in the repository.
 	Rights []Right
 }
@@ -79,7 +81,10 @@ func (v *Visit) Tags(ctx context.Context, q TagQuery) (*TagList, error) {
 	matching, l.Unread = v.order(matching, q)
 	var tags []string
 	tags, l.Pager = Page(matching, q.Page, q.Size)
-	l.Rows = v.tagRows(ctx, q.Repository, tags)
+	l.Rows, l.NewestKind = v.tagRows(ctx, q.Repository, tags), ImageKind
+	if s, known := v.library.knownSummary(v.caller.Place, q.Repository, l.Newest); known {
+		l.NewestKind = s.Kind
+	}
 	return l, nil
 }
 
