@@ -264,6 +264,32 @@ func TestDeleteByPage(t *testing.T) {
 	}
 }
 
+// TestRefusedByPage: a page that is refused, and a deletion that the pages refuse themselves,
+// leave the record that they would under /v2/.
+func TestRefusedByPage(t *testing.T) {
+	var events bytes.Buffer
+	h, _ := pagesHouse(t, nil, &events)
+	cookie := h.session("alice")
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Docker-Content-Digest", "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+	})
+	if got := h.page("GET", "/ui/r/other/app:v1", cookie, nil); got.StatusCode != http.StatusNotFound {
+		t.Error(got.Status)
+	}
+	if got := h.page("POST", "/ui/delete?ref=team/app:v1", cookie, url.Values{"what": {"tag"}, "confirm": {"team/app"}}); got.StatusCode != http.StatusOK {
+		t.Error(got.Status)
+	}
+	h.Close()
+	for _, want := range []string{`"actions":"pull","repository":"other/app","reference":"v1"`, `"via":"ui","actions":"delete","repository":"team/app","reference":"v1","rule":"c.yaml:4","reason":"`, `"status":403`} {
+		if !strings.Contains(events.String(), want) {
+			t.Errorf("no %s in %s", want, events.String())
+		}
+	}
+	if n := strings.Count(events.String(), `"msg":"denied"`); n != 2 {
+		t.Errorf("%d refusals in %s", n, events.String())
+	}
+}
+
 // TestCatalogOfPlace: each name from the upstream that serves it, and no name that cannot be.
 func TestCatalogOfPlace(t *testing.T) {
 	h, _ := pagesHouse(t, nil, nil)

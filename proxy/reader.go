@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -35,13 +36,7 @@ func (r *reader) Ask(ctx context.Context, c browse.Caller, asked route.Route, he
 	if err != nil {
 		return nil, err
 	}
-	h := header.Clone()
-	if h == nil {
-		h = http.Header{}
-	}
-	x := &exchange{w: &recorder{}, r: (&http.Request{Method: rt.Method, Header: h}).WithContext(ctx), route: rt, origin: c.Origin, peer: listener.Peer{Client: c.Source},
-		caller: caller{identity: c.Identity, basic: true}, event: event{start: time.Now(), requestID: c.RequestID, identity: c.Identity, via: "ui"}}
-	forwardedHeader(x, h)
+	x := newAsked(ctx, c, rt, header)
 	switch reads := rt.Method == http.MethodGet || rt.Method == http.MethodHead; {
 	case rt.Kind == route.Catalog && reads:
 		return r.list(ctx, x)
@@ -51,6 +46,32 @@ func (r *reader) Ask(ctx context.Context, c browse.Caller, asked route.Route, he
 		return r.remove(ctx, x)
 	}
 	return nil, errUnasked
+}
+
+// newAsked is a page's question as a request under /v2/.
+func newAsked(ctx context.Context, c browse.Caller, rt route.Route, header http.Header) *exchange {
+	h := header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	x := &exchange{w: &recorder{}, r: (&http.Request{Method: rt.Method, Header: h}).WithContext(ctx), route: rt, origin: c.Origin, peer: listener.Peer{Client: c.Source},
+		caller: caller{identity: c.Identity, basic: true}, event: event{start: time.Now(), requestID: c.RequestID, identity: c.Identity, via: "ui"}}
+	forwardedHeader(x, h)
+	return x
+}
+
+// Refused is browse.Registry's.
+func (r *reader) Refused(ctx context.Context, c browse.Caller, rt route.Route, by authz.Decision) {
+	x := newAsked(ctx, c, rt, nil)
+	x.event.decision, x.event.rule = "denied", by.Rule
+	x.event.err = refusal(x, by, fmt.Sprintf("%s of %s", rt.Need.Action, rt.Repository))
+	r.note(ctx, x, http.StatusForbidden)
+}
+
+// note leaves a deletion's record, and those of refusals for the pages.
+func (r *reader) note(ctx context.Context, x *exchange, status int) {
+	auditRequest(context.WithoutCancel(ctx), r.records.audit, r.records.allOf, x, status)
+	r.records.pages.refusal(x, status)
 }
 
 // read asks for one thing that the caller may pull.
@@ -74,7 +95,7 @@ func (r *reader) remove(ctx context.Context, x *exchange) (*browse.Answer, error
 	if err == nil {
 		answer, err = r.send(ctx, x)
 	}
-	auditRequest(context.WithoutCancel(ctx), r.records.audit, r.records.allOf, x, statusOf(answer, err))
+	r.note(ctx, x, statusOf(answer, err))
 	return answer, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestRepositories(t *testing.T) {
 		t.Errorf("what is hidden looks otherwise than what is not there:\n%s\n%s", hidden, absentPage)
 	}
 	want(t, "hidden", s.get("/ui/r/secret/plans"), 404, "", absent)
-	if s.last.Seen.Decision != "denied" || s.last.Seen.Repository != "secret/plans" {
+	if s.last.Seen.Decision != "denied" || s.last.Seen.Action != "pull" || s.last.Seen.Repository != "secret/plans" {
 		t.Errorf("%+v", s.last.Seen)
 	}
 	s.login("carol")
@@ -223,6 +224,7 @@ func TestDeletePage(t *testing.T) {
 	want(t, "the page", s.get("/ui/delete?ref=team/app:1"), 200, "",
 		`data-page="delete"`, digest, "<code>1</code>, <code>2</code>",
 		"4 of 4 tags checked", `name="what" value="tag"`, "garbage collection")
+	want(t, "the tag alone", s.get("/ui/delete?ref=team/app:3"), 200, "", "Not the image</dt><dd>the rule <code>c.yaml:5</code> denies it; you may remove the tag alone", `!value="image"`)
 	want(t, "a protected tag", s.get("/ui/delete?ref=team/app:stable"),
 		200, "", "c.yaml:5", `!<form method="post" action="/ui/delete`)
 	want(t, "another's", s.get("/ui/delete?ref=secret/app:1"), 404, "", absent)
@@ -240,6 +242,9 @@ func TestDeletePage(t *testing.T) {
 	want(t, "the image with a protected repository", s.post("/ui/delete?ref=team/app:1",
 		"what", "image", "confirm", "team/app", "digest", digest), 200,
 		"", `data-status="denied"`, "c.yaml:5")
+	if want := []string{"team/app 1 c.yaml:5"}; !slices.Equal(s.shelf.refused, want) {
+		t.Errorf("noted as refused: %q", s.shelf.refused)
+	}
 	s.login("root")
 	want(t, "a moved tag", s.post("/ui/delete?ref=team/app:1", "what",
 		"image", "confirm", "team/app", "digest", other), 200, "", `data-ref="team/app:1" data-status="moved"`)

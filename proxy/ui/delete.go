@@ -112,7 +112,7 @@ func (u *UI) remove(w http.ResponseWriter, r *http.Request, c *Call, form url.Va
 			orders[i].Shown = shown[i]
 		}
 	}
-	return u.showDelete(w, r, c, u.report(c, u.visit(c).Delete(r.Context(), orders)), list)
+	return u.showDelete(w, r, c, report(u.visit(c).Delete(r.Context(), orders)), list)
 }
 
 // frozen is why some of it cannot be deleted now; empty: nothing is against it.
@@ -126,14 +126,11 @@ func (u *UI) frozen(list []browse.Target) string {
 }
 
 // report tells what became of each.
-func (u *UI) report(c *Call, results []browse.Result) deleteView {
+func report(results []browse.Result) deleteView {
 	v := deleteView{Results: results, Back: "/ui/r/" + results[0].Repository}
 	images := target{place: atDelete, query: url.Values{}}
 	for _, r := range results {
-		switch r.Status {
-		case browse.Refused:
-			c.Seen.Decision, c.Seen.Rule = "denied", r.Rule
-		case browse.Unsupported:
+		if r.Status == browse.Unsupported {
 			images.query.Add("ref", r.String())
 		}
 	}

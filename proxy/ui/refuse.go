@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authz"
 	"gatehouse/proxy/ui/browse"
 )
 
@@ -82,7 +83,7 @@ func (u *UI) unread(w http.ResponseWriter, c *Call, err error) error {
 	var denied *browse.Denied
 	switch {
 	case errors.As(err, &denied):
-		c.Seen.Decision, c.Seen.Rule = "denied", denied.Rule
+		c.Seen.Action, c.Seen.Decision, c.Seen.Rule = authz.Pull, "denied", denied.Rule
 		return u.nowhere(w, c)
 	case errors.Is(err, browse.ErrAbsent):
 		return u.nowhere(w, c)

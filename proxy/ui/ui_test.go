@@ -79,6 +79,7 @@ type shelf struct {
 	fault   error
 	instead func(w http.ResponseWriter, rt route.Route) bool
 	deleted []string
+	refused []string // deletions that Ask did not hear of
 }
 
 func (s *shelf) set(fault error, instead func(http.ResponseWriter, route.Route) bool) {
@@ -121,6 +122,12 @@ func (s *shelf) Ask(ctx context.Context, c browse.Caller, asked route.Route, h h
 	}
 	answer := w.Result()
 	return &browse.Answer{Status: answer.StatusCode, Header: answer.Header, Body: answer.Body}, nil
+}
+
+func (s *shelf) Refused(_ context.Context, _ browse.Caller, rt route.Route, by authz.Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = append(s.refused, rt.Repository+" "+rt.Reference+" "+by.Rule)
 }
 
 // site is the pages before a shelf, with three people: alice of the team, root who may do

@@ -169,7 +169,7 @@ func (v *Visit) delete(ctx context.Context, o Order, gone map[Target]bool) Resul
 		return r
 	}
 	if d := v.decide(o, nil); !d.Allowed {
-		r.Status, r.Rule = Refused, d.Rule
+		v.refuse(ctx, &r, d)
 		return r
 	}
 	n, err := v.current(ctx, o.Repository, o.Reference)
@@ -182,11 +182,19 @@ func (v *Visit) delete(ctx context.Context, o Order, gone map[Target]bool) Resul
 		return r
 	}
 	if d := v.decide(o, v.library.sameDigest(tagsKey{v.caller.Place, o.Repository})[n.digest]); !d.Allowed {
-		r.Status, r.Rule = Refused, d.Rule
+		v.refuse(ctx, &r, d)
 		return r
 	}
 	v.send(ctx, &r)
 	return r
+}
+
+// refuse notes that the policy does not allow it.
+func (v *Visit) refuse(ctx context.Context, r *Result, by authz.Decision) {
+	r.Status, r.Rule = Refused, by.Rule
+	if rt, err := target(http.MethodDelete, r.Repository, "manifests/", r.Reference); err == nil {
+		v.registry.Refused(ctx, v.caller, rt, by)
+	}
 }
 
 // decide is the policy's decision on an order, where these tags are known to go with it.

@@ -75,6 +75,9 @@ func TestDelete(t *testing.T) {
 			t.Errorf("%s %s: %s, want %s", c.user, c.o.Target, got, c.want)
 		}
 	}
+	if want := []string{"team/app a ", "team/app a ", "prod/app v1 gatehouse.yaml:2", "prod/app edge gatehouse.yaml:2", "prod/app " + released + " gatehouse.yaml:2"}; !slices.Equal(d.refused, want) {
+		t.Errorf("noted as refused: %q", d.refused)
+	}
 	if tags := d.in("team/app").tags; len(tags) != 3 || tags["a"] != "" {
 		t.Errorf("%v are left", tags)
 	}

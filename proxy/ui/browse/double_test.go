@@ -23,8 +23,9 @@ import (
 
 // double is a registry in memory behind a policy, as Registry wants it.
 type double struct {
-	policy *authz.Policy
-	delay  time.Duration // of each answer
+	refused []string // deletions that Ask did not hear of
+	policy  *authz.Policy
+	delay   time.Duration // of each answer
 
 	mu           sync.Mutex
 	repositories map[string]*holdings
@@ -166,6 +167,13 @@ func (d *double) Ask(ctx context.Context, c Caller, rt route.Route, header http.
 		r.header = http.Header{}
 	}
 	return &Answer{Status: r.status, Header: r.header, Body: io.NopCloser(strings.NewReader(string(r.body)))}, nil
+}
+
+// Refused is Registry's.
+func (d *double) Refused(_ context.Context, _ Caller, rt route.Route, by authz.Decision) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = append(d.refused, rt.Repository+" "+rt.Reference+" "+by.Rule)
 }
 
 func (d *double) answer(rt route.Route, header http.Header) reply {

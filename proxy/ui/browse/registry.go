@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"gatehouse/authn"
+	"gatehouse/authz"
 	"gatehouse/proxy/listener"
 	"gatehouse/proxy/route"
 )
@@ -48,6 +49,9 @@ type Registry interface {
 	// Ask sends the route; only the fields of header go along. The error is *Denied, or
 	// what kept the upstream from answering; an answer such as 404 is none.
 	Ask(ctx context.Context, c Caller, r route.Route, header http.Header) (*Answer, error)
+	// Refused leaves the record of a deletion that the policy has refused already, so
+	// that Ask never hears of it.
+	Refused(ctx context.Context, c Caller, r route.Route, by authz.Decision)
 }
 
 // Denied is the policy's refusal.
