@@ -1,4 +1,4 @@
-//go:build conformance || cache
+//go:build conformance || cache || policy
 
 package e2e
 

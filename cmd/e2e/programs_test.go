@@ -35,7 +35,6 @@ type program struct {
 // modules are the clients that are built from source, pinned. What was built is
 // kept in the user's cache.
 const (
-	craneModule      = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 	orasModule       = "oras.land/oras/cmd/oras@v1.3.6"
 	regctlModule     = "github.com/regclient/regclient/cmd/regctl@v0.11.7"
 	helmModule       = "helm.sh/helm/v3/cmd/helm@v3.22.0"
