@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -37,6 +38,7 @@ func FromQuery(values url.Values) (*Question, error) {
 			*field = values[key][0]
 		}
 	}
+	q.At = strings.ReplaceAll(q.At, " ", "+") // which a query that is typed means by the + of a zone
 	if q.Machine != "" && q.User != "" {
 		return nil, errors.New("user stands beside machine; give one")
 	}
