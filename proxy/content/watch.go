@@ -137,7 +137,7 @@ func (c *Cache) mannerLocked(of *Forwarded, digest string) Header {
 		case "Docker-Distribution-Api-Version":
 			out[name] = values
 		case "Etag":
-			if len(values) > 0 && strings.Contains(values[0], digest) {
+			if strings.Contains(like.get(name), digest) {
 				out[name] = values
 			}
 		default:
