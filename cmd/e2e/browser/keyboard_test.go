@@ -22,7 +22,7 @@ const focused = `(() => {
 	if (box.bottom < 1 || box.top > innerHeight - 1 || box.right < 1 || box.left > innerWidth - 1) wrong.push("out of view");
 	const middle = document.elementFromPoint(Math.min(Math.max(box.left + box.width / 2, 1), innerWidth - 1), Math.min(Math.max(box.top + box.height / 2, 1), innerHeight - 1));
 	if (middle && middle !== at && !at.contains(middle) && !middle.contains(at)) wrong.push("behind " + middle.outerHTML.slice(0, 60));
-	if ((at.matches("button, input, select, textarea, summary") || style.display !== "inline") && (box.width < 23.5 && !at.labels?.length || box.height < 23.5 && !at.labels?.length)) wrong.push("small: " + box.width + "x" + box.height);
+	if ((at.matches("button, input, select, textarea, summary") || style.display !== "inline" && !at.closest("small")) && (box.width < 23.5 && !at.labels?.length || box.height < 23.5 && !at.labels?.length)) wrong.push("small: " + box.width + "x" + box.height);
 	return [name, wrong.join("; ")];
 })()`
 

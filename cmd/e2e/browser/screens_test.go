@@ -31,8 +31,11 @@ func (b *tab) accessible(where string) {
 	}
 }
 
-// screens are all pages, by a name for their picture.
-var screens = []struct{ name, path, page string }{
+// screen is a page, by a name for its picture and its data-page.
+type screen struct{ name, path, page string }
+
+// screens are all pages of somebody who has logged in.
+var screens = []screen{
 	{"repositories", "/ui/", "repositories"},
 	{"folder", "/ui/r/team/",
 		"folder"}, {"search", "/ui/?q=or", "repositories"}, {"nothing",
@@ -56,20 +59,39 @@ func TestScreens(t *testing.T) {
 	s := newSite(t)
 	s.refuse(t)
 	b := newTab(t, s)
-	b.open("/ui/login")
-	b.keep("login")
 	b.login("root")
+	b.open("/ui/me/tokens")
+	b.fill("#name", "nightly build")
+	b.press("[value=make]")
+	b.looks([]screen{{"", "", "tokens"}}, "token-made")
+	b.looks(screens, "")
+}
+
+// TestStrangersScreens: those of somebody who has not logged in, or tried to.
+func TestStrangersScreens(t *testing.T) {
+	b := newTab(t, newSite(t))
+	b.looks([]screen{{"login", "/ui/login", "login"}, {"open", "/ui/", "repositories"}, {"open-tags", "/ui/r/base/alpine", "repository"}, {"open-help", "/ui/help", "help"}}, "")
+	b.wrongPassword()
+	b.looks([]screen{{"", "", "login"}}, "login-refused")
+}
+
+// looks looks at each screen, light and dark, narrow and wide; one without a path is what is
+// shown now, and is called name.
+func (b *tab) looks(list []screen, name string) {
+	b.t.Helper()
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{320, 1280} {
 			b.look(width, theme)
-			for _, s := range screens {
-				b.open(s.path)
-				where := fmt.Sprintf("%s-%s-%d", s.name, theme, width)
+			for _, s := range list {
+				if s.path != "" {
+					b.open(s.path)
+				}
+				where := fmt.Sprintf("%s-%s-%d", s.name+name, theme, width)
 				if got := b.page(); got != s.page {
-					t.Errorf("%s: %q", where, got)
+					b.t.Errorf("%s: %q", where, got)
 				}
 				if over := eval[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-					t.Errorf("%s: %d pixels wider than the window", where, over)
+					b.t.Errorf("%s: %d pixels wider than the window", where, over)
 				}
 				b.keep(where)
 				b.accessible(where)
