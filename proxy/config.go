@@ -31,6 +31,8 @@ type Config struct {
 
 	// UI is the section `ui`; nil: there are no pages for people.
 	UI *ui.Config
+	// UIInside tells the pages of administration of the gateway itself; nil: nothing.
+	UIInside func() ui.Inside
 	// UIAdmins are those who see the pages of administration.
 	UIAdmins *authz.Audience
 	// Revoker ends sessions and tokens.

@@ -33,7 +33,7 @@ func newPages(cfg *Config, l *Load, at destinations, r *reader, within time.Dura
 	}
 	p.ui = ui.New(ui.Options{Config: *cfg.UI, Admins: cfg.UIAdmins, Version: cfg.Version, Keyring: cfg.Keyring, Chain: cfg.Chain, Policy: cfg.Policy,
 		Registry: r, Memory: p.memory, Tokens: cfg.Personal, Metrics: cfg.Metrics,
-		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Freeze: &l.freeze, Counts: &l.counts, Trial: &l.trial})
+		Revoker: cfg.Revoker, Shared: cfg.Shared, Lasting: cfg.Lasting, Freeze: &l.freeze, Counts: &l.counts, Trial: &l.trial, Inside: cfg.UIInside})
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -31,6 +32,7 @@ type Keyring struct {
 	cfg      Config
 	signer   *signingKey
 	keys     map[string]*signingKey
+	ids      []string // of keys, in the order of the config
 	revoked  revocations
 	verified *lru.Cache[[sha256.Size]byte, Token]
 }
@@ -53,6 +55,9 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	return k, err
 }
 
+// KeyIDs are those of the keys, in the order of the config: the first one signs.
+func (k *Keyring) KeyIDs() []string { return slices.Clone(k.ids) }
+
 // addKeys reads the keys, and returns what is wrong with them.
 func (k *Keyring) addKeys() (faults []error) {
 	if len(k.cfg.KeyFiles) == 0 {
@@ -67,6 +72,7 @@ func (k *Keyring) addKeys() (faults []error) {
 			faults = append(faults, &authn.KeyError{Key: fmt.Sprintf("key_files[%d]", i), Err: fmt.Errorf("%s: %w", file.Name, err)})
 			continue
 		}
+		k.ids = append(k.ids, key.id)
 		if k.keys[key.id] = key; i == 0 {
 			k.signer = key
 		}

@@ -18,6 +18,10 @@ func (u *UI) administration(w http.ResponseWriter, r *http.Request, c *Call) err
 		return u.explainAnybody(w, r, c)
 	case atRefusals:
 		return u.refusals(w, r, c)
+	case atRules:
+		return u.rulesPage(w, r, c)
+	case atConfig:
+		return u.configPage(w, r, c)
 	}
 	return notFound()
 }
@@ -44,12 +48,26 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
 
 // standing is how that is now of which a page tells, and whether it is bad.
 func (u *UI) standing(page place) (state string, bad bool) {
-	if page == atRefusals {
+	switch page {
+	case atRefusals:
 		list := u.o.Memory.lastRefusals()
 		if len(list) == 0 {
 			return "none since the start", false
 		}
 		return plural(len(list), "request", "requests") + ", the last " + age(u.now(), list[0].At), false
+	case atRules:
+		if o := u.o.Freeze.Now(); o != nil {
+			return "frozen: " + o.Reason, true
+		}
+		if n := len(u.o.Trial.Report().Rows); n > 0 {
+			return plural(n, "row", "rows") + " of a policy that is tried", false
+		}
+	case atConfig:
+		c := u.o.Inside().Config
+		if n := len(c.Warnings); n > 0 {
+			return plural(n, "warning", "warnings"), true
+		}
+		return "loaded " + age(u.now(), c.Loaded), false
 	}
 	return "", false
 }

@@ -49,6 +49,8 @@ type Options struct {
 	Counts *authz.Counts
 	// Trial is where a policy that is tried would decide otherwise; nil: none is.
 	Trial *shadow.Table
+	// Inside tells of the gateway itself; nil: nothing is known.
+	Inside func() Inside
 	// Metrics counts logins; nil: none.
 	Metrics *metrics.Metrics
 	// Now is the clock; nil: time.Now.

@@ -36,6 +36,8 @@ const (
 	atAdmin      place = "admin-overview"
 	atExplain    place = "admin-explain"
 	atRefusals   place = "admin-refusals"
+	atRules      place = "admin-rules"
+	atConfig     place = "admin-config"
 	atStatic     place = "static"
 )
 
@@ -70,6 +72,8 @@ var forms = map[place]form{
 	atAdmin:      {methods: reads},
 	atExplain:    {reads, []string{"user", "action", "ref", "ip"}},
 	atRefusals:   {reads, []string{"q", "page"}},
+	atRules:      {reads, []string{"q", "page", "show"}},
+	atConfig:     {methods: reads},
 	atStatic:     {methods: reads},
 }
 
@@ -77,7 +81,8 @@ var forms = map[place]form{
 var fixed = map[string]place{"/": atRoot, "/ui": atRoot, "/ui/": atHome, "/ui/delete": atDelete, "/ui/login": atLogin, "/ui/logout": atLogout,
 	"/ui/theme": atTheme, "/ui/help": atHelp, "/ui/me": atMe, "/ui/me/signout-everywhere": atSignOut,
 	"/ui/me/tokens": atTokens, "/ui/me/tokens/revoke": atRevoke, "/ui/admin/tokens": atAllTokens,
-	"/ui/admin/": atAdmin, "/ui/admin/explain": atExplain, "/ui/admin/refusals": atRefusals}
+	"/ui/admin/": atAdmin, "/ui/admin/explain": atExplain, "/ui/admin/refusals": atRefusals,
+	"/ui/admin/rules": atRules, "/ui/admin/config": atConfig}
 
 // target is a request's target, parsed.
 type target struct {

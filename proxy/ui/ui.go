@@ -29,6 +29,9 @@ func New(o Options) *UI {
 	if o.Trial == nil {
 		o.Trial = new(shadow.Table)
 	}
+	if o.Inside == nil {
+		o.Inside = func() (none Inside) { return none }
+	}
 	return &UI{o: o, protection: http.NewCrossOriginProtection(), pages: loadPages()}
 }
 
@@ -112,7 +115,7 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return u.tokensPage(w, r, c, tokensView{})
 	case atAllTokens:
 		return u.allTokens(w, r, c, tokensView{})
-	case atAdmin, atExplain, atRefusals:
+	case atAdmin, atExplain, atRefusals, atRules, atConfig:
 		return u.administration(w, r, c)
 	case atHelp:
 		return u.help(w, r, c)

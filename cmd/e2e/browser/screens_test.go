@@ -51,6 +51,8 @@ var screens = []screen{
 	{"admin", "/ui/admin/", "admin-overview"},
 	{"explain", "/ui/admin/explain?user=alice&action=delete&ref=team/orchestra", "admin-explain"},
 	{"refusals", "/ui/admin/refusals", "admin-refusals"},
+	{"rules", "/ui/admin/rules", "admin-rules"},
+	{"config", "/ui/admin/config", "admin-config"},
 	{"error", "/ui/r/none/", "error"},
 }
 

@@ -71,6 +71,8 @@ policy:
 - {name: base-images, allow: [pull], repositories: ["base/**"], to: [everyone]}
 store: {file: store.db}
 personal_tokens: {enabled: true}
+policy_next:
+- {allow: ["*"], repositories: ["**"], to: ["user:root", "user:alice"]}
 `
 
 // newSite starts a registry with samples and the gateway before it.

@@ -122,7 +122,7 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 		Service: c.Tokens.Service, UploadGrace: c.Tokens.UploadGrace, Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Personal: s.Desk, PolicyNext: s.Next,
 		Load: p.Load, Healthy: p.Healthy, Answer: s.Certificates.Orders().Answer, Metrics: p.Metrics, Access: p.Access, Audit: p.Audit, AuditAllOf: b.allOf(), Logger: p.Logger}
 	if admins := b.admins(); c.UI.Enabled {
-		cfg.UI, cfg.UIAdmins, cfg.Version = &c.UI, admins, p.Version
+		cfg.UI, cfg.UIAdmins, cfg.Version, cfg.UIInside = &c.UI, admins, p.Version, s.inside
 		cfg.Revoker, cfg.Shared = p.Revoker, c.Store.Configured()
 		cfg.Lasting = max(c.Tokens.Lifetime, c.Tokens.RefreshLifetime, tokens.MaxSession)
 	}

@@ -2,9 +2,12 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // customSuffix names the file that is loaded instead of the config it stands beside.
@@ -21,11 +24,13 @@ func Load(path string) *Loaded {
 		text, err = readRegular(path)
 	}
 	l := newLoaded(path)
-	l.Custom = custom
+	l.Custom, l.At = custom, time.Now()
 	if err != nil {
 		l.at(Place{}, "", "cannot be read: %v; name the config with -c or $GATEHOUSE_CONFIG", reason(err))
 		return l
 	}
+	sum := sha256.Sum256(text)
+	l.SHA256 = hex.EncodeToString(sum[:])
 	l.checkMode(path)
 	l.parse(text)
 	return l

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Loaded is a config as it was read, with everything that is wrong with it.
@@ -12,6 +13,10 @@ type Loaded struct {
 	Report
 	// Custom: the file with .custom appended was read instead.
 	Custom bool
+	// SHA256 is of the bytes of the file, in hex; empty where it cannot be read.
+	SHA256 string
+	// At is when it was read.
+	At time.Time
 	// Config is what the file says, with what the files that it names hold.
 	Config Config
 

@@ -1,0 +1,35 @@
+package ui
+
+import "time"
+
+// Inside is what the pages of administration show of the gateway itself.
+type Inside struct {
+	// Config is the one that is served.
+	Config Served
+}
+
+// Served is a config that is served: nothing of what it says, but what it is.
+type Served struct {
+	// File is its path, as the gateway was told.
+	File string
+	// SHA256 is of the file's bytes, in hex.
+	SHA256 string
+	// Loaded is when it was read.
+	Loaded time.Time
+	// Warnings are what `gatehouse check` says of it.
+	Warnings []string
+	// KeyIDs are those of the keys of tokens; the first one signs.
+	KeyIDs []string
+	// Certificates are those that are served; none: plain HTTP.
+	Certificates []Certificate
+}
+
+// Certificate is one of the listener's.
+type Certificate struct {
+	// Name is its first.
+	Name string
+	// Ends is its last moment.
+	Ends time.Time
+	// Soon says that this is less than two weeks off, or over.
+	Soon bool
+}
