@@ -20,7 +20,7 @@ type forwarder struct {
 	guard   tagGuard
 	metrics *metrics.Metrics
 	watcher watcher
-	pages   *pages
+	changed func(x *exchange) // told of each answer, before its client is
 }
 
 func newForwarder(c *caps, m *metrics.Metrics) *forwarder {
@@ -46,7 +46,7 @@ func (f *forwarder) forward(x *exchange) error {
 	watch := f.watcher.watch(x, body.manifest)
 	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
 	told(watch, resp, err)
-	f.pages.changed(x)
+	f.changed(x)
 	held.release()
 	if body.client != nil {
 		defer body.client.finish()

@@ -91,8 +91,14 @@ func (g *Gateway) assemble(cfg Config) {
 	g.catalog = catalog{g.upstreams, cfg.Policy, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics, &g.pages}
 	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit, pages: &g.pages}
-	g.pages = newPages(&cfg, g.load, g.upstreams, &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen}, g.limits.HeaderTimeout)
-	g.forwarder.pages = &g.pages
+	g.pages = newPages(&cfg, g.load, g.upstreams, &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen, g.tell}, g.limits.HeaderTimeout)
+	g.forwarder.changed = g.changed
+}
+
+// changed tells what was forwarded to those that keep what the registry said before.
+func (g *Gateway) changed(x *exchange) {
+	g.pages.changed(x)
+	g.tell(x)
 }
 
 // Close lets go of idle connections to the upstreams. Requests that still run

@@ -91,6 +91,7 @@ type Load struct {
 	counts    authz.Counts
 	freeze    freeze.State
 	trial     shadow.Table
+	news      news
 
 	mu     sync.Mutex
 	folder *content.Folder // of the cache; nil: none
@@ -121,8 +122,13 @@ func NewLoad() *Load {
 	return l
 }
 
-// Share has tags held in a store too, so that gateways that share it hold them together.
-func (l *Load) Share(s *store.Store) { l.holds.shared.Store(s) }
+// Share has tags held in a store too, so that gateways that share it hold them together, and
+// those told there of what changes; Gossip has to run then. It is called before the first
+// Gateway is taken.
+func (l *Load) Share(s *store.Store) {
+	l.holds.shared.Store(s)
+	l.news = newNews()
+}
 
 // Counts are how many requests each rule decided.
 func (l *Load) Counts() *authz.Counts { return &l.counts }

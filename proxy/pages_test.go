@@ -185,7 +185,7 @@ func TestAsk(t *testing.T) {
 	h, _ := pagesHouse(t, nil, &events)
 	g := h.gateway
 	reader := &reader{g.upstreams, &g.decider,
-		g.forwarder.watcher, &g.records, g.frozen}
+		g.forwarder.watcher, &g.records, g.frozen, g.tell}
 	alice := h.identity("alice")
 	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	for _, test := range []struct {
@@ -250,7 +250,7 @@ func TestDeleteByPage(t *testing.T) {
 	g := h.gateway
 	answer, err := (&reader{g.upstreams, &g.decider,
 		g.forwarder.watcher,
-		&g.records, g.frozen}).Ask(t.Context(), browse.Caller{Identity: root,
+		&g.records, g.frozen, g.tell}).Ask(t.Context(), browse.Caller{Identity: root,
 		RequestID: "PAGE1"}, rt, nil)
 	if err != nil || answer.Status != http.StatusAccepted {
 		t.Fatalf("%+v %v", answer, err)
@@ -304,7 +304,7 @@ func TestCatalogOfPlace(t *testing.T) {
 	}
 	answer, err := (&reader{g.upstreams, &g.decider,
 		g.forwarder.watcher,
-		&g.records, g.frozen}).Ask(t.Context(), browse.Caller{Identity: root}, rt, nil)
+		&g.records, g.frozen, g.tell}).Ask(t.Context(), browse.Caller{Identity: root}, rt, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestAskBehindRedirects(t *testing.T) {
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
 	g := h.gateway
-	pages := &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen}
+	pages := &reader{g.upstreams, &g.decider, g.forwarder.watcher, &g.records, g.frozen, g.tell}
 	for target, want := range map[string]string{"GET /v2/team/app/manifests/v1": "GET of the store", "DELETE /v2/team/app/manifests/v1": "", "GET /v2/team/app/tags/list": ""} {
 		method, path, _ := strings.Cut(target, " ")
 		rt, err := route.Parse(method, path)

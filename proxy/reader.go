@@ -26,6 +26,7 @@ type reader struct {
 	watcher   watcher
 	records   *records
 	frozen    func(*exchange) error
+	tell      func(*exchange) // others, of what was changed
 }
 
 var errUnasked = errors.New("a page asks for nothing of that kind")
@@ -119,9 +120,12 @@ func (r *reader) send(ctx context.Context, x *exchange) (*browse.Answer, error) 
 	resp, err := x.upstream.Do(ctx, upstream.Request{Route: x.route, Header: x.r.Header})
 	told(watch, resp, err)
 	if err != nil {
-		return nil, x.unanswered(err)
+		err = x.unanswered(err)
+		r.tell(x)
+		return nil, err
 	}
 	x.event.sent, x.event.upstreamStatus = true, resp.Status
+	r.tell(x)
 	if x.route.Kind.Content() && x.route.Method != http.MethodDelete {
 		if resp, err = x.upstream.Follow(ctx, x.route, header, resp); err != nil {
 			return nil, x.unanswered(err)

@@ -43,8 +43,8 @@ func (s *server) keepFreeze(ctx context.Context, o *freeze.Order) error {
 }
 
 // followFreeze takes in what other gateways, or this one before a restart, froze. While the
-// store is at fault it stays as last seen.
-func (s *server) followFreeze(ctx context.Context) {
+// store is at fault it stays as last seen; known is false then.
+func (s *server) followFreeze(ctx context.Context) (known bool) {
 	state := s.shared.Load.Freeze()
 	before := state.Seen()
 	text, err := s.store.Get(ctx, freezeTable, freezeKey)
@@ -53,17 +53,18 @@ func (s *server) followFreeze(ctx context.Context) {
 	case errors.Is(err, store.ErrNone):
 		order = nil
 	case err != nil:
-		return
+		return false
 	default:
 		if err = json.Unmarshal(text, order); err == nil {
 			err = order.Check(time.Time{})
 		}
 		if err != nil {
 			s.log.Error("the freeze in the store cannot be read; it stays as it was", "error", err.Error())
-			return
+			return false
 		}
 	}
 	state.Follow(before, order)
+	return true
 }
 
 // keepCounts adds what was counted to what the store has, which becomes what is known.
@@ -130,13 +131,17 @@ func (s *server) keep(ctx context.Context) error {
 	return err
 }
 
-// recall takes in a freeze, and what was counted, before the first request comes.
+// recall takes in a freeze, and what was counted, before the first request comes. What
+// cannot be known is taken for a freeze.
 func (s *server) recall(ctx context.Context) {
 	if s.store == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, keptLimit)
 	defer cancel()
-	s.followFreeze(ctx)
+	if !s.followFreeze(ctx) {
+		s.shared.Load.Freeze().Set(freeze.Unsure(time.Now()))
+		s.log.Warn("pushes and deletes are refused until the store tells of a freeze or none")
+	}
 	s.keepCounts(ctx)
 }

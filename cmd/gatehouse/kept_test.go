@@ -16,6 +16,7 @@ import (
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/admin"
+	"gatehouse/proxy/freeze"
 	"gatehouse/tokens"
 )
 
@@ -79,6 +80,41 @@ func TestFreezeShared(t *testing.T) {
 	redis.SetError("")
 	if _, err := two.thaw(t.Context(), struct{}{}); err != nil || now(one) != "" || now(two) != "" {
 		t.Errorf("%v: %q %q", err, now(one), now(two))
+	}
+}
+
+// TestFreezeUnknown: a gateway that starts without the store refuses what changes something
+// until the store says that there is no freeze, or which.
+func TestFreezeUnknown(t *testing.T) {
+	gateways, redis := sharing(t, 2)
+	one, two := gateways[0], gateways[1]
+	redis.SetError("LOADING")
+	one.recall(t.Context())
+	state := one.shared.Load.Freeze()
+	if o := state.Closes("a/x"); o == nil || !strings.Contains(o.Reason, "whether there is a freeze") || o.Left(time.Now()) != 5*time.Second {
+		t.Fatalf("started without the store: %+v", o)
+	}
+	if _, err := one.thaw(t.Context(), struct{}{}); err == nil || one.followFreeze(t.Context()) || state.Now() == nil {
+		t.Errorf("a thaw without the store: %v", err)
+	}
+	redis.SetError("")
+	if !one.followFreeze(t.Context()) || state.Now() != nil {
+		t.Errorf("the store has none, and there is %v", state.Now())
+	}
+	redis.SetError("LOADING")
+	if one.followFreeze(t.Context()) || state.Now() != nil {
+		t.Errorf("it is no longer as last seen: %v", state.Now())
+	}
+	redis.SetError("")
+	if _, err := two.freeze(t.Context(), admin.FreezeRequest{Reason: "collection", Repositories: []string{"a/**"}}); err != nil {
+		t.Fatal(err)
+	}
+	state.Set(freeze.Unsure(time.Now()))
+	if !one.followFreeze(t.Context()) || state.Closes("a/x") == nil || state.Closes("b") != nil {
+		t.Errorf("the freeze of another gateway: %v", state.Now())
+	}
+	if two.recall(t.Context()); two.shared.Load.Freeze().Closes("b") != nil {
+		t.Error("a start with the store closes more than is frozen")
 	}
 }
 

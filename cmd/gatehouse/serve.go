@@ -114,6 +114,7 @@ func (s *server) run(ctx context.Context, set *sockets.Set, signals <-chan os.Si
 	group.Go(func() error { return s.watchUpstreams(ctx) })
 	group.Go(func() error { return s.followStore(ctx) })
 	group.Go(func() error { return s.keep(ctx) })
+	group.Go(func() error { s.shared.Load.Gossip(ctx, s.withGateway); return nil })
 	ordering, orders := newOrders(ctx)
 	s.orders = orders
 	group.Go(func() error { return s.watchOrders(ordering) })

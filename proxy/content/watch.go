@@ -61,6 +61,21 @@ func (w *Watch) changeLocked() {
 	}
 }
 
+// Changed voids what the registry said before somebody else has changed something in a
+// repository, or deleted it. A nil *Cache knows nothing.
+func (c *Cache) Changed(of Subject, tags []string, deletes bool) {
+	if c == nil {
+		return
+	}
+	w := Watch{cache: c, of: Forwarded{Subject: of, Act: Put, Tags: tags}}
+	if deletes {
+		w.of.Act = Delete
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.changeLocked()
+}
+
 // Answered ends it, before anybody gets the answer. Status 0 is none.
 func (w *Watch) Answered(status int, h Header) {
 	digest := w.stored(status, h)

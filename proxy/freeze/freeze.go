@@ -20,6 +20,16 @@ type Order struct {
 	Until        *time.Time `json:"until"`        // its end; nil: the thaw
 
 	patterns []authz.Pattern
+	unsure   bool
+}
+
+// unsureFor is when to ask again while it is not known whether there is a freeze.
+const unsureFor = 5 * time.Second
+
+// Unsure is the order of a gateway that could not find out, since it started, whether others
+// have begun a freeze: it stops everything, as a push amid a garbage collection does harm.
+func Unsure(now time.Time) *Order {
+	return &Order{Reason: "the store has not said since the start whether there is a freeze", Since: now, unsure: true}
 }
 
 // The bounds of an order.
@@ -67,9 +77,12 @@ func (o *Order) covers(repository string) bool {
 	return len(o.patterns) == 0
 }
 
-// Left is how long it goes on; zero: until the thaw.
+// Left is how long it goes on; zero: until the thaw. That of Unsure is a guess.
 func (o *Order) Left(now time.Time) time.Duration {
-	if o.Until == nil {
+	switch {
+	case o.unsure:
+		return unsureFor
+	case o.Until == nil:
 		return 0
 	}
 	return o.Until.Sub(now)
