@@ -1,4 +1,4 @@
-//go:build conformance || cache || policy
+//go:build cache || conformance || policy || replicas
 
 package e2e
 
