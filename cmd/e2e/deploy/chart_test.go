@@ -95,6 +95,18 @@ func TestPackageChartRefuses(t *testing.T) {
 	}
 }
 
+// TestPackageReplicas: by default three gateways share a Redis and a key from a secret, are
+// spread over nodes and not all taken away at once.
+func TestPackageReplicas(t *testing.T) {
+	out := render(t)
+	for _, want := range []string{"\n  replicas: 3\n", "url: rediss://redis:6379", "key_files: [/etc/gatehouse-secrets/gatehouse-tokens/token.key]",
+		"secretName: gatehouse-redis", "secretName: gatehouse-tokens", "topologySpreadConstraints:", "maxUnavailable: 1", "path: /readyz, port: admin"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it has no %q", want)
+		}
+	}
+}
+
 // TestPackageManifests: deploy/kubernetes is the chart's output.
 func TestPackageManifests(t *testing.T) {
 	text, err := os.ReadFile("kubernetes/gatehouse.yaml")
@@ -113,13 +125,16 @@ func TestPackageChartConfig(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "gatehouse.yaml")
 	write(t, config, []byte(strings.ReplaceAll(configOf(t, out), "/etc/gatehouse-secrets/", dir+"/")))
-	for _, secret := range []string{"gatehouse-tls", "gatehouse-tokens", "gatehouse-ldap"} {
+	for _, secret := range []string{"gatehouse-tls", "gatehouse-tokens", "gatehouse-ldap", "gatehouse-redis"} {
 		if err := os.Mkdir(filepath.Join(dir, secret), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	writeCertificate(t, filepath.Join(dir, "gatehouse-tls/tls.crt"), filepath.Join(dir, "gatehouse-tls/tls.key"))
-	write(t, filepath.Join(dir, "gatehouse-ldap/password"), []byte("secret\n"))
+	writeCertificate(t, filepath.Join(dir, "gatehouse-redis/ca.crt"), filepath.Join(dir, "gatehouse-redis/ca.key"))
+	for _, name := range []string{"gatehouse-ldap/password", "gatehouse-redis/password"} {
+		write(t, filepath.Join(dir, name), []byte("secret\n"))
+	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
