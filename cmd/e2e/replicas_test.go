@@ -428,7 +428,10 @@ func TestReplicasRevoke(t *testing.T) {
 	}, func(g *gateway) int { return g.get("/v2/work/app/manifests/v1", access).status }))
 	time.Sleep(1100 * time.Millisecond) // what is issued in the second of that end is ended too
 	v := f.gateways[0].visit(t, "admin", adminPassword)
-	at := func(g *gateway) page { v.base = "http://" + g.address; return v.do(v.request(http.MethodGet, "/ui/me", nil)) }
+	at := func(g *gateway) page {
+		v.base = "http://" + g.address
+		return v.do(v.request(http.MethodGet, "/ui/me", nil))
+	}
 	for _, g := range f.gateways {
 		if p := at(g); p.status != http.StatusOK {
 			t.Fatalf("a session of another gateway: %d", p.status)
