@@ -31,9 +31,9 @@ import (
 	"gatehouse/cmd/internal/dockertest"
 )
 
-// fleet is three gateways behind HAProxy, with one Redis, before two registries that have
+// replicaSet is three gateways behind HAProxy, with one Redis, before two registries that have
 // one storage.
-type fleet struct {
+type replicaSet struct {
 	t        *testing.T
 	gateways []*gateway
 	front    *gateway // HAProxy, as clients see it
@@ -42,11 +42,11 @@ type fleet struct {
 	kept     string // Redis' folder
 }
 
-func startFleet(t *testing.T) *fleet {
+func startReplicas(t *testing.T) *replicaSet {
 	t.Helper()
 	authntest.Need(t, "haproxy", "redis-server", "skopeo")
 	address := authntest.FreeAddress(t)
-	f := &fleet{t: t, kept: t.TempDir(), port: address[strings.LastIndexByte(address, ':')+1:]}
+	f := &replicaSet{t: t, kept: t.TempDir(), port: address[strings.LastIndexByte(address, ':')+1:]}
 	f.startRedis()
 	storage, registries := t.TempDir(), []string{}
 	for range 2 {
@@ -63,7 +63,7 @@ func startFleet(t *testing.T) *fleet {
 	return f
 }
 
-func (f *fleet) startRedis() {
+func (f *replicaSet) startRedis() {
 	f.t.Helper()
 	f.redis = authntest.Start(f.t, exec.Command(authntest.Program("redis-server"), "--port", f.port, "--bind", "127.0.0.1", "--save", "",
 		"--appendonly", "yes", "--dir", f.kept))
@@ -72,7 +72,7 @@ func (f *fleet) startRedis() {
 	}
 }
 
-func (f *fleet) startProxy() {
+func (f *replicaSet) startProxy() {
 	f.t.Helper()
 	f.front = &gateway{address: authntest.FreeAddress(f.t), scheme: "http", client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	text := "defaults\n mode http\n timeout connect 2s\n timeout client 15m\n timeout server 15m\n option redispatch 1\n retries 5\n" +
@@ -115,7 +115,7 @@ func layoutOf(image v1.Image, dir string) error {
 }
 
 // fresh is a folder for one command.
-func (f *fleet) fresh() (dir string, remove func()) {
+func (f *replicaSet) fresh() (dir string, remove func()) {
 	dir, err := os.MkdirTemp(f.kept, "client")
 	if err != nil {
 		f.t.Error(err)
@@ -123,7 +123,7 @@ func (f *fleet) fresh() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-func (f *fleet) skopeo() mover {
+func (f *replicaSet) skopeo() mover {
 	program := authntest.Program("skopeo")
 	return mover{"skopeo", func(image v1.Image, ref, user, password string) (string, error) {
 		dir, remove := f.fresh()
@@ -185,7 +185,7 @@ func validated(dir string) (string, error) {
 	return manifest.Manifests[0].Digest.String(), err
 }
 
-func (f *fleet) crane() mover {
+func (f *replicaSet) crane() mover {
 	program := goProgram(f.t, "github.com/google/go-containerregistry/cmd/crane@v0.22.1")
 	with := func(user, password string, args ...string) error {
 		dir, remove := f.fresh()
@@ -216,7 +216,7 @@ func (f *fleet) crane() mover {
 
 var dockerDigest = regexp.MustCompile(`(?i)digest: (sha256:[0-9a-f]{64})`)
 
-func (f *fleet) docker() mover {
+func (f *replicaSet) docker() mover {
 	e := engine{dockertest.Start(f.t)}
 	do := func(args ...string) (string, error) {
 		out, err := e.docker(nil, args...)
@@ -261,8 +261,8 @@ func (f *fleet) docker() mover {
 // patience is how long a client tries one push or pull again; Redis is away for 30 s of it.
 const patience = 100 * time.Second
 
-// tally is what the clients did.
-type tally struct {
+// endings is what the clients did.
+type endings struct {
 	mu       sync.Mutex
 	done     map[string]int
 	attempts map[string]int
@@ -270,7 +270,7 @@ type tally struct {
 }
 
 // until tries again until it succeeds.
-func (n *tally) until(t *testing.T, what string, do func() error) bool {
+func (n *endings) until(t *testing.T, what string, do func() error) bool {
 	began := time.Now()
 	for {
 		err := do()
@@ -294,7 +294,7 @@ func (n *tally) until(t *testing.T, what string, do func() error) bool {
 }
 
 // work pushes fresh images and pulls them, until ended.
-func (f *fleet) work(n *tally, c mover, worker int, user, password string, ended <-chan struct{}) {
+func (f *replicaSet) work(n *endings, c mover, worker int, user, password string, ended <-chan struct{}) {
 	for i := 0; ; i++ {
 		select {
 		case <-ended:
@@ -336,9 +336,9 @@ func length(t *testing.T) time.Duration {
 // and in the midst Redis is stopped for 30 s, under pushes and pulls by real clients: each
 // ends well, some at another try, and no digest is wrong.
 func TestReplicas(t *testing.T) {
-	f := startFleet(t)
+	f := startReplicas(t)
 	made := f.front.personal(t, "admin", adminPassword, `{"name":"ci","actions":["pull","push"]}`)
-	n := &tally{done: map[string]int{}, attempts: map[string]int{}}
+	n := &endings{done: map[string]int{}, attempts: map[string]int{}}
 	ended := make(chan struct{})
 	var working sync.WaitGroup
 	for _, c := range []mover{f.docker(), f.skopeo(), f.crane()} {
@@ -383,7 +383,7 @@ func TestReplicas(t *testing.T) {
 }
 
 // within is how long it takes until all gateways refuse, from before something is ended.
-func (f *fleet) within(end func(), status func(*gateway) int) time.Duration {
+func (f *replicaSet) within(end func(), status func(*gateway) int) time.Duration {
 	began := time.Now()
 	end()
 	for _, g := range f.gateways {
@@ -395,7 +395,7 @@ func (f *fleet) within(end func(), status func(*gateway) int) time.Duration {
 // TestReplicasRevoke: a token, a person or a session that is ended at one gateway is refused
 // by all within a second.
 func TestReplicasRevoke(t *testing.T) {
-	f := startFleet(t)
+	f := startReplicas(t)
 	f.front.push(t, "work/app:v1", "admin", adminPassword)
 	for _, g := range f.gateways {
 		g.token(t, "admin", adminPassword)
@@ -453,7 +453,7 @@ func TestReplicasRevoke(t *testing.T) {
 // TestReplicasThrottle: six wrong passwords through the balancer are throttled as six on one
 // gateway; while Redis is mute or gone each counts alone, and known tokens do not wait.
 func TestReplicasThrottle(t *testing.T) {
-	f := startFleet(t)
+	f := startReplicas(t)
 	f.front.push(t, "work/app:v1", "admin", adminPassword)
 	access := f.front.token(t, "test", testPassword, "repository:work/app:pull")
 	statuses := func(user string, n int) (list []int) {
