@@ -184,11 +184,11 @@ func TestPage(t *testing.T) {
 	folder := t.TempDir()
 	all := charts(curves{connections: map[string][]point{"direct": {{1, 10}, {16, 2000}}, "cached": {{1, 20}, {16, 8000}}}, rules: []point{{1, 30}, {1000, 31}}},
 		footprint{connections: []point{{0, 20}, {1000, 60}}})
-	if err := writePage(folder, "| a table |", all); err != nil {
+	if err := writePage(folder, "| a table |\n", all); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(folder, "performance.md"))
-	if err != nil || !strings.Contains(string(page), "| a table |") {
+	if err != nil || !strings.Contains(string(page), "| a table |\n\n## Why it costs that\n") {
 		t.Fatal(string(page), err)
 	}
 	for name, c := range all {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"math"
 	"os"
@@ -124,6 +125,11 @@ the samples lies apart, by their median. CPU is that of the process that the cli
 
 `
 
+// pageEnd tells why, and how near what is bare comes: profiles, read by somebody.
+//
+//go:embed why.md
+var pageEnd string
+
 // writePage writes the page and its drawings into a folder.
 func writePage(folder, tables string, all map[string]chart) error {
 	for name, c := range all {
@@ -131,5 +137,5 @@ func writePage(folder, tables string, all map[string]chart) error {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(folder, "performance.md"), []byte(pageHead+tables), 0o644)
+	return os.WriteFile(filepath.Join(folder, "performance.md"), []byte(pageHead+tables+pageEnd), 0o644)
 }
