@@ -148,6 +148,9 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exc
 	if r.TLS != nil {
 		x.w.hsts = g.hsts
 	}
+	if r.TLS != nil && r.ProtoMajor == 1 {
+		x.w.secure = listener.Of(r)
+	}
 	g.answer(x, serve)
 	if x.w.body.pending() {
 		x.w.body.linger(w)

@@ -14,6 +14,7 @@ type recorder struct {
 	http.ResponseWriter
 	body    *source
 	leaving *listener.Leaving // nil: never
+	secure  *listener.Conn    // below the TLS of HTTP/1.1; nil: another
 	hsts    string            // the value of Strict-Transport-Security; empty: none
 	status  int
 	bytes   int64
@@ -42,9 +43,17 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if !w.wrote {
 		w.WriteHeader(http.StatusOK)
 	}
-	n, err := w.ResponseWriter.Write(p)
+	n, err := w.write(p)
 	w.bytes += int64(n)
 	return n, err
+}
+
+func (w *recorder) write(p []byte) (int, error) {
+	const record = 16 << 10 // of TLS
+	if w.secure == nil || len(p) <= record {
+		return w.ResponseWriter.Write(p)
+	}
+	return w.secure.Together(func() (int, error) { return w.ResponseWriter.Write(p) })
 }
 
 // deadline is for the writes that follow: a client that takes nothing must not

@@ -40,6 +40,9 @@ type Conn struct {
 	gone       bool  // it is not counted any more
 
 	intro *introduction // by a PROXY header; nil: its address is its own
+
+	writing  sync.Mutex // the turn to write what was gathered, or to gather more
+	gathered *[]byte    // what is to be written in one piece; nil: it is written as it comes
 }
 
 // Door takes connections under the limits of one config.
@@ -115,6 +118,51 @@ func (c *Conn) read(p []byte) (int, error) {
 		c.late.Do(func() { c.metrics.LimitReached("header_timeout") })
 	}
 	return n, err
+}
+
+// Together has what write writes go out in one piece. TLS makes records of 16 KiB, each of
+// which would be a system call of its own.
+func (c *Conn) Together(write func() (int, error)) (int, error) {
+	piece := c.open.piece()
+	defer c.open.pieces.Put(piece)
+	c.gather(piece)
+	n, err := write()
+	if fault := c.send(); err == nil && fault != nil {
+		return 0, fault
+	}
+	return n, err
+}
+
+func (c *Conn) gather(piece *[]byte) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.gathered = piece
+}
+
+// send writes what was gathered. Whoever else has a record to write comes after it.
+func (c *Conn) send() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	piece := c.gathered
+	c.gathered = nil
+	if len(*piece) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(*piece)
+	*piece = (*piece)[:0]
+	return err
+}
+
+// Write writes, or keeps for Together.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	if c.gathered != nil {
+		*c.gathered = append(*c.gathered, p...)
+		c.writing.Unlock()
+		return len(p), nil
+	}
+	c.writing.Unlock()
+	return c.Conn.Write(p)
 }
 
 // ReadFrom lets the kernel move what comes from a file or a connection.

@@ -12,7 +12,8 @@ import (
 // that they are held against are those of the Door that asks. It is safe for
 // concurrent use.
 type Connections struct {
-	tell *rate.Limiter // of the log's lines about refused connections
+	tell   *rate.Limiter // of the log's lines about refused connections
+	pieces sync.Pool     // *[]byte, for what Conn.Together gathers
 
 	mu        sync.Mutex
 	all       int
@@ -59,6 +60,15 @@ const (
 // NewConnections returns none.
 func NewConnections() *Connections {
 	return &Connections{addresses: map[netip.Addr]int{}, tell: rate.NewLimiter(0.2, 5)}
+}
+
+// piece is room for what package proxy writes at once, as records of TLS.
+func (c *Connections) piece() *[]byte {
+	if piece, ok := c.pieces.Get().(*[]byte); ok {
+		return piece
+	}
+	piece := make([]byte, 0, 66<<10)
+	return &piece
 }
 
 // Open is how many are open in all.
