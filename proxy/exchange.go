@@ -40,7 +40,8 @@ type exchange struct {
 	names   map[string]string // what is known of that, for the trial
 	tried   tried
 
-	held []holding // see caps.hold
+	held  []holding // see caps.hold
+	ended func()    // tells freeze.State of a push that it noted; nil: it noted none
 
 	// own are parts that stand here so that a request is one allocation.
 	own struct {

@@ -18,6 +18,9 @@ func (g *Gateway) frozen(x *exchange) error {
 	if action := x.route.Need.Action; action != authz.Push && action != authz.Delete || x.route.Kind == route.Session {
 		return nil
 	}
+	if x.route.Kind == route.Manifest && x.route.Need.Action == authz.Push {
+		x.ended = g.load.freeze.Begin()
+	}
 	o := g.load.freeze.Closes(x.route.Repository)
 	if o == nil {
 		return nil

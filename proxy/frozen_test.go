@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,55 @@ func TestFrozenUntil(t *testing.T) {
 			t.Errorf("it does not end: %v", err)
 		}
 	})
+}
+
+// TestFrozenQuiet: whoever freezes can wait for the manifests that were let through before,
+// and for nothing else.
+func TestFrozenQuiet(t *testing.T) {
+	h := newHouse(t, nil)
+	begun, goOn := make(chan string), make(chan struct{})
+	h.upstream.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun <- r.Method
+		<-goOn
+		w.WriteHeader(http.StatusCreated)
+	})
+	root := h.token("root", "repository:team/a:pull,push,delete")
+	state := h.gateway.load.Freeze()
+	var all sync.WaitGroup
+	send := func(method, path string, status int) {
+		all.Go(func() {
+			body := map[string]string{"PUT": "{}"}[method]
+			if resp, text := h.do(h.request(method, path, root, strings.NewReader(body))); resp.StatusCode != status {
+				t.Errorf("%s: %d %s", method, resp.StatusCode, text)
+			}
+		})
+		<-begun
+	}
+	send("GET", "/v2/team/a/manifests/x", http.StatusCreated)
+	send("POST", "/v2/team/a/blobs/uploads/", http.StatusCreated)
+	if !state.Quiet(t.Context()) {
+		t.Error("a pull and an upload are waited for")
+	}
+	send("PUT", "/v2/team/a/manifests/x", http.StatusCreated)
+	state.Set(&freeze.Order{Reason: "x"})
+	quiet := make(chan bool)
+	go func() { quiet <- state.Quiet(t.Context()) }()
+	select {
+	case <-quiet:
+		t.Error("the push that runs is not waited for")
+	case <-time.After(20 * time.Millisecond):
+	}
+	h.expect(h.request("PUT", "/v2/team/a/manifests/y", root, strings.NewReader("{}")), 503, "UNAVAILABLE")
+	close(goOn)
+	if !<-quiet {
+		t.Error("its end is not seen")
+	}
+	all.Wait()
+	state.Begin()
+	gone, cancel := context.WithCancel(t.Context())
+	if cancel(); state.Quiet(gone) {
+		t.Error("quiet while one runs")
+	}
 }
 
 // TestRuleCounts: requests are counted for the rule that decided them, those of a token

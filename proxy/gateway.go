@@ -162,6 +162,11 @@ func (g *Gateway) answer(x *exchange, serve func(*exchange) error) {
 	g.metrics.RequestStarted()
 	defer g.records.emit(x)
 	defer g.caps.release(x)
+	defer func() {
+		if x.ended != nil {
+			x.ended()
+		}
+	}()
 	x.peer = g.edge.Peer(x.r)
 	g.tellUnreadable(x.peer)
 	x.event.requestID = g.load.ids.of(x)

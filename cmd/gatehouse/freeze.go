@@ -52,7 +52,25 @@ func (s *server) freeze(ctx context.Context, asked admin.FreezeRequest) (any, er
 	}
 	s.shared.Load.Freeze().Set(order)
 	s.tellFreeze(audit.Freeze, order)
-	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil}, nil
+	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil, Running: !s.settled(ctx)}, nil
+}
+
+// settleLimit is how long a freeze waits for pushes that run.
+const settleLimit = 10 * time.Second
+
+// settled waits until a freeze counts at the other gateways too, and the manifests that were
+// let through here before are answered; false: some are not. A collection of garbage may
+// begin then.
+func (s *server) settled(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	if s.store != nil && s.store.Remote() {
+		select {
+		case <-time.After(2 * freezePeriod):
+		case <-ctx.Done():
+		}
+	}
+	return s.shared.Load.Freeze().Quiet(ctx)
 }
 
 func orderOf(asked admin.FreezeRequest, now time.Time) (*freeze.Order, error) {

@@ -3,9 +3,11 @@
 package freeze
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -102,7 +104,43 @@ func (o *Order) String() string {
 
 // State is the order that counts, if any. It outlives reloads, is safe for concurrent
 // use, and its zero value is no order.
-type State struct{ order atomic.Pointer[Order] }
+type State struct {
+	order atomic.Pointer[Order]
+
+	mu      sync.Mutex
+	running *sync.WaitGroup // pushes that were let through since the last Quiet; nil: none
+}
+
+// Begin notes a push that may be let through, until end. It comes before the question
+// whether its repository is closed, so that Quiet misses none.
+func (s *State) Begin() (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil {
+		s.running = &sync.WaitGroup{}
+	}
+	s.running.Add(1)
+	return s.running.Done
+}
+
+// Quiet waits until all that began before have ended; false: ctx ended first.
+func (s *State) Quiet(ctx context.Context) bool {
+	s.mu.Lock()
+	before := s.running
+	s.running = nil
+	s.mu.Unlock()
+	if before == nil {
+		return true
+	}
+	ended := make(chan struct{})
+	go func() { before.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // Set makes an order the one that counts; it was checked. nil: none.
 func (s *State) Set(o *Order) { s.order.Store(o) }

@@ -21,6 +21,8 @@ type FreezeRequest struct {
 type FreezeAnswer struct {
 	Text   string `json:"text"`   // the order in one line
 	Stored bool   `json:"stored"` // it outlives the process
+	// Running: pushes that were let through before still are; after a thaw it says nothing.
+	Running bool `json:"running,omitempty"`
 }
 
 // FreezeCommand is `freeze`.
@@ -31,7 +33,8 @@ func FreezeCommand() *cobra.Command {
 		Short: "Stop pushes and deletes for a time, and nothing else",
 		Long: "Makes the running gateway, which is asked by the config's admin.socket, refuse pushes and deletes with the\n" +
 			"reason: for a registry's garbage collection, a move, an incident. Pulls go on, and so do requests that run\n" +
-			"already and uploads that have begun; a manifest is refused. thaw ends it, and another freeze takes its place.\n" +
+			"already and uploads that have begun; a manifest is refused. It waits, 10 s at most, until manifests that were\n" +
+			"let through before are answered. thaw ends it, and another freeze takes its place.\n" +
 			"Status 3: no gateway answers.",
 		Example: "  gatehouse freeze -c gatehouse.yaml --reason 'garbage collection until noon' --until 2026-12-01T12:00:00Z\n" +
 			"  gatehouse freeze -c gatehouse.yaml --reason 'moving to another registry' --repositories 'prod/**'",
@@ -48,6 +51,9 @@ func FreezeCommand() *cobra.Command {
 		answer, err := change(cmd, *path, "/freeze", asked)
 		if err == nil && !answer.Stored {
 			fmt.Fprintln(cmd.ErrOrStderr(), "the gateway has no store, so this ends with its process, and other gateways know nothing of it")
+		}
+		if answer.Running {
+			fmt.Fprintln(cmd.ErrOrStderr(), "pushes that were let through before still run; wait until gatehouse_http_requests_in_flight falls before garbage is collected")
 		}
 		return err
 	}
