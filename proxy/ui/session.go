@@ -80,13 +80,14 @@ func (u *UI) end(login time.Time) time.Time {
 	return end
 }
 
-// renew puts a session's end off, as a page was looked at.
+// renew puts a session's end off, as a page was looked at; or nearer, where a reload has made
+// idle shorter.
 func (u *UI) renew(w http.ResponseWriter, c *Call) {
 	t := c.visitor.session
 	if t.ID == "" || c.settled {
 		return
 	}
-	if end := u.end(t.IssuedAt); end.Sub(t.Expires) >= time.Second {
+	if end := u.end(t.IssuedAt); end.Sub(t.Expires).Abs() >= time.Second {
 		if text, renewed, err := u.o.Keyring.Renew(t, end); err == nil {
 			c.visitor.session = renewed
 			c.setSession(w, text)
