@@ -89,7 +89,7 @@ func TestPagesBadRegistry(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		p := v.do(v.request(http.MethodGet, target, nil))
-		if took := time.Since(began); p.status != want || !requestID.MatchString(p.body) || took > 25*time.Second || len(p.body) > 2<<20 {
+		if took := time.Since(began); p.status != want || !requestID.MatchString(p.body) || took > time.Minute || len(p.body) > 2<<20 {
 			t.Errorf("%s: %d after %s, %d bytes, want %d", target, p.status, took, len(p.body), want)
 		}
 		if want != http.StatusOK && !strings.Contains(p.body, "data-error=") {
@@ -140,7 +140,7 @@ func TestPagesBadRegistry(t *testing.T) {
 	}
 	q := v.request(http.MethodGet, "/v2/x/manifests/good", nil)
 	q.SetBasicAuth("admin", adminPassword)
-	if p := v.do(q); p.status != http.StatusOK || p.took > time.Second {
+	if p := v.do(q); p.status != http.StatusOK || p.took > 10*time.Second {
 		t.Errorf("a pull: %d after %s", p.status, p.took)
 	}
 	if grown := g.heap(t) - heap; grown > 96<<20 {
