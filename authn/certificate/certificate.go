@@ -181,6 +181,15 @@ func (d *Directory) recall(text string) (machine, error) {
 	return machine{id, c.Links}, err
 }
 
+// Describe is the machine of a name, see workload.Mapping.Describe.
+func (d *Directory) Describe(name string, claims map[string]any) (authn.Identity, error) {
+	r, note, err := d.mapping.Describe(name, claims)
+	if err != nil {
+		return authn.Identity{}, err
+	}
+	return authn.Identity{Directory: d.name, Username: r.Name, ID: "certificate:" + r.Name, Groups: r.Groups, Note: note, Machine: true}, nil
+}
+
 // Find knows nobody: machines show their certificate, and no name.
 func (d *Directory) Find(context.Context, string) (authn.Identity, error) {
 	return authn.Identity{}, fmt.Errorf("%w: its machines are known by their certificates alone", authn.ErrUnknownUser)

@@ -23,23 +23,25 @@ import (
 func explainCommand() *cobra.Command {
 	e := &explainer{}
 	cmd := &cobra.Command{
-		Use:   "explain {USER | --machine DIRECTORY/NAME} ACTION REPO[:TAG]",
+		Use:   "explain {USER | --machine DIRECTORY/NAME [--claim NAME=VALUE]...} ACTION REPO[:TAG]",
 		Short: "Say whether somebody may do something, and which rule decides",
 		Long: "Asks the policy. USER is looked up in the directories; with --group or --directory none is asked and\n" +
 			"the identity is what the flags say. USER - is the anonymous caller. With --machine USER is\n" +
-			"left out. ACTION is pull, push, delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
+			"left out; --claim says what its ID token or its certificate would show, of which nothing is proven. ACTION is pull, push, delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
 			"asks for both. --at asks as of another time: RFC 3339, or a day, of which it is the first moment (UTC).\n" +
 			"--admin asks the running gateway, by the config's admin.socket, instead of the config.\n" +
 			"Status 0: allowed, 1: denied, 3: a directory is at fault, or with --admin no gateway answers.",
 		Example: "  gatehouse explain -c gatehouse.yaml mozart push anyuser/busybox:latest\n" +
 			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1\n" +
-			"  gatehouse explain -c gatehouse.yaml --machine robots/jenkins push ci/app",
+			"  gatehouse explain -c gatehouse.yaml --machine robots/jenkins push ci/app\n" +
+			"  gatehouse explain -c gatehouse.yaml --machine github/octo-org/app --claim repository=octo-org/app --claim ref=refs/heads/main push ci/app",
 		Args: func(cmd *cobra.Command, args []string) error { return cobra.ExactArgs(e.arguments())(cmd, args) },
 	}
 	path := cli.ConfigFlag(cmd)
 	cmd.Flags().StringArrayVar(&e.Groups, "group", nil, "a group of the user, by name or full DN (repeatable)")
 	cmd.Flags().StringVar(&e.Directory, "directory", "", "the user's directory")
 	cmd.Flags().StringVar(&e.Machine, "machine", "", "a machine, as `DIRECTORY/NAME`, instead of USER")
+	cmd.Flags().StringArrayVar(&e.Claims, "claim", nil, "a claim of the machine, as `NAME=VALUE` (repeatable)")
 	cmd.Flags().StringVar(&e.IP, "ip", "", "the client's address")
 	cmd.Flags().StringVar(&e.At, "at", "", "the time, such as 2026-12-01T08:00:00Z (default now)")
 	cmd.Flags().BoolVar(&e.admin, "admin", false, "ask the running gateway")

@@ -163,13 +163,23 @@ func (s *Snapshot) ReloadLists() error {
 	return errors.Join(faults...)
 }
 
-// FindMachine is the machine DIRECTORY/NAME as the config has it; without it the error is
-// authn.ErrUnknownUser.
-func (s *Snapshot) FindMachine(ctx context.Context, text string) (authn.Identity, error) {
+// FindMachine is the machine DIRECTORY/NAME as the config has it, or as it would be with
+// these claims; nobody is asked for a proof. Without it the error is authn.ErrUnknownUser;
+// claims that there cannot be are an *authn.KeyError of `claim`.
+func (s *Snapshot) FindMachine(ctx context.Context, text string, claims map[string]any) (authn.Identity, error) {
 	directory, name, _ := strings.Cut(text, "/")
-	for _, d := range s.Machines() {
-		if d.Name() == directory {
-			return d.Find(ctx, name)
+	for _, d := range s.Directories {
+		proven, byClaims := d.Lookup.(interface {
+			Describe(name string, claims map[string]any) (authn.Identity, error)
+		})
+		switch {
+		case d.Name != directory:
+		case byClaims:
+			return proven.Describe(name, claims)
+		case d.Machines != nil && len(claims) > 0:
+			return authn.Identity{}, &authn.KeyError{Key: "claim", Err: fmt.Errorf("the machines of %s have no claims: the config has all of them", directory)}
+		case d.Machines != nil:
+			return d.Machines.Find(ctx, name)
 		}
 	}
 	return authn.Identity{}, fmt.Errorf("%w: the config has no directory of machines %q", authn.ErrUnknownUser, config.Clip(directory))

@@ -16,10 +16,10 @@ import (
 
 // Source is where a question is asked: a config, or a running gateway.
 type Source struct {
-	Policy      *authz.Policy                                                     // decides
-	Find        func(ctx context.Context, user string) (authn.Identity, error)    // asks the directories
-	FindMachine func(ctx context.Context, machine string) (authn.Identity, error) // of DIRECTORY/NAME
-	Directories []string                                                          // their names
+	Policy      *authz.Policy                                                                            // decides
+	Find        func(ctx context.Context, user string) (authn.Identity, error)                           // asks the directories
+	FindMachine func(ctx context.Context, machine string, claims map[string]any) (authn.Identity, error) // of DIRECTORY/NAME
+	Directories []string                                                                                 // their names
 }
 
 // Answer is what explain says, in lines or as JSON.
@@ -44,8 +44,11 @@ func (q *Question) Ask(ctx context.Context, s Source) (a Answer, err error) {
 	if q.Directory != "" && !slices.Contains(s.Directories, q.Directory) {
 		return a, &authn.KeyError{Key: "directory", Err: fmt.Errorf("the config has no directory %q", config.Clip(q.Directory))}
 	}
-	id, err := q.find(ctx, s, asked.Identity)
+	id, err := q.find(ctx, s, asked)
+	key := new(authn.KeyError)
 	switch {
+	case errors.As(err, &key):
+		return a, err
 	case errors.Is(err, authn.ErrUnknownUser):
 		return unknown(q, err), nil
 	case err != nil:
@@ -53,6 +56,9 @@ func (q *Question) Ask(ctx context.Context, s Source) (a Answer, err error) {
 	}
 	a.Answer = s.Policy.Answer(id, asked.Request)
 	a.Identity = Describe(id).Person
+	if id.Machine && id.Note != "" {
+		a.Conditions = append(a.Conditions, id.Note)
+	}
 	return a, nil
 }
 
@@ -64,12 +70,12 @@ func (q *Question) who() string {
 	return q.User
 }
 
-func (q *Question) find(ctx context.Context, s Source, described authn.Identity) (authn.Identity, error) {
+func (q *Question) find(ctx context.Context, s Source, asked Asked) (authn.Identity, error) {
 	if q.Machine != "" {
-		return s.FindMachine(ctx, q.Machine)
+		return s.FindMachine(ctx, q.Machine, asked.Claims)
 	}
 	if q.User == "-" || q.Described() {
-		return described, nil
+		return asked.Identity, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
 	defer cancel()

@@ -31,7 +31,7 @@ func source(t *testing.T) Source {
 			}
 			return authn.Identity{}, authn.ErrUnavailable
 		},
-		FindMachine: func(_ context.Context, name string) (authn.Identity, error) {
+		FindMachine: func(_ context.Context, name string, _ map[string]any) (authn.Identity, error) {
 			if name == "robots/jenkins" {
 				return authn.Identity{Directory: "robots", Username: "jenkins", Machine: true}, nil
 			}

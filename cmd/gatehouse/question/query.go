@@ -13,7 +13,7 @@ import (
 
 // Query is the question as GET /explain takes it.
 func (q *Question) Query() url.Values {
-	values := url.Values{"group": q.Groups}
+	values := url.Values{"group": q.Groups, "claim": q.Claims}
 	for key, field := range q.texts() {
 		if *field != "" {
 			values.Set(key, *field)
@@ -24,12 +24,12 @@ func (q *Question) Query() url.Values {
 
 // FromQuery reads the question of a GET /explain.
 func FromQuery(values url.Values) (*Question, error) {
-	q := &Question{Groups: values["group"]}
+	q := &Question{Groups: values["group"], Claims: values["claim"]}
 	fields := q.texts()
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		field, known := fields[key]
 		switch {
-		case key == "group":
+		case key == "group", key == "claim":
 		case !known:
 			return nil, fmt.Errorf("unknown parameter %q", config.Clip(key))
 		case len(values[key]) > 1:
@@ -45,7 +45,7 @@ func FromQuery(values url.Values) (*Question, error) {
 	return q, nil
 }
 
-// texts are the parameters but the groups.
+// texts are the parameters but the groups and claims.
 func (q *Question) texts() map[string]*string {
 	return map[string]*string{"user": &q.User, "machine": &q.Machine, "directory": &q.Directory,
 		"action": &q.Action, "ref": &q.Ref, "ip": &q.IP, "at": &q.At}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"gatehouse/authn"
+	"gatehouse/authn/workload"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -24,6 +25,7 @@ const NoDirectory = "(none)"
 type Question struct {
 	User      string   `yaml:"user"`      // a name; "-" is the anonymous caller
 	Machine   string   `yaml:"-"`         // instead of a user: DIRECTORY/NAME
+	Claims    []string `yaml:"-"`         // of the machine: NAME=VALUE
 	Directory string   `yaml:"directory"` // the user's; empty: none
 	Groups    []string `yaml:"groups"`    // names or full DNs
 	IP        string   `yaml:"ip"`        // the client's address; empty: left open
@@ -35,6 +37,7 @@ type Question struct {
 // Asked is a question that was read.
 type Asked struct {
 	Identity authn.Identity // of a person as described; directories may know better
+	Claims   map[string]any // of a machine; none: those of the config count
 	Request  authz.Request
 }
 
@@ -42,13 +45,20 @@ type Asked struct {
 // need be asked.
 func (q *Question) Described() bool { return len(q.Groups) > 0 || q.Directory != "" }
 
-// Parse reads the question. Where ip, at or groups is at fault the error is an
+// Parse reads the question. Where ip, at, groups or claims is at fault the error is an
 // *authn.KeyError with that key; otherwise its text names what is wrong.
 func (q *Question) Parse() (a Asked, err error) {
-	if q.Machine == "" {
+	switch {
+	case q.Machine == "" && len(q.Claims) > 0:
+		err = &authn.KeyError{Key: "claim", Err: errors.New("claims are a machine's: give --machine too")}
+	case q.Machine == "":
 		a.Identity, err = q.identity()
-	} else if q.Described() {
+	case q.Described():
 		err = errors.New("a machine (--machine) stands without --group and --directory: the config has its groups")
+	default:
+		if a.Claims, err = workload.ParseClaims(q.Claims); err != nil {
+			err = &authn.KeyError{Key: "claim", Err: err}
+		}
 	}
 	if err != nil {
 		return a, err
