@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/metrics"
@@ -29,7 +30,8 @@ type canary struct {
 	metrics   *metrics.Metrics
 	log       *slog.Logger
 
-	turn  chan struct{} // who asks holds it; guards the rest
+	seen  atomic.Pointer[CanaryState] // nil: it was never asked for
+	turn  chan struct{}               // who asks holds it; guards the rest
 	asked time.Time
 	err   error
 }
@@ -67,11 +69,20 @@ func (c *canary) shown(ctx context.Context, absent time.Time) error {
 	}
 	c.asked = time.Now()
 	c.err = c.ask(ctx)
+	c.seen.Store(&CanaryState{Asked: c.asked, Shown: c.err == nil})
 	if c.err != nil {
 		c.metrics.LDAPEvent(c.directory, metrics.LDAPCanaryFailure)
 		c.log.Error(errCanary.Error(), "directory", c.directory, "error", c.err)
 	}
 	return c.err
+}
+
+// last is what was seen of it; it waits for nobody.
+func (c *canary) last() CanaryState {
+	if seen := c.seen.Load(); seen != nil {
+		return *seen
+	}
+	return CanaryState{}
 }
 
 // losses are when known people were found absent, the last few times.

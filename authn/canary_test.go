@@ -36,6 +36,9 @@ func TestCanary(t *testing.T) {
 		if _, err := c.Find(t.Context(), "bach"); err != nil {
 			t.Fatal(err)
 		}
+		if s := c.State(); !s.Canary.Asked.IsZero() || s.Entries["identity"] != 1 || s.OldestStale != 0 {
+			t.Errorf("before anybody is missed: %+v", s)
+		}
 		hidden := src.people
 		src.set(func() { src.people, src.canary = nil, errors.New("no such object") })
 		time.Sleep(61 * time.Second)
@@ -48,6 +51,9 @@ func TestCanary(t *testing.T) {
 		wantErr(t, err, errCanary)
 		if errors.Is(err, ErrUnknownUser) {
 			t.Errorf("a login is refused as unknown: %v", err)
+		}
+		if s := c.State(); s.Canary.Shown || time.Since(s.Canary.Asked) > canaryEvery || s.OldestStale == 0 {
+			t.Errorf("while nothing is shown: %+v", s)
 		}
 		if src.canaries == 0 || src.canaries > 5 {
 			t.Errorf("the canary was asked %d times in half a minute", src.canaries)

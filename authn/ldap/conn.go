@@ -87,7 +87,7 @@ func (p *pool) open(ctx context.Context, s *server, service bool) (*conn, error)
 }
 
 func (p *pool) dial(ctx context.Context, s *server, service bool) (_ *conn, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.attempt, errors.New("no answer in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.attempt, errNoAnswer)
 	defer cancel()
 	// A name with several addresses: the dialer tries them all within the limit.
 	dialer := net.Dialer{Timeout: min(dialLimit, p.attempt), KeepAlive: 30 * time.Second}

@@ -56,6 +56,12 @@ func New(cfg Config) (*Directory, error) {
 // Available is false while every server is down.
 func (d *Directory) Available() bool { return d.pool.available() }
 
+// Servers are how the servers are.
+func (d *Directory) Servers() []authn.ServerState { return d.pool.standing() }
+
+// CanaryUser reports whether the config names one.
+func (d *Directory) CanaryUser() bool { return d.cfg.CanaryUser != "" }
+
 // Timeout is the limit of one question.
 func (d *Directory) Timeout() time.Duration { return d.cfg.Timeout }
 

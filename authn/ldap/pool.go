@@ -59,10 +59,11 @@ const (
 )
 
 var (
-	errAllDown = errors.New("no server is up")
-	errDown    = errors.New("the server is down")
-	errLate    = errors.New("the server has not answered in time")
-	errBusy    = errors.New("too many requests in flight")
+	errAllDown  = errors.New("no server is up")
+	errDown     = errors.New("the server is down")
+	errLate     = errors.New("the server has not answered in time")
+	errNoAnswer = errors.New("no answer in time")
+	errBusy     = errors.New("too many requests in flight")
 	// errOutdone is why a server is down that answers, but cannot do what another
 	// one can. Where no other is up it is asked all the same.
 	errOutdone = errors.New("another server answers what it cannot")
@@ -135,11 +136,16 @@ type server struct {
 	endpoint
 	searches, binds semaphore
 
+	took metrics.Latencies // of searches and binds
+
 	// Guarded by pool.mu.
 	recent   recent
 	down     bool
 	why      error // of down
 	upSince  time.Time
+	since    time.Time // when it last went down or came up
+	fault    string    // what kind of fault was the last; empty: there was none
+	faultAt  time.Time
 	search   []*conn
 	idle     []*conn // bind connections, the last used one at the end
 	dialing  *dialing
@@ -158,7 +164,7 @@ func newPool(cfg Config, secured *tls.Config, endpoints []endpoint) *pool {
 	ctx, stop := context.WithCancel(context.Background())
 	servers := make([]*server, len(endpoints))
 	for i, e := range endpoints {
-		servers[i] = &server{endpoint: e, searches: newSemaphore(searchesMax, searchQueue), binds: newSemaphore(bindConns, bindQueue)}
+		servers[i] = &server{endpoint: e, searches: newSemaphore(searchesMax, searchQueue), binds: newSemaphore(bindConns, bindQueue), since: time.Now()}
 	}
 	attempt := min(cfg.Timeout/2, 3*time.Second)
 	p := &pool{
@@ -202,6 +208,17 @@ func (p *pool) state() []metrics.LDAPServer {
 	for i, s := range p.servers {
 		list[i] = metrics.LDAPServer{URL: s.url, Up: !s.down, Active: s == p.active, Searches: len(s.search),
 			Binds: len(s.idle) + len(s.binds.running), InFlight: len(s.searches.running) + len(s.binds.running)}
+	}
+	return list
+}
+
+// standing is how the servers are, for those who look after them.
+func (p *pool) standing() []authn.ServerState {
+	p.mu.Lock()
+	defer p.unlock()
+	list := make([]authn.ServerState, len(p.servers))
+	for i, s := range p.servers {
+		list[i] = authn.ServerState{URL: s.url, Up: !s.down, Active: s == p.active && !s.down, Since: s.since, Fault: s.fault, FaultAt: s.faultAt, Recent: s.took.Recent()}
 	}
 	return list
 }
@@ -400,9 +417,13 @@ func (p *pool) measured(s *server, operation string, began time.Time, err error)
 		result = "refused"
 	}
 	p.metrics.LDAPOperation(p.directory, s.url, operation, result, took)
+	s.took.Observe(took)
+	p.mu.Lock()
+	defer p.unlock()
+	if broken(err) && !closedBefore(err) || err != nil && !broken(err) && operation == "search" { // a bind is refused for its password
+		s.failedLocked(err)
+	}
 	if operation == "search" && !broken(err) {
-		p.mu.Lock()
-		defer p.unlock()
 		p.observeLocked(s, took)
 	}
 }
@@ -489,6 +510,7 @@ func (p *pool) startDialLocked(s *server) *dialing {
 			p.goDownLocked(s, err)
 		default:
 			s.ungrown = time.Now()
+			s.failedLocked(err)
 			p.logLocked(slog.LevelWarn, "LDAP server takes no further connection", "server", s.url, "error", err)
 		}
 	}()
@@ -725,9 +747,11 @@ func (p *pool) goDownLocked(s *server, why error) {
 	p.logLocked(slog.LevelWarn, "LDAP server is down", "server", s.url, "error", why)
 	watched := s.down
 	s.down, s.why = true, why
+	s.failedLocked(why)
 	p.dropAllLocked(s)
 	p.announceLocked()
 	if !watched {
+		s.since = time.Now()
 		go p.watch(s)
 	}
 }

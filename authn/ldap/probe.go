@@ -118,9 +118,11 @@ func (p *pool) probed(s *server, c *conn, err error) bool {
 			p.logLocked(slog.LevelWarn, "LDAP server is still down", "server", s.url, "error", err)
 		}
 		s.why = err
+		s.failedLocked(err)
 		return p.closed
 	}
 	s.down, s.why, s.upSince, s.recent = false, nil, time.Now(), recent{}
+	s.since = s.upSince
 	p.adoptLocked(c)
 	p.logLocked(slog.LevelInfo, "LDAP server is up", "server", s.url)
 	p.announceLocked()

@@ -20,6 +20,8 @@ func (u *UI) administration(w http.ResponseWriter, r *http.Request, c *Call) err
 		return u.refusals(w, r, c)
 	case atRules:
 		return u.rulesPage(w, r, c)
+	case atServers:
+		return u.directoriesPage(w, r, c)
 	case atConfig:
 		return u.configPage(w, r, c)
 	}
@@ -49,6 +51,8 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
 // standing is how that is now of which a page tells, and whether it is bad.
 func (u *UI) standing(page place) (state string, bad bool) {
 	switch page {
+	case atServers:
+		return directoriesStanding(u.o.Inside().Directories)
 	case atRefusals:
 		list := u.o.Memory.lastRefusals()
 		if len(list) == 0 {

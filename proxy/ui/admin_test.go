@@ -14,7 +14,7 @@ import (
 
 // administration are the pages that admins alone see, and their data-page.
 var administration = map[string]string{"/ui/admin/": "admin-overview", "/ui/admin/explain": "admin-explain", "/ui/admin/refusals": "admin-refusals",
-	"/ui/admin/rules": "admin-rules", "/ui/admin/config": "admin-config"}
+	"/ui/admin/rules": "admin-rules", "/ui/admin/config": "admin-config", "/ui/admin/directories": "admin-directories"}
 
 // TestAdminsAlone: the pages are there for admins, lead strangers to the login, and are not
 // there for others, in the header too.

@@ -14,7 +14,7 @@ import (
 // functions are those of the templates.
 var functions = template.FuncMap{
 	"text": plain, "bytes": bytesOf, "count": countOf, "iso": iso, "utc": utc, "short": shortDigest, "plural": plural, "image": imagePath, "list": list,
-	"more": more, "word": word, "kind": kindOf, "line": commandLine, "whole": func(n int64) string { return countOf(int(n)) },
+	"more": more, "word": word, "kind": kindOf, "line": commandLine, "brief": brief, "whole": func(n int64) string { return countOf(int(n)) },
 }
 
 // plain shows what could hide or turn around a text as an escape: control characters, and

@@ -1,11 +1,43 @@
 package ui
 
-import "time"
+import (
+	"time"
+
+	"gatehouse/authn"
+)
 
 // Inside is what the pages of administration show of the gateway itself.
 type Inside struct {
 	// Config is the one that is served.
 	Config Served
+	// Directories are those of the config, in its order.
+	Directories []Directory
+}
+
+// Directory is how one of the config's directories is.
+type Directory struct {
+	// Name is the one in the config.
+	Name string
+	// Kind is ldap, static, machines, certificates or oidc.
+	Kind string
+	// Servers are those of ldap, in the order of the config.
+	Servers []authn.ServerState
+	// Cache is the one before ldap.
+	Cache authn.CacheState
+	// CanaryUser says that the config names one.
+	CanaryUser bool
+	// KeysAge is how old the keys of an issuer are; below 0: none were read yet.
+	KeysAge time.Duration
+}
+
+// down are the servers that are down.
+func (d Directory) down() (n int) {
+	for _, s := range d.Servers {
+		if !s.Up {
+			n++
+		}
+	}
+	return n
 }
 
 // Served is a config that is served: nothing of what it says, but what it is.

@@ -19,6 +19,7 @@ func (p adminPage) Link() string {
 var adminPages = []adminPage{
 	{atAdmin, "Overview", ""},
 	{atExplain, "Explain", "What somebody may do, and by which rule: anybody, as they are now."},
+	{atServers, "Directories", "Each server: up or down, since when, its last fault, and how long it takes."},
 	{atRefusals, "Refusals", "The last requests that were refused, and why."},
 	{atRules, "Rules", "The whole policy: how often each rule decided, which never did, what a policy that is tried would change, and a freeze."},
 	{atConfig, "Config", "Which file is served, since when, its warnings, the keys, and when the certificates end."},

@@ -37,6 +37,7 @@ const (
 	atExplain    place = "admin-explain"
 	atRefusals   place = "admin-refusals"
 	atRules      place = "admin-rules"
+	atServers    place = "admin-directories"
 	atConfig     place = "admin-config"
 	atStatic     place = "static"
 )
@@ -74,6 +75,7 @@ var forms = map[place]form{
 	atRefusals:   {reads, []string{"q", "page"}},
 	atRules:      {reads, []string{"q", "page", "show"}},
 	atConfig:     {methods: reads},
+	atServers:    {methods: reads},
 	atStatic:     {methods: reads},
 }
 
@@ -82,7 +84,7 @@ var fixed = map[string]place{"/": atRoot, "/ui": atRoot, "/ui/": atHome, "/ui/de
 	"/ui/theme": atTheme, "/ui/help": atHelp, "/ui/me": atMe, "/ui/me/signout-everywhere": atSignOut,
 	"/ui/me/tokens": atTokens, "/ui/me/tokens/revoke": atRevoke, "/ui/admin/tokens": atAllTokens,
 	"/ui/admin/": atAdmin, "/ui/admin/explain": atExplain, "/ui/admin/refusals": atRefusals,
-	"/ui/admin/rules": atRules, "/ui/admin/config": atConfig}
+	"/ui/admin/rules": atRules, "/ui/admin/config": atConfig, "/ui/admin/directories": atServers}
 
 // target is a request's target, parsed.
 type target struct {

@@ -115,7 +115,7 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 		return u.tokensPage(w, r, c, tokensView{})
 	case atAllTokens:
 		return u.allTokens(w, r, c, tokensView{})
-	case atAdmin, atExplain, atRefusals, atRules, atConfig:
+	case atAdmin, atExplain, atRefusals, atRules, atConfig, atServers:
 		return u.administration(w, r, c)
 	case atHelp:
 		return u.help(w, r, c)

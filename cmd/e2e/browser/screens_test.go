@@ -50,9 +50,11 @@ var screens = []screen{
 	{"me", "/ui/me?action=delete&ref=team/orchestra:2", "me"},
 	{"admin", "/ui/admin/", "admin-overview"},
 	{"explain", "/ui/admin/explain?user=alice&action=delete&ref=team/orchestra", "admin-explain"},
+	{"explain-ldap", "/ui/admin/explain?user=mozart&action=pull&ref=base/orchestra:latest&ip=192.0.2.7", "admin-explain"},
+	{"directories", "/ui/admin/directories", "admin-directories"},
 	{"refusals", "/ui/admin/refusals", "admin-refusals"},
 	{"rules", "/ui/admin/rules", "admin-rules"},
-	{"config", "/ui/admin/config", "admin-config"},
+	{"all-tokens", "/ui/admin/tokens", "admin-tokens"}, {"config", "/ui/admin/config", "admin-config"},
 	{"error", "/ui/r/none/", "error"},
 }
 

@@ -64,6 +64,8 @@ directories:
   static:
   - {username: alice, password_file: alice, groups: [team, "players"]}
   - {username: root, password_file: root, groups: [admins]}
+- name: company
+  ldap: {servers: [%q, "ldap://127.0.0.1:1"], bind_dn: %q, bind_password_file: reader, users: {base: %q, filter: "(uid={login})"}}
 policy:
 - {name: all-of-it, allow: ["*"], repositories: ["**"], to: ["user:root"]}
 - {name: team-works, allow: [pull, push, delete], repositories: ["team/**"], to: ["group:team"]}
@@ -95,7 +97,8 @@ func siteBefore(t *testing.T, handler http.Handler, furnished bool) *site {
 	}
 	s.url = "http://" + s.host
 	dir := t.TempDir()
-	for name, text := range map[string]string{"alice": "alice-secret", "root": "root-secret", "c.yaml": fmt.Sprintf(configText, s.host, s.url, upstream.URL)} {
+	for name, text := range map[string]string{"alice": "alice-secret", "root": "root-secret", "reader": authntest.Password,
+		"c.yaml": fmt.Sprintf(configText, s.host, s.url, upstream.URL, authntest.StartFake(t).URL(), authntest.ServiceDN, authntest.UsersDN)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -12,5 +12,28 @@ func (s *Snapshot) inside() ui.Inside {
 	for name, ends := range s.Certificates.Ends() {
 		c.Certificates = append(c.Certificates, ui.Certificate{Name: name, Ends: ends})
 	}
-	return ui.Inside{Config: c}
+	directories := make([]ui.Directory, len(s.Directories))
+	for i, d := range s.Directories {
+		directories[i] = d.standing()
+	}
+	return ui.Inside{Config: c, Directories: directories}
+}
+
+// standing is how the directory is now.
+func (d *Directory) standing() ui.Directory {
+	of := ui.Directory{Name: d.Name, Kind: "static", KeysAge: -1}
+	switch {
+	case d.LDAP != nil:
+		of.Kind, of.Servers, of.Cache, of.CanaryUser = "ldap", d.LDAP.Servers(), d.cache.State(), d.LDAP.CanaryUser()
+	case d.Machines != nil:
+		of.Kind = "machines"
+	case d.Certificate != nil:
+		of.Kind = "certificates"
+	case d.OIDC != nil:
+		of.Kind = "oidc"
+		if age, known := d.OIDC.KeysAge(); known {
+			of.KeysAge = age
+		}
+	}
+	return of
 }

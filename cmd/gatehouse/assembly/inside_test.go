@@ -68,6 +68,9 @@ func TestInside(t *testing.T) {
 	if all := strings.Join(c.Warnings, "\n"); !strings.Contains(all, "c.yaml:4:") || !strings.Contains(all, "ui.enabled: listen.public_urls is not given") {
 		t.Errorf("the warnings are %s", all)
 	}
+	if d := s.inside().Directories; len(d) != 2 || d[0].Name != "local" || d[0].Kind != "static" || d[1].Kind != "ldap" || len(d[1].Servers) != 1 || d[1].Servers[0].URL != "ldap://127.0.0.1:1" || !d[1].Servers[0].Up || d[1].CanaryUser {
+		t.Errorf("the directories are %+v", d)
+	}
 	for _, secret := range []string{"$2a$", "bind-secret", "cn=reader", "PRIVATE"} {
 		if strings.Contains(fmt.Sprintf("%+v", s.inside()), secret) {
 			t.Errorf("it shows %s", secret)
@@ -88,5 +91,21 @@ func TestInsideCustom(t *testing.T) {
 	c := s.inside().Config
 	if c.File != path+".custom" || len(c.KeyIDs) != 1 || len(c.Certificates) != 0 {
 		t.Errorf("%+v %v", c, s.Loaded.Faults())
+	}
+}
+
+// TestInsideMachines: directories of machines have no servers; an issuer's keys have an age
+// once they were read.
+func TestInsideMachines(t *testing.T) {
+	s := prepared(t, soundMachines)
+	var kinds []string
+	for _, d := range s.inside().Directories {
+		kinds = append(kinds, d.Name+" "+d.Kind)
+		if len(d.Servers) > 0 || d.Name == "github" && d.KeysAge >= 0 {
+			t.Errorf("%+v", d)
+		}
+	}
+	if got := strings.Join(kinds, ", "); got != "robots machines, github oidc, cluster oidc" {
+		t.Errorf("they are %s", got)
 	}
 }
