@@ -19,7 +19,7 @@ import (
 )
 
 // redisServer starts a real one, which asks for a password, and returns the section for it.
-func redisServer(t *testing.T) (*authntest.Process, Redis) {
+func redisServer(t testing.TB) (*authntest.Process, Redis) {
 	t.Helper()
 	address := authntest.FreeAddress(t)
 	port := address[strings.LastIndexByte(address, ':')+1:]
@@ -30,7 +30,7 @@ func redisServer(t *testing.T) (*authntest.Process, Redis) {
 	return p, r
 }
 
-func await(t *testing.T, p *authntest.Process, r Redis) {
+func await(t testing.TB, p *authntest.Process, r Redis) {
 	t.Helper()
 	s, err := NewShared(r)
 	if err != nil {

@@ -62,7 +62,7 @@ type gate struct {
 var sharedKey = [32]byte{1, 2, 3}
 
 // gates makes three of them before one directory.
-func gates(t *testing.T, section Redis, cfg authn.ThrottleConfig, d authn.Directory) []*gate {
+func gates(t testing.TB, section Redis, cfg authn.ThrottleConfig, d authn.Directory) []*gate {
 	t.Helper()
 	var all []*gate
 	for range 3 {
@@ -82,7 +82,7 @@ func gates(t *testing.T, section Redis, cfg authn.ThrottleConfig, d authn.Direct
 const home = "192.0.2.1"
 
 // login is one, and what it came to: ok, no, fault or the limit that held it.
-func (g *gate) login(t *testing.T, name, password, source string) string {
+func (g *gate) login(t testing.TB, name, password, source string) string {
 	t.Helper()
 	_, err := g.chain.Authenticate(t.Context(), authn.Attempt{Login: name, Password: authn.Secret(password), Source: netip.MustParseAddr(source)})
 	return came(err)
@@ -348,5 +348,16 @@ func TestTallyOfFile(t *testing.T) {
 	defer f.Close()
 	if Watched(f, Config{}, nil, nil).Tally() != nil {
 		t.Error("a file has a tally")
+	}
+}
+
+// BenchmarkLogin is what a login costs whose failures a Redis on the same machine counts.
+func BenchmarkLogin(b *testing.B) {
+	_, section := redisServer(b)
+	all := gates(b, section, five, &crowd{})
+	for b.Loop() {
+		if got := all[0].login(b, "bach", "right", home); got != "ok" {
+			b.Fatal(got)
+		}
 	}
 }
