@@ -178,3 +178,30 @@ func TestLookingUpIsChosen(t *testing.T) {
 		t.Error("256 readings were looked up for twenty groups")
 	}
 }
+
+// TestHearers: more than few entries stand under their names, and of those only the lists
+// of the caller are handed out, whether their groups are more than the names or fewer.
+func TestHearers(t *testing.T) {
+	for n, settled := range map[int]bool{fewEntries: false, fewEntries + 1: true} {
+		p := policy(t, rulesOf(n, "**", "group:example/group-%06d")...)
+		h := p.signedIn.heads[""]
+		if (h.byName != nil) != settled || len(h.lists(nil, &person{})) != 1 {
+			t.Errorf("%d entries: under their names %v, want %v", n, h.byName != nil, settled)
+		}
+	}
+	for _, subject := range []string{"group:example/group-%06d", "group:cn=group-%06d,ou=groups,dc=example,dc=com"} {
+		p := policy(t, rulesOf(40, "**", subject)...)
+		for groups, want := range map[int]int{3: 3, 39: 39, 40: 40, 41: 40, 60: 40} {
+			id := member(groups)
+			if got := lookedAt(p, id, "a"); got != want {
+				t.Errorf("%s, %d groups: %d are looked at, want %d", subject, groups, got, want)
+			}
+			for i := range id.Groups {
+				id.Groups[i] = authn.Group{Name: "x" + id.Groups[i].Name, DN: "cn=x" + id.Groups[i].Name}
+			}
+			if got := lookedAt(p, id, "a"); got != 0 {
+				t.Errorf("%s, %d other groups: %d are looked at", subject, groups, got)
+			}
+		}
+	}
+}
