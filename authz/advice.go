@@ -28,7 +28,7 @@ func (c *compiler) advise(rules []rule, now time.Time) {
 	to := func(i int) []subject { return rules[i].to }
 	a.allows.settle(to)
 	a.denies.settle(to)
-	for i := 0; i < len(rules) && a.budget > 0; i++ {
+	for i := range rules {
 		a.idle(i, now)
 		a.movable(i)
 	}

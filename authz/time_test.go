@@ -253,8 +253,8 @@ func TestAdviceOnMany(t *testing.T) {
 	for i := range alike {
 		alike[i].Allow, alike[i].Deny, alike[i].Tags = nil, []string{"overwrite"}, []string{fmt.Sprintf("v%d", i)}
 	}
-	alike = append(alike, deny("delete", "**", "authenticated"))
-	if got := advice(alike); len(got) != 1 || got[0] != "" {
+	alike = append(alike, deny("delete", "**", "authenticated"), allow("pull", "a", "everyone", during("", "2020-01-01")))
+	if got := advice(alike); strings.Join(got, " ") != "[3001].until " {
 		t.Errorf("%d: %.100q", len(got), got)
 	}
 }
