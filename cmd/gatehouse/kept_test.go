@@ -122,6 +122,10 @@ func TestFreezeUnknown(t *testing.T) {
 // on one, after a reload too; without the store each counts alone.
 func TestThrottlesShared(t *testing.T) {
 	gateways, redis := sharing(t, 3)
+	for _, s := range gateways {
+		s.loginTime = 20 * time.Second // on a slow machine too
+		s.shareThrottle(s.current.Load().Keyring)
+	}
 	login := func(s *server, password string) error {
 		a := authn.Attempt{Login: "ann", Password: authn.Secret(password), Source: netip.MustParseAddr("192.0.2.1")}
 		_, err := s.current.Load().Chain.Authenticate(t.Context(), a)

@@ -105,7 +105,7 @@ func (s *server) shareThrottle(k *tokens.Keyring) {
 	if s.store == nil {
 		return
 	}
-	if tally := s.store.Tally(); tally != nil {
+	if tally := s.store.Tally(s.loginTime); tally != nil {
 		s.shared.Throttle.Share(tally, k.Derive("throttle"))
 	}
 }

@@ -38,15 +38,16 @@ type server struct {
 	accepting sync.WaitGroup // the loops that accept clients' connections
 	orders    *orders        // of certificates
 	notify    sockets.Notify
-	store     *store.Store // nil: the config names none
-	saved     time.Time    // when the last uses of tokens were written
-	swept     time.Time    // when all tokens were looked through
+	store     *store.Store  // nil: the config names none
+	loginTime time.Duration // in which it has to count a login
+	saved     time.Time     // when the last uses of tokens were written
+	swept     time.Time     // when all tokens were looked through
 }
 
 func newServer(path string, out streams) *server {
 	m := metrics.New(buildInfo())
 	a := audit.New(audit.Options{Stdout: out.stdout, Log: out.log, Metrics: m, Replace: audit.Clip})
-	s := &server{path: path, log: out.log, level: out.level, audit: a,
+	s := &server{path: path, log: out.log, level: out.level, audit: a, loginTime: store.LoginTime,
 		shared: &assembly.Shared{Metrics: m, Access: out.access, Audit: a.Records(), Logger: out.log, Load: proxy.NewLoad(),
 			Throttle: authn.NewThrottle(authn.ThrottleConfig{}), Refusals: authn.NewRefusalTime(), Hasher: authn.NewHasher(1),
 			Revoker: tokens.NewRevoker(out.log, nil), Version: buildInfo().Version}}

@@ -12,9 +12,9 @@ import (
 	"gatehouse/authn"
 )
 
-// tallyTime is how long a login waits for Redis; what is counted in the process has to do
+// LoginTime is how long a login waits for Redis; what is counted in the process has to do
 // then.
-const tallyTime = 100 * time.Millisecond
+const LoginTime = 100 * time.Millisecond
 
 //go:embed tally.lua
 var claimText string
@@ -28,18 +28,20 @@ var (
 	noteScript  = redis.NewScript(noteText)
 )
 
-// Tally is the store as an authn.Tally, for one that gateways share; nil otherwise.
-func (s *Store) Tally() authn.Tally {
+// Tally is the store as an authn.Tally that answers within a time, for one that gateways
+// share; nil otherwise.
+func (s *Store) Tally(within time.Duration) authn.Tally {
 	if shared, ok := s.Backend.(*Shared); ok {
-		return &tally{s, shared}
+		return &tally{s, shared, within}
 	}
 	return nil
 }
 
-// tally asks within tallyTime, and not at all while the store is known to be at fault.
+// tally asks within a time, and not at all while the store is known to be at fault.
 type tally struct {
 	store  *Store
 	shared *Shared
+	within time.Duration
 }
 
 // Claim is of authn.Tally.
@@ -71,7 +73,7 @@ func (t *tally) ask(ctx context.Context, operation string, do func(context.Conte
 	if !t.store.Up() {
 		return unavailable(errors.New("known to be at fault"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, tallyTime)
+	ctx, cancel := context.WithTimeout(ctx, t.within)
 	defer cancel()
 	err, result := do(ctx), "ok"
 	switch {
