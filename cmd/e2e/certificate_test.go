@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -345,4 +346,40 @@ func tunnel(t *testing.T, to string) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// TestInspectCertificate: the command says which machine a certificate is of, or why it is
+// of none, as the gateway would.
+func TestInspectCertificate(t *testing.T) {
+	f := startFleet(t, setup{})
+	cert, stranger := f.first.URI(t, fleetName), f.first.URI(t, "spiffe://prod.example/robot")
+	for _, c := range []struct {
+		name   string
+		cert   tls.Certificate
+		crl    []byte
+		status int
+		want   string
+	}{
+		{"good", cert, nil, 0, "good\nkind: certificate\nid: " + fmt.Sprintf("%X", cert.Leaf.SerialNumber) + "\nsubject: " + fleetName},
+		{"its machine", cert, nil, 0, "machine: fleet/ns/web/sa/app"},
+		{"a stranger", stranger, nil, 1, `workloads[0]: uri is ["spiffe://prod.example/robot"]`},
+		{"another CA's", authntest.NewAuthority(t, "else").URI(t, fleetName), nil, 1, "signed by unknown authority"},
+		{"taken back", cert, f.first.Revoked(t, time.Now().Add(time.Hour), nil, cert.Leaf), 1, "is on the list of"},
+		{"an old list", cert, f.first.Revoked(t, time.Now().Add(-time.Minute), nil), 3, "should have been replaced"},
+	} {
+		if c.crl != nil {
+			f.write(t, "crl.pem", c.crl)
+		}
+		file, _ := authntest.WriteClient(t, t.TempDir(), "x", c.cert)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary, "token", "inspect", "-c", f.config)
+		cmd.Stdin = strings.NewReader(string(text))
+		out, _ := cmd.CombinedOutput() // the status tells
+		if status := cmd.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: status %d\n%s\nwant %d, %s", c.name, status, out, c.status, c.want)
+		}
+	}
 }

@@ -69,7 +69,7 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("a command is needed") },
 	}
-	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), question.TestCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, openForTokens), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), explainCommand(), question.TestCommand(), cli.HashCommand(), cli.TokenCommand([]*cobra.Command{held.ListCommand(), held.RevokeCommand()}, held.Open), admin.HealthCommand(), contents.Command(), admin.RulesCommand(), admin.ShadowCommand(), admin.FreezeCommand(), admin.ThawCommand(), versionCommand())
 	root.AddCommand(append(reference.Commands(), migrate.Command(), kubelet.Command(), backup.Command())...)
 	root.SetHelpCommand(helpCommand(root))
 	return root

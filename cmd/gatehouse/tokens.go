@@ -3,24 +3,8 @@ package main
 import (
 	"time"
 
-	"gatehouse/cmd/gatehouse/assembly"
-	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/metrics"
 )
-
-// openForTokens reads a config for token inspect. A file that whoever asks may not read
-// counts only where a token cannot be judged without it.
-func openForTokens(path string) cli.Opened {
-	s := assembly.Look(path)
-	defer s.Release()
-	o := cli.Opened{Keyring: s.Keyring, Machines: s.Machines(), Issuers: s.Issuers()}
-	for _, f := range s.Loaded.Faults() {
-		if !f.Content {
-			o.Faults = append(o.Faults, f.String())
-		}
-	}
-	return o
-}
 
 // keyAges are how old the keys of issuers are, by directory.
 func (s *server) keyAges() map[string]time.Duration {

@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
@@ -22,8 +25,27 @@ type Opened struct {
 	Machines []*machine.Directory
 	// Issuers are the directories of ID tokens.
 	Issuers []*oidc.Directory
+	// Personal asks the running gateway for a personal token by its `id` and `hash`; nil: they
+	// are off. The error is of a gateway or a store that does not answer.
+	Personal func(ctx context.Context, token url.Values) (Personal, error)
+	// Certified is the machine of a client's certificate, see authn.Chain; nil: none.
+	Certified func(sent []*x509.Certificate) (authn.Identity, error)
 	// Faults keep anything from being said.
 	Faults []string
+}
+
+// Personal is what the store says of a personal token.
+type Personal struct {
+	// User is its owner, DIRECTORY/NAME; empty: it is nobody's.
+	User string `json:"user"`
+	// Created and Expires are its times; a nil Expires is never.
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires"`
+	// Repositories and Actions are its ceiling; no repositories: all.
+	Repositories []string `json:"repositories"`
+	Actions      []string `json:"actions"`
+	// Reason is why it is not good; empty: it is.
+	Reason string `json:"reason"`
 }
 
 // verdict is what is said of a token.
@@ -56,7 +78,9 @@ func (o *Opened) inspect(ctx context.Context, text authn.Secret) *verdict {
 	}
 	switch {
 	case apitoken.Machine.Looks(text), apitoken.Personal.Looks(text):
-		o.inspectAPIToken(v, text)
+		o.inspectAPIToken(ctx, v, text)
+	case strings.HasPrefix(string(text), "-----BEGIN "):
+		o.inspectCertificate(v, text)
 	case o.Keyring == nil:
 		v.reason = "it is no token of a machine, and the keys that know others (tokens.key_files) cannot be read"
 	case o.Keyring.KindOf(text) == tokens.FromPerson:
@@ -68,16 +92,14 @@ func (o *Opened) inspect(ctx context.Context, text authn.Secret) *verdict {
 }
 
 // inspectAPIToken is about a token that begins with its kind.
-func (o *Opened) inspectAPIToken(v *verdict, text authn.Secret) {
+func (o *Opened) inspectAPIToken(ctx context.Context, v *verdict, text authn.Secret) {
 	token, err := apitoken.Parse(text)
 	if err != nil {
 		v.reason = err.Error()
 		return
 	}
 	if token.Kind == apitoken.Personal {
-		v.say("kind", "personal")
-		v.say("id", token.ID)
-		v.reason = "personal tokens are off"
+		o.inspectPersonal(ctx, v, token)
 		return
 	}
 	v.say("kind", "machine")
@@ -91,6 +113,56 @@ func (o *Opened) inspectAPIToken(v *verdict, text authn.Secret) {
 			return
 		}
 	}
+}
+
+// inspectPersonal is about a person's token, which the gateway's store knows.
+func (o *Opened) inspectPersonal(ctx context.Context, v *verdict, token apitoken.Token) {
+	v.say("kind", "personal")
+	v.say("id", token.ID)
+	if o.Personal == nil {
+		v.reason = "personal tokens are off"
+		return
+	}
+	p, err := o.Personal(ctx, url.Values{"id": {token.ID}, "hash": {token.Hash.String()}})
+	if err != nil {
+		v.reason, v.down = "the store says nothing of it: "+err.Error(), true
+		return
+	}
+	v.reason = p.Reason
+	v.say("user", p.User)
+	if p.User == "" {
+		return
+	}
+	v.say("created", p.Created.UTC().Format(time.RFC3339))
+	v.say("repositories", strings.Join(p.Repositories, ", "))
+	v.say("actions", strings.Join(p.Actions, ", "))
+	ends := "never"
+	if p.Expires != nil {
+		ends = p.Expires.UTC().Format(time.RFC3339)
+	}
+	v.say("ends", ends)
+}
+
+// inspectCertificate is about a client's certificate, which those that signed it may follow.
+func (o *Opened) inspectCertificate(v *verdict, text authn.Secret) {
+	sent, err := authn.ParseCertificates(authn.File{Name: "what was given", Data: []byte(text)})
+	if err != nil || o.Certified == nil {
+		v.reason = "it is no token, and no certificate"
+		return
+	}
+	id, err := o.Certified(sent)
+	v.say("kind", "certificate")
+	if id.Proof != nil {
+		v.say("id", id.Proof.ID)
+		v.say("subject", id.Proof.Subject)
+	}
+	v.say("ends", sent[0].NotAfter.UTC().Format(time.RFC3339))
+	if err != nil {
+		v.reason, v.down = err.Error(), errors.Is(err, authn.ErrUnavailable)
+		return
+	}
+	v.say("machine", id.Directory+"/"+id.Username)
+	v.say("groups", groupNames(id))
 }
 
 // describe is about a machine's token that the config knows.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
+	"gatehouse/authn/apitoken"
 	"gatehouse/cmd/gatehouse/admin"
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
@@ -54,7 +55,48 @@ type Office struct {
 // Serve adds the routes.
 func (o *Office) Serve(rs *admin.Routes) {
 	rs.Get("/tokens", o.list)
+	rs.Get(InspectPath, o.inspect)
 	admin.Post(rs, "/tokens/revoke", o.revoke)
+}
+
+// InspectPath is where a personal token is judged, by its `id` and `hash`; the answer is a
+// cli.Personal.
+const InspectPath = "/tokens/inspect"
+
+func (o *Office) inspect(ctx context.Context, query url.Values) (any, error) {
+	hash, err := apitoken.ParseHash(query.Get("hash"))
+	if err != nil {
+		return nil, admin.Wrong(err)
+	}
+	var p cli.Personal
+	err = o.Use(func(s *assembly.Snapshot) (err error) {
+		p, err = judge(ctx, s, apitoken.Token{Kind: apitoken.Personal, ID: query.Get("id"), Hash: hash})
+		return err
+	})
+	return p, fault(err)
+}
+
+// judge is what the store says of a token, and what is revoked. An error is the store's.
+func judge(ctx context.Context, s *assembly.Snapshot, shown apitoken.Token) (p cli.Personal, err error) {
+	if s.Desk == nil {
+		return cli.Personal{Reason: "personal tokens are off"}, nil
+	}
+	h, err := s.Desk.Find(ctx, shown)
+	owner := authn.Identity{Directory: h.Owner.Directory, Username: h.Owner.Username}
+	if err == nil {
+		err = s.Keyring.AdmitToken(owner, h.ID)
+	}
+	if errors.Is(err, authn.ErrBadToken) {
+		p.Reason, err = err.Error(), nil
+	}
+	if err != nil || h.ID == "" {
+		return p, err
+	}
+	p.User, p.Created, p.Repositories, p.Actions = owner.Directory+"/"+owner.Username, h.Made, h.Ceiling.Repositories(), h.Ceiling.Actions()
+	if !h.Ends.IsZero() {
+		p.Expires = &h.Ends
+	}
+	return p, nil
 }
 
 func (o *Office) list(ctx context.Context, query url.Values) (any, error) {
