@@ -298,7 +298,7 @@ func TestPurge(t *testing.T) {
 	}
 	hits("the first", false, false)
 	hits("hits", true, true)
-	run("memory: 1 entries, 1512 of 67108864 bytes\ndisk: 1 entries, 512000 of 21474836480 bytes\nstandings: 2\n", "status")
+	run("memory: 1 entries, 2024 of 67108864 bytes\ndisk: 1 entries, 512000 of 21474836480 bytes\nstandings: 2\n", "status")
 	run("removed: 1\n", "purge", "--digest", registry.digests[0])
 	if list := files(t, dir); len(list) != 0 {
 		t.Errorf("files: %q", list)
