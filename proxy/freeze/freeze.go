@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,38 +110,41 @@ type State struct {
 	order atomic.Pointer[Order]
 
 	mu      sync.Mutex
-	running *sync.WaitGroup // pushes that were let through since the last Quiet; nil: none
+	running map[chan struct{}]struct{} // of pushes that may be let through; each is closed at its end
 }
 
-// Begin notes a push that may be let through, until end. It comes before the question
-// whether its repository is closed, so that Quiet misses none.
+// Begin notes a push that may be let through, until end, which is called once. It comes
+// before the question whether its repository is closed, so that Quiet misses none.
 func (s *State) Begin() (end func()) {
+	ended := make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running == nil {
-		s.running = &sync.WaitGroup{}
+		s.running = map[chan struct{}]struct{}{}
 	}
-	s.running.Add(1)
-	return s.running.Done
+	s.running[ended] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		delete(s.running, ended)
+		s.mu.Unlock()
+		close(ended)
+	}
 }
 
-// Quiet waits until all that began before have ended; false: ctx ended first.
+// Quiet waits until all that began before have ended, however often it was asked; false:
+// ctx ended first.
 func (s *State) Quiet(ctx context.Context) bool {
 	s.mu.Lock()
-	before := s.running
-	s.running = nil
+	before := slices.Collect(maps.Keys(s.running))
 	s.mu.Unlock()
-	if before == nil {
-		return true
+	for _, ended := range before {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	ended := make(chan struct{})
-	go func() { before.Wait(); close(ended) }()
-	select {
-	case <-ended:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return true
 }
 
 // Set makes an order the one that counts; it was checked. nil: none.

@@ -1,6 +1,7 @@
 package freeze
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -105,4 +106,51 @@ func TestFollow(t *testing.T) {
 	if s.Set(&Order{Until: &past}); s.Seen() == nil || s.Now() != nil {
 		t.Error("an order whose time is up is seen, and counts no more")
 	}
+}
+
+// TestQuiet: each that waits waits for all that began before it and are not ended, though
+// others waited for them before and gave up; for what begins meanwhile nobody waits.
+func TestQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s State
+		quiet := func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return s.Quiet(ctx)
+		}
+		if !quiet() {
+			t.Error("nothing began, and it is not quiet")
+		}
+		first := s.Begin()
+		second := s.Begin()
+		for range 3 {
+			if quiet() {
+				t.Fatal("two run, and it is quiet")
+			}
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		if cancel(); s.Quiet(gone) {
+			t.Error("it is quiet for one who has left")
+		}
+		first()
+		if quiet() {
+			t.Error("one runs, and it is quiet")
+		}
+		answer := make(chan bool, 2)
+		for range 2 {
+			go func() { answer <- s.Quiet(t.Context()) }()
+		}
+		synctest.Wait()
+		third := s.Begin()
+		second()
+		if !<-answer || !<-answer {
+			t.Error("all of before ended, and it is not quiet")
+		}
+		if quiet() {
+			t.Error("the third runs, and it is quiet")
+		}
+		if third(); !quiet() || len(s.running) > 0 {
+			t.Error("all ended, and it is not quiet")
+		}
+	})
 }
