@@ -47,7 +47,10 @@ func newPolicy(rules []rule) *Policy {
 	p := &Policy{rules: rules, clock: time.Now}
 	for i := range rules {
 		rule := &rules[i]
-		p.halves = p.halves || rule.actions != rule.actions.whole()
+		if rule.actions != rule.actions.whole() {
+			p.halves = true
+			p.splits.add(i, loose(rule.repositories))
+		}
 		p.signedIn.add(i, rule.repositories)
 		p.all.entries = append(p.all.entries, entry{rule: i})
 		if !rule.speaksTo(&person{}) {
@@ -151,6 +154,10 @@ func (c *compiler) times(key string, r Rule) (from, until time.Time) {
 	return from, until
 }
 
+// exactTime is what RFC 3339 has and time.Parse reads more than: hours of one digit, a comma
+// before a fraction, zones of more than a day.
+var exactTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // ParseTime reads a moment as rules and commands write it: RFC 3339, or a day in UTC,
 // which has a first and a last moment.
 func ParseTime(text string) (first, last time.Time, err error) {
@@ -158,7 +165,7 @@ func ParseTime(text string) (first, last time.Time, err error) {
 		return day, day.AddDate(0, 0, 1).Add(-1), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	if err != nil || !exactTime.MatchString(text) {
 		return at, at, fmt.Errorf("%q is no time with its zone, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00, and no day, such as 2026-12-01", text)
 	}
 	return at, at, nil
@@ -201,6 +208,8 @@ func (c *compiler) actions(key string, names []string) (set actionSet) {
 			c.fail(at(key, i), fmt.Errorf("unknown action %q; there are pull, push, delete and \"*\" for all of them, and create and overwrite, the halves of push", name))
 		case one&pushBit == one && one != pushBit && slices.Contains(names, string(Push)):
 			c.fail(at(key, i), fmt.Errorf("%s beside push: push is create and overwrite; write push, or the half that is meant", name))
+		case one&pushBit == one && one != pushBit && slices.Contains(names, "*"):
+			c.fail(at(key, i), fmt.Errorf("%s beside \"*\", which is create and overwrite too; write \"*\", or the actions that are meant", name))
 		}
 		set |= one
 	}

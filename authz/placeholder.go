@@ -114,3 +114,30 @@ func width(parts []part, of values) (bytes int, exactly bool) {
 	}
 	return bytes, exactly
 }
+
+// loose are the patterns with anything in the place of their placeholders: they match each
+// name that one of the patterns matches for anybody, and may match more.
+func loose(patterns []pattern) []pattern {
+	list := make([]pattern, len(patterns))
+	for i := range patterns {
+		list[i] = pattern{text: patterns[i].text, ofGroup: -1}
+		for _, c := range patterns[i].components {
+			list[i].add(c.loose())
+		}
+	}
+	return list
+}
+
+func (c *component) loose() component {
+	if c.place(machineName) >= 0 { // it may be several
+		return component{anyNumber: true}
+	}
+	wide := component{anyNumber: c.anyNumber}
+	for _, p := range c.parts {
+		if p.kind != literal {
+			p = part{kind: star}
+		}
+		wide.parts = append(wide.parts, p)
+	}
+	return wide
+}

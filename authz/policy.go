@@ -19,6 +19,7 @@ type Policy struct {
 	all       hearers // every rule once, without a pattern
 	listing   []int   // the places of those that open the catalog to the anonymous caller
 	halves    bool    // some rule speaks of one half of push
+	splits    index   // of those that do, with anything in the place of placeholders
 	clock     func() time.Time
 }
 
@@ -110,8 +111,22 @@ func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Ha
 	return d, open
 }
 
-// Splits reports whether some rule speaks of one half of push alone.
-func (p *Policy) Splits() bool { return p.halves }
+// Splits reports whether some rule may speak of one half of push alone in the repository,
+// whoever the caller is and whatever the time.
+func (p *Policy) Splits(repository string) bool {
+	if !p.halves {
+		return false
+	}
+	var room [8]*hearers
+	for _, h := range p.splits.lists(room[:0], repository) {
+		for _, e := range h.entries {
+			if matchName(e.pattern.components, repository, values{}) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // Grant is the part of the asked scope that the realm may put into a token: there
 // a deny with tags takes nothing away, and an allow with tags grants the action,

@@ -117,8 +117,69 @@ func TestDecidePush(t *testing.T) {
 	if d, open := p.DecidePush(anonymous, Request{Repository: "a", Tags: []string{"v1"}}); d != (Decision{}) || open != nil {
 		t.Errorf("somebody without a rule: %+v %v", d, open)
 	}
-	if !p.Splits() || policy(t, allow("create overwrite pull delete", "**", "everyone"), allow("*", "**", "everyone")).Splits() {
+	if !p.Splits("a") || policy(t, allow("create overwrite pull delete", "**", "everyone"), allow("*", "**", "everyone")).Splits("a") {
 		t.Error("which policies split a push")
+	}
+}
+
+// TestSplits: a push is split where a rule of one half may match the repository, for anybody
+// at any time, and nowhere else.
+func TestSplits(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"prod/**": "prod/a prod/a/b prod", "home/{user}/**": "home/x home/x/y", "g-{group}": "g-a g-a-b", "m/{machine}/end": "m/a/end m/a/b/end",
+		"**/vault": "vault a/vault a/b/vault", "*/x-{user}": "a/x-b", "exact": "exact", "robots-{machine}/x": "robots-a/x robots-a/b/x",
+	} {
+		p := policy(t, allow("*", "**", "authenticated"), deny("overwrite", pattern, "user:local/nobody", tags("v*"), during("", "2020-01-01")))
+		for _, name := range strings.Fields(want) {
+			if !p.Splits(name) {
+				t.Errorf("%s does not split %s", pattern, name)
+			}
+		}
+		for _, name := range []string{"other", "team/a", "production/a", "home", "h/x", "g-a/b", "vault/a", "a/x", "exact/a", "a/exact"} {
+			if p.Splits(name) && !strings.HasPrefix(pattern, "robots-{machine}") {
+				t.Errorf("%s splits %s", pattern, name)
+			}
+		}
+	}
+	p := policy(t, allow("create pull", "prod/**", "authenticated"), allow("*", "**", "authenticated"), allow("overwrite", "move/*", "authenticated"))
+	for name, want := range map[string]bool{"prod/a": true, "move/a": true, "move/a/b": false, "team/a": false} {
+		if p.Splits(name) != want {
+			t.Errorf("%s is split: %v", name, !want)
+		}
+	}
+	if (&Policy{}).Splits("a") {
+		t.Error("no policy splits a push")
+	}
+}
+
+// TestParseTime: RFC 3339 and days, and nothing that is like them.
+func TestParseTime(t *testing.T) {
+	for text, good := range map[string]bool{
+		"2026-12-24T08:00:00Z": true, "2026-12-24T08:00:00.123456789+01:00": true, "2026-12-24T08:00:00-23:59": true, "2026-12-24": true, "2028-02-29T23:59:59Z": true,
+		"2026-12-24T8:00:00Z": false, "2026-12-24T08:00:00,5Z": false, "2026-12-24T08:00:00.Z": false, "2026-12-24T08:00:00": false, "2026-12-24 08:00:00Z": false,
+		"2026-12-24T08:00:00+24:00": false, "2026-12-24T08:00:00+01:60": false, "2026-12-24T08:00:00+0100": false, "2026-02-29T08:00:00Z": false, "2026-12-24T08:00Z": false,
+		"2026-12-24T24:00:00Z": false, "2026-2-24": false, "26-12-24": false, "": false, " 2026-12-24": false, "2026-12-24T08:00:00Z ": false,
+	} {
+		if _, _, err := ParseTime(text); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		} else if !good && !strings.Contains(err.Error(), "is no time with its zone") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestHalvesBeside: neither half stands beside what holds it already.
+func TestHalvesBeside(t *testing.T) {
+	for actions, want := range map[string]string{
+		"create push": "create beside push", "overwrite pull push": "overwrite beside push", "create *": `create beside "*"`, "* overwrite": `overwrite beside "*"`,
+		"push *": "", "pull *": "", "create overwrite": "", "*": "",
+	} {
+		for _, r := range []Rule{allow(actions, "a", "everyone"), deny(actions, "a", "everyone")} {
+			_, err := New(Config{Rules: []Rule{allow("pull", "b", "everyone"), r}, Directories: []string{"local"}})
+			if want == "" && err != nil && strings.Contains(err.Error(), "beside") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s: %v, want %q", r, err, want)
+			}
+		}
 	}
 }
 

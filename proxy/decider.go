@@ -23,7 +23,7 @@ type decider struct {
 func (d *decider) decide(x *exchange) error {
 	need := x.route.Need
 	found, open := askOf(d.policy, x)
-	x.guarded, x.open = len(x.route.Tags) > 0 && need.Action == authz.Push && d.policy.Splits(), open
+	x.guarded, x.open = len(x.route.Tags) > 0 && need.Action == authz.Push && d.policy.Splits(need.Repository), open
 	x.found(found)
 	d.trial.ask(x, found)
 	switch {

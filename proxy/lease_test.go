@@ -226,3 +226,24 @@ func TestOneCreateShared(t *testing.T) {
 		t.Errorf("without the store: %d", got)
 	}
 }
+
+// TestLeaseNeeded: while the store is away a push of a tag is 503 where some rule tells the
+// halves of a push apart in its repository, whoever the caller is, and goes on elsewhere.
+func TestLeaseNeeded(t *testing.T) {
+	of, redis := sharedStore(t)
+	h := halved(t)
+	h.gateway.load.Share(of())
+	h.upstream.answers(naming(nil))
+	redis.SetError("LOADING")
+	for repository, status := range map[string]int{"prod/a": 503, "team/a": 503, "move/a": 503, "free/a": 201, "prod": 503, "products/a": 201} {
+		h.upstream.take()
+		resp, text := h.do(h.request("PUT", "/v2/"+repository+"/manifests/v1", h.token("root", "repository:"+repository+":push"), strings.NewReader("{}")))
+		sent := h.upstream.take()
+		if resp.StatusCode != status || (len(sent) > 0) != (status == 201) {
+			t.Errorf("%s: %d %s, want %d; sent %v", repository, resp.StatusCode, text, status, sent)
+		}
+		if status == 503 && (!strings.Contains(text, errLost.Error()) || strings.Contains(text, "store of tokens") || resp.Header.Get("Retry-After") == "") {
+			t.Errorf("%s: %v %s", repository, resp.Header, text)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
+	"gatehouse/tokens/store"
 )
 
 const (
@@ -59,6 +60,8 @@ func (g *tagGuard) take(x *exchange, body *outgoing) (*lease, error) {
 	switch {
 	case x.r.Context().Err() != nil && err != nil:
 		return nil, x.r.Context().Err()
+	case errors.Is(err, store.ErrUnavailable):
+		return nil, fmt.Errorf("%w: %w", errLost, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, &apiError{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", message: "another push of this tag is not answered yet", retry: retryAfter}
 	case err != nil:
