@@ -101,7 +101,10 @@ func (s *server) thaw(ctx context.Context, _ struct{}) (any, error) {
 }
 
 func (s *server) tellFreeze(event audit.Event, o *freeze.Order) {
-	attrs := []any{"result", string(audit.OK), "reason", o.Reason, "repositories", o.Repositories}
+	attrs := []any{"result", string(audit.OK), "reason", o.Reason}
+	if len(o.Repositories) > 0 {
+		attrs = append(attrs, "repositories", o.Repositories)
+	}
 	if o.Until != nil {
 		attrs = append(attrs, "until", o.Until.Format(time.RFC3339))
 	}

@@ -112,3 +112,29 @@ func TestAskFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyParameters: an empty one is as absent, wherever it stands.
+func TestEmptyParameters(t *testing.T) {
+	for query, want := range map[string]string{
+		"user=ann&group=&action=pull&ref=a": "user=ann", "user=ann&claim=&group=&group=&action=pull&ref=a": "user=ann", "user=ann&machine=&directory=&ip=&at=&action=pull&ref=a": "user=ann",
+		"user=joe&group=&group=dev&action=pull&ref=a": "group=dev&user=joe", "machine=robots/jenkins&user=&group=&claim=&action=pull&ref=a": "machine=robots%2Fjenkins",
+		"machine=robots/jenkins&claim=&claim=a%3Db&action=pull&ref=a": "claim=a%3Db&machine=robots%2Fjenkins",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := FromQuery(values)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		if _, err := q.Ask(t.Context(), source(t)); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		again := q.Query()
+		again.Del("action")
+		if again.Del("ref"); again.Encode() != want {
+			t.Errorf("%s is %s, want %s", query, again.Encode(), want)
+		}
+	}
+}

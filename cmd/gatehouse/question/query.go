@@ -22,9 +22,9 @@ func (q *Question) Query() url.Values {
 	return values
 }
 
-// FromQuery reads the question of a GET /explain.
+// FromQuery reads the question of a GET /explain. A parameter that is empty is as absent.
 func FromQuery(values url.Values) (*Question, error) {
-	q := &Question{Groups: values["group"], Claims: values["claim"]}
+	q := &Question{Groups: given(values["group"]), Claims: given(values["claim"])}
 	fields := q.texts()
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		field, known := fields[key]
@@ -43,6 +43,16 @@ func FromQuery(values url.Values) (*Question, error) {
 		return nil, errors.New("user stands beside machine; give one")
 	}
 	return q, nil
+}
+
+// given are those of the values that are not empty; nil: none.
+func given(list []string) (there []string) {
+	for _, text := range list {
+		if text != "" {
+			there = append(there, text)
+		}
+	}
+	return there
 }
 
 // texts are the parameters but the groups and claims.
