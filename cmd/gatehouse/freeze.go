@@ -52,7 +52,8 @@ func (s *server) freeze(ctx context.Context, asked admin.FreezeRequest) (any, er
 	}
 	s.shared.Load.Freeze().Set(order)
 	s.tellFreeze(audit.Freeze, order)
-	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil, Running: !s.settled(ctx)}, nil
+	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil, Running: !s.settled(ctx),
+		Others: s.store != nil && s.store.Remote()}, nil
 }
 
 // settleLimit is how long a freeze waits for pushes that run.

@@ -24,19 +24,17 @@ const (
 	forgotten    = 90 * 24 * time.Hour // after which counts of rules that are gone go too
 )
 
-// keepFreeze keeps an order, nil for none, where there is a store.
+// keepFreeze keeps an order where there is a store. Of none it keeps `null`, so that a
+// store that has lost it is told from a thaw.
 func (s *server) keepFreeze(ctx context.Context, o *freeze.Order) error {
 	if s.store == nil {
 		return nil
 	}
-	change := store.Write{Table: freezeTable, Key: freezeKey}
-	if o != nil {
-		var err error
-		if change.Value, err = json.Marshal(o); err != nil {
-			return err
-		}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
 	}
-	if err := s.store.Put(ctx, change); err != nil {
+	if err := s.store.Put(ctx, store.Write{Table: freezeTable, Key: freezeKey, Value: text}); err != nil {
 		return &admin.Fault{Status: http.StatusServiceUnavailable, Message: "nothing was changed, as it cannot be kept: " + err.Error()}
 	}
 	return nil
@@ -48,23 +46,43 @@ func (s *server) followFreeze(ctx context.Context) (known bool) {
 	state := s.shared.Load.Freeze()
 	before := state.Seen()
 	text, err := s.store.Get(ctx, freezeTable, freezeKey)
-	order := &freeze.Order{}
+	var order *freeze.Order
 	switch {
+	case errors.Is(err, store.ErrNone) && before.Held(time.Now()):
+		return s.restoreFreeze(ctx, before)
 	case errors.Is(err, store.ErrNone):
-		order = nil
 	case err != nil:
 		return false
 	default:
-		if err = json.Unmarshal(text, order); err == nil {
-			err = order.Check(time.Time{})
-		}
-		if err != nil {
+		if order, err = freeze.Read(text); err != nil {
 			s.log.Error("the freeze in the store cannot be read; it stays as it was", "error", err.Error())
 			return false
 		}
 	}
-	state.Follow(before, order)
+	if state.Follow(before, order) {
+		s.log.Warn("the freeze is as the store has it now", "freeze", state.Now().String())
+	}
 	return true
+}
+
+// restoreFreeze writes an order again that the store has lost, a Redis that came back empty
+// say, unless somebody was quicker.
+func (s *server) restoreFreeze(ctx context.Context, o *freeze.Order) (done bool) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return false
+	}
+	var lost bool
+	err = s.store.Update(ctx, freezeTable, func(now map[string][]byte) ([]store.Write, error) {
+		if lost = now[freezeKey] == nil; !lost {
+			return nil, nil
+		}
+		return []store.Write{{Table: freezeTable, Key: freezeKey, Value: text}}, nil
+	})
+	if err == nil && lost {
+		s.log.Warn("the store has lost the freeze; it goes on and is written again", "freeze", o.String())
+	}
+	return err == nil
 }
 
 // keepCounts adds what was counted to what the store has, which becomes what is known.

@@ -83,6 +83,49 @@ func TestFreezeShared(t *testing.T) {
 	}
 }
 
+// TestFreezeLost: a store that comes back empty thaws nothing, and gets the freeze back; a
+// thaw is one thereafter too, and an order whose time is up is not written again.
+func TestFreezeLost(t *testing.T) {
+	gateways, redis := sharing(t, 2)
+	one, two := gateways[0], gateways[1]
+	answer, err := one.freeze(t.Context(), admin.FreezeRequest{Reason: "collection", Repositories: []string{"a/**"}})
+	if err != nil || !answer.(admin.FreezeAnswer).Others || !answer.(admin.FreezeAnswer).Stored {
+		t.Fatalf("%+v %v", answer, err)
+	}
+	two.followFreeze(t.Context())
+	redis.FlushAll()
+	for _, s := range []*server{one, two, one} {
+		if o := s.shared.Load.Freeze(); !s.followFreeze(t.Context()) || o.Closes("a/x") == nil || o.Closes("b") != nil {
+			t.Errorf("after the loss: %v", o.Now())
+		}
+	}
+	fresh := two.shared.Load.Freeze()
+	fresh.Set(nil)
+	if two.recall(t.Context()); fresh.Closes("a/x") == nil {
+		t.Error("it was not written again")
+	}
+	redis.FlushAll()
+	redis.SetError("LOADING")
+	if one.followFreeze(t.Context()) || one.shared.Load.Freeze().Closes("a/x") == nil {
+		t.Error("empty and away")
+	}
+	redis.SetError("")
+	if _, err := two.thaw(t.Context(), struct{}{}); err != nil { // before the first has seen the loss
+		t.Fatal(err)
+	}
+	for _, s := range gateways {
+		if !s.followFreeze(t.Context()) || s.shared.Load.Freeze().Now() != nil {
+			t.Errorf("after the thaw: %v", s.shared.Load.Freeze().Now())
+		}
+	}
+	past := time.Now().Add(-time.Second)
+	one.shared.Load.Freeze().Set(&freeze.Order{Reason: "over", Until: &past})
+	redis.FlushAll()
+	if !one.followFreeze(t.Context()) || one.shared.Load.Freeze().Seen() != nil || len(redis.Keys()) > 0 {
+		t.Errorf("what is over is kept: %v %v", one.shared.Load.Freeze().Seen(), redis.Keys())
+	}
+}
+
 // TestFreezeUnknown: a gateway that starts without the store refuses what changes something
 // until the store says that there is no freeze, or which.
 func TestFreezeUnknown(t *testing.T) {

@@ -4,6 +4,7 @@ package freeze
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -92,8 +93,19 @@ func (o *Order) Left(now time.Time) time.Duration {
 	return o.Until.Sub(now)
 }
 
-// String is the order in one line.
+// Read reads an order that is kept as JSON, whether or not its time is up; nil: none.
+func Read(text []byte) (o *Order, err error) {
+	if err := json.Unmarshal(text, &o); err != nil || o == nil {
+		return nil, err
+	}
+	return o, o.Check(time.Time{})
+}
+
+// String is the order in one line; of nil it is none.
 func (o *Order) String() string {
+	if o == nil {
+		return "none"
+	}
 	text := "frozen since " + o.Since.UTC().Format(time.RFC3339)
 	if o.Until != nil {
 		text += " until " + o.Until.UTC().Format(time.RFC3339)
@@ -153,8 +165,23 @@ func (s *State) Set(o *Order) { s.order.Store(o) }
 // Seen is the order as it was set, whether or not its time is up; for Follow.
 func (s *State) Seen() *Order { return s.order.Load() }
 
-// Follow is Set, unless another was set since before was seen.
-func (s *State) Follow(before, o *Order) { s.order.CompareAndSwap(before, o) }
+// Follow is Set, unless another was set since before was seen; changed: another order
+// counts from now on, or none does any more.
+func (s *State) Follow(before, o *Order) (changed bool) {
+	now := time.Now()
+	return s.order.CompareAndSwap(before, o) && before.inForce(now) != o.inForce(now)
+}
+
+// inForce is an order that counts in one line; empty: there is none.
+func (o *Order) inForce(now time.Time) string {
+	if o == nil || o.over(now) {
+		return ""
+	}
+	return o.String()
+}
+
+// Held reports whether it counts, and is one that somebody gave.
+func (o *Order) Held(now time.Time) bool { return o.inForce(now) != "" && !o.unsure }
 
 // Now is the order that counts at this moment; nil: none.
 func (s *State) Now() *Order {

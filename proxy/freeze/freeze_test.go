@@ -2,6 +2,7 @@ package freeze
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -92,7 +93,13 @@ func TestBounds(t *testing.T) {
 func TestFollow(t *testing.T) {
 	var s State
 	first, second, third := &Order{Reason: "1"}, &Order{Reason: "2"}, &Order{Reason: "3"}
-	s.Follow(nil, first)
+	if !s.Follow(nil, first) || s.Follow(first, &Order{Reason: "1"}) {
+		t.Error("what changes is not told from what does not")
+	}
+	if s.Follow(nil, third) || s.Seen().Reason != "1" {
+		t.Error("what was set in between is lost")
+	}
+	s.Set(first)
 	if s.Seen() != first || s.Now() != first {
 		t.Error("what is followed does not count")
 	}
@@ -105,6 +112,17 @@ func TestFollow(t *testing.T) {
 	past := time.Now().Add(-time.Second)
 	if s.Set(&Order{Until: &past}); s.Seen() == nil || s.Now() != nil {
 		t.Error("an order whose time is up is seen, and counts no more")
+	}
+	if s.Follow(s.Seen(), nil) || s.Follow(nil, &Order{Until: &past}) {
+		t.Error("the end of what was over is a change")
+	}
+	unsure := Unsure(time.Now())
+	if s.Set(unsure); !s.Follow(unsure, nil) {
+		t.Error("to know that there is none is no change")
+	}
+	var none *Order
+	if none.Held(time.Now()) || unsure.Held(time.Now()) || (&Order{Until: &past}).Held(time.Now()) || !first.Held(time.Now()) {
+		t.Error("which orders somebody holds to")
 	}
 }
 
@@ -153,4 +171,24 @@ func TestQuiet(t *testing.T) {
 			t.Error("all ended, and it is not quiet")
 		}
 	})
+}
+
+// TestRead: what is kept is what was ordered, none too; nonsense is told from none.
+func TestRead(t *testing.T) {
+	past := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	for _, o := range []*Order{nil, {Reason: "x"}, {Reason: "over", Repositories: []string{"a/**"}, Since: past, Until: &past}} {
+		text, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Read(text)
+		if err != nil || back.String() != o.String() || back != nil && back.covers("b") != (len(o.Repositories) == 0) {
+			t.Errorf("%s: %v %v", text, back, err)
+		}
+	}
+	for _, text := range []string{"", "{", `{"reason":""}`, `"x"`, `{"reason":"x","repositories":["{user}"]}`} {
+		if _, err := Read([]byte(text)); err == nil {
+			t.Errorf("%s is read", text)
+		}
+	}
 }

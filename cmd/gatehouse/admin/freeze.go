@@ -23,6 +23,8 @@ type FreezeAnswer struct {
 	Stored bool   `json:"stored"` // it outlives the process
 	// Running: pushes that were let through before still are; after a thaw it says nothing.
 	Running bool `json:"running,omitempty"`
+	// Others: gateways that share the store may still run such, which this one cannot see.
+	Others bool `json:"others,omitempty"`
 }
 
 // FreezeCommand is `freeze`.
@@ -34,7 +36,7 @@ func FreezeCommand() *cobra.Command {
 		Long: "Makes the running gateway, which is asked by the config's admin.socket, refuse pushes and deletes with the\n" +
 			"reason: for a registry's garbage collection, a move, an incident. Pulls go on, and so do requests that run\n" +
 			"already and uploads that have begun; a manifest is refused. It waits, 10 s at most, until manifests that were\n" +
-			"let through before are answered. thaw ends it, and another freeze takes its place.\n" +
+			"let through before are answered, by this gateway alone where several share a store. thaw ends it, and another freeze takes its place.\n" +
 			"Status 3: no gateway answers.",
 		Example: "  gatehouse freeze -c gatehouse.yaml --reason 'garbage collection until noon' --until 2026-12-01T12:00:00Z\n" +
 			"  gatehouse freeze -c gatehouse.yaml --reason 'moving to another registry' --repositories 'prod/**'",
@@ -54,6 +56,9 @@ func FreezeCommand() *cobra.Command {
 		}
 		if answer.Running {
 			fmt.Fprintln(cmd.ErrOrStderr(), "pushes that were let through before still run; wait until gatehouse_http_requests_in_flight falls before garbage is collected")
+		}
+		if answer.Others {
+			fmt.Fprintln(cmd.ErrOrStderr(), "other gateways share the store: pushes that they let through before may still run; wait until gatehouse_http_requests_in_flight falls there too before garbage is collected")
 		}
 		return err
 	}
