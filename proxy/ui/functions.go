@@ -13,13 +13,20 @@ import (
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"text": plain, "bytes": bytesOf, "count": countOf, "iso": iso, "utc": utc, "short": shortDigest, "plural": plural, "image": imagePath, "list": list,
+	"text": plain, "lines": lines, "bytes": bytesOf, "count": countOf, "iso": iso, "utc": utc, "short": shortDigest, "plural": plural, "image": imagePath, "list": list,
 	"more": more, "word": word, "kind": kindOf, "line": commandLine, "brief": brief, "whole": func(n int64) string { return countOf(int(n)) },
 }
 
 // plain shows what could hide or turn around a text as an escape: control characters, and
 // those that change the direction of writing (Unicode TR 9) or are not to be seen.
-func plain(s string) string {
+func plain(s string) string { return escaped(s, hidden) }
+
+// lines is plain for a text that is shown as it is set: ends of lines and tabs stay.
+func lines(s string) string {
+	return escaped(strings.ReplaceAll(s, "\r\n", "\n"), func(c rune) bool { return c != '\n' && c != '\t' && hidden(c) })
+}
+
+func escaped(s string, hidden func(rune) bool) string {
 	if strings.IndexFunc(s, hidden) < 0 {
 		return s
 	}

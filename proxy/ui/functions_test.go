@@ -45,7 +45,9 @@ func TestWords(t *testing.T) {
 		kindOf(browse.Summary{Kind: browse.ArtifactKind}):                                "artifact",
 		kindOf(browse.Summary{}):                                                         "unknown type",
 		plain("a\u202eb\u0000c\u200bd\nü\U0001f600"):                                     `a\u202eb\x00c\u200bd\nü` + "\U0001f600",
-		plain("no change"): "no change",
+		plain("no change"):                                  "no change",
+		lines("a\n\tb\r\nc\n"):                              "a\n\tb\nc\n",
+		lines("a\rb\u202ec\u0000\v\u2028\nd\u200b\u009b"):   `a\rb\u202ec\x00\v\u2028` + "\n" + `d\u200b\u009b`,
 		word(true, "file", "layer") + word(false, "a", "b"): "fileb",
 	} {
 		if got != want {

@@ -286,6 +286,6 @@ func TestConfig(t *testing.T) {
 			t.Errorf("admins: [%s]: %v", word, c.Check())
 		}
 	}
-	s := newSite(t, func(c *Config) { c.HelpFile.Data, c.Title = []byte("Ask <us>"), "<Title>" })
-	want(t, "help", s.get("/ui/help"), 200, "", "Ask &lt;us&gt;", "&lt;Title&gt;", "docker login -u YOUR-NAME registry.example.com")
+	s := newSite(t, func(c *Config) { c.HelpFile.Data, c.Title = []byte("Ask <us>\n\tor\u202e not"), "<Title>" })
+	want(t, "help", s.get("/ui/help"), 200, "", "Ask &lt;us&gt;\n\tor\\u202e not</pre>", "&lt;Title&gt;", "docker login -u YOUR-NAME registry.example.com")
 }
