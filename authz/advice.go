@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,8 @@ type adviser struct {
 	*compiler
 	rules          []rule
 	allows, denies index
-	budget         int // of comparisons that are left
+	removals       []int // the places of those that allow delete and no overwrite
+	budget         int   // of comparisons that are left
 }
 
 // advise warns of rules that can decide nothing, and of tags that can be moved in two
@@ -24,13 +26,18 @@ func (c *compiler) advise(rules []rule, now time.Time) {
 		} else {
 			a.allows.add(i, rules[i].repositories)
 		}
+		if r := &rules[i]; !r.deny && r.actions&(deleteBit|overwriteBit) == deleteBit && (r.until.IsZero() || !now.After(r.until)) {
+			a.removals = append(a.removals, i)
+		}
 	}
 	to := func(i int) []subject { return rules[i].to }
 	a.allows.settle(to)
 	a.denies.settle(to)
 	for i := range rules {
 		a.idle(i, now)
-		a.movable(i)
+	}
+	for i := range rules {
+		a.movable(i, now)
 	}
 	if a.budget == 0 {
 		a.warn("", errors.New("too many rules speak of the same repositories and people to find each that decides nothing"))
@@ -55,23 +62,48 @@ func (a *adviser) idle(i int, now time.Time) {
 }
 
 // movable finds a tag that may not be overwritten, but be deleted and then created.
-func (a *adviser) movable(i int) {
+func (a *adviser) movable(i int, now time.Time) {
 	r := &a.rules[i]
+	if !r.until.IsZero() && now.After(r.until) {
+		return
+	}
 	removal := *r
 	removal.actions, removal.deny = deleteBit, true
 	switch guards := r.actions & pushBit; {
 	case guards == overwriteBit && r.deny && a.none(&a.denies, &removal):
 		a.warn(fmt.Sprintf("[%d].deny", i), errors.New("guards tags against overwrite and not against delete: who may delete one can create it again; deny delete too"))
-	case guards == createBit && !r.deny && a.moves(r, &removal):
+	case guards == createBit && !r.deny && a.moves(r):
 		a.warn(fmt.Sprintf("[%d].allow", i), errors.New("allows no overwrite, but its people may delete a tag and create it again; deny delete there"))
 	}
 }
 
-// moves reports whether those who may create, and not overwrite, may delete as well.
-func (a *adviser) moves(r, removal *rule) bool {
-	overwriting := *r
-	overwriting.actions = overwriteBit
-	return a.covering(&a.allows, removal, anyPlace) != nil && a.none(&a.denies, removal) && a.none(&a.allows, &overwriting)
+// moves reports whether some of those who may create, and not overwrite, may delete as well.
+func (a *adviser) moves(r *rule) bool {
+	for _, i := range a.removals {
+		if a.budget == 0 {
+			return false
+		}
+		a.budget--
+		if !near(r.repositories, a.rules[i].repositories) {
+			continue
+		}
+		a.budget = max(0, a.budget-meetingCost)
+		if slices.ContainsFunc(r.meetings(&a.rules[i]), a.unguarded) {
+			return true
+		}
+	}
+	return false
+}
+
+// meetingCost is how many comparisons it is worth to see where two rules meet.
+const meetingCost = 16
+
+// unguarded reports whether what a rule allows to be deleted may not be overwritten, and no
+// deny keeps it from being deleted.
+func (a *adviser) unguarded(removal rule) bool {
+	overwriting := removal
+	overwriting.actions, overwriting.deny = overwriteBit, false
+	return a.none(&a.denies, &removal) && a.none(&a.allows, &overwriting)
 }
 
 func anyPlace(int) bool { return true }

@@ -229,6 +229,20 @@ func TestAdvice(t *testing.T) {
 		{"create here and delete there", []Rule{allow("create", "a/b", "group:local/x"), allow("delete", "a/**", "authenticated")}, "[0].allow"},
 		{"who may overwrite need not delete", []Rule{allow("create delete", "a", "authenticated"), allow("overwrite", "a", "authenticated")}, ""},
 		{"create, and delete denied", []Rule{allow("create delete", "a", "authenticated"), deny("delete", "**", "authenticated", tags("*"))}, "[0].allow"},
+		{"create, and some of them delete", []Rule{allow("create pull", "prod/**", "authenticated"), allow("delete", "prod/**", "group:local/dev")}, "[0].allow"},
+		{"create, and some of it is deleted", []Rule{allow("delete pull", "prod/a", "authenticated"), allow("create", "prod/**", "group:local/dev")}, "[1].allow"},
+		{"create, and some of the tags are deleted", []Rule{allow("create", "a", "people", tags("v*")), allow("delete", "**", "group:local/dev", tags("*1"))}, "[0].allow"},
+		{"create, and other tags are deleted", []Rule{allow("create", "a", "people", tags("v*")), allow("delete", "**", "group:local/dev", tags("dev-*"))}, ""},
+		{"create, and others are deleted", []Rule{allow("create", "prod/**", "people"), allow("delete", "team/*", "people"), allow("delete", "production/x", "everyone")}, ""},
+		{"create, and others delete", []Rule{allow("create", "**", "user:local/x group:local/a"), allow("delete", "**", "user:local/y group:local/b")}, ""},
+		{"create, and those who delete overwrite", []Rule{allow("create", "**", "authenticated"), allow("*", "prod/**", "group:local/dev"), allow("delete", "prod/a", "group:local/dev")}, ""},
+		{"create, and those who delete overwrite elsewhere", []Rule{allow("create", "**", "authenticated"), allow("overwrite", "prod/**", "group:local/dev"), allow("delete", "**", "group:local/dev")}, "[0].allow"},
+		{"create, and who deletes is excepted", []Rule{allow("create", "**", "authenticated", except("group:local/dev")), allow("delete", "**", "group:local/dev")}, ""},
+		{"create, and delete denied to who deletes", []Rule{allow("create", "prod/**", "authenticated"), allow("delete", "**", "group:local/dev"), deny("delete", "prod/**", "group:local/dev")}, ""},
+		{"create, and delete denied where it is", []Rule{allow("create", "**", "authenticated"), allow("delete", "prod/a/**", "user:local/x"), deny("delete overwrite", "prod/**", "everyone")}, "[1]"},
+		{"create, and delete denied to others", []Rule{allow("create", "prod/**", "authenticated"), allow("delete", "prod/**", "group:local/dev"), deny("delete", "prod/**", "group:local/ops")}, "[0].allow"},
+		{"create, and deletes are over", []Rule{allow("create", "a", "people"), allow("delete", "a", "people", during("", "2020-01-01"))}, "[1].until"},
+		{"create, and deletes at another time from elsewhere", []Rule{allow("create", "a", "people", during("", "2090-01-01"), networks("10.0.0.0/8")), allow("delete", "a", "people", during("2091-01-01", ""), networks("11.0.0.0/8"))}, "[0].allow"},
 		{"create, and all of delete denied", []Rule{allow("create delete", "a", "authenticated"), deny("delete", "**", "authenticated")}, ""},
 	} {
 		_, err := New(Config{Rules: c.rules, Directories: []string{"local", "example"}})
@@ -343,6 +357,28 @@ func TestPushWithoutTags(t *testing.T) {
 		d, open := policy(t, allow(half, "a", "authenticated"), deny(others, "a", "authenticated")).DecidePush(bach, Request{Repository: "a"})
 		if d.Allowed || open != nil {
 			t.Errorf("%s alone: %+v %v", half, d, open)
+		}
+	}
+}
+
+// TestMeets: which patterns have a name in common, whichever is asked.
+func TestMeets(t *testing.T) {
+	for text, want := range map[string]bool{
+		"a a": true, "a b": false, "** a/b": true, "a/** a": true, "a/** */b": true, "a/** b/**": false, "**/x x/**": true, "a/*/c */b/*": true, "a/* a/b/c": false,
+		"a/**/z a/z": true, "a/**/z **/y": false, "v* *1": true, "v* w*": false, "*a *b": false, "a*c a*": true, "v1* v1": true, "home/{user} home/x": true,
+		"home/{user} house/x": false, "m/{machine}/x m/a/b/x": true, "{group}-x a-*": true, "** **": true, "**/a/** **/b/**": true, "a/** **/b/**": true,
+	} {
+		first, second, _ := strings.Cut(text, " ")
+		a, err := compilePattern(first)
+		b, err2 := compilePattern(second)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if len(meetingPatterns([]pattern{a}, []pattern{b})) > 0 != want || len(meetingPatterns([]pattern{b}, []pattern{a})) > 0 != want {
+			t.Errorf("%s meet: %v", text, !want)
+		}
+		if want && !near([]pattern{a}, []pattern{b}) {
+			t.Errorf("%s meet, and are not near", text)
 		}
 	}
 }
