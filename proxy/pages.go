@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -71,10 +72,7 @@ func (p *pages) note(x *exchange) {
 	x.route.Repository, x.route.Reference, x.route.Tag = seen.Repository, seen.Reference, seen.Tag
 	x.route.Need = route.Access{Repository: seen.Repository, Action: seen.Action}
 	e.identity, e.tokenID, e.credential, e.logout = seen.Identity, seen.SessionID, seen.Credential, seen.Logout
-	if made := seen.Change; made.ID != "" {
-		e.credential = tokens.Credential{Kind: tokens.FromPersonal, ID: made.ID}
-		e.change = credentialChange{result: map[bool]audit.Result{false: audit.Created, true: audit.Revoked}[made.Ended], by: made.By, name: made.Name}
-	}
+	e.take(seen.Change)
 	if seen.Decision != "" {
 		e.decision, e.rule = seen.Decision, seen.Rule
 	}
@@ -84,6 +82,28 @@ func (p *pages) note(x *exchange) {
 	}
 	x.caller.identity = seen.Identity
 	x.known()
+}
+
+// take notes what became of a personal token, if anything did.
+func (e *event) take(c ui.Change) {
+	if c.ID == "" {
+		return
+	}
+	e.credential = tokens.Credential{Kind: tokens.FromPersonal, ID: c.ID}
+	e.change = credentialChange{result: map[bool]audit.Result{false: audit.Created, true: audit.Revoked}[c.Ended], by: c.By, name: c.Name}
+}
+
+// endings leaves a record of each personal token that ended beside what a page was asked for.
+func (r *records) endings(ctx context.Context, x *exchange, status int) {
+	if x.page == nil {
+		return
+	}
+	for _, c := range x.page.Seen.Ended {
+		one := &exchange{w: x.w, r: x.r, route: x.route, origin: x.origin, peer: x.peer, caller: x.caller,
+			event: event{start: x.event.start, requestID: x.event.requestID, identity: x.event.identity}}
+		one.event.take(c)
+		auditRequest(ctx, r.audit, r.allOf, one, status)
+	}
 }
 
 // refuse answers with a page that says why not.

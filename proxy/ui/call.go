@@ -110,6 +110,8 @@ type Seen struct {
 	Credential tokens.Credential
 	// Change is what became of a personal token.
 	Change Change
+	// Ended are the personal tokens that ended beside what the page was asked for.
+	Ended []Change
 }
 
 // Change is a personal token that was made or ended.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -136,7 +137,7 @@ func (u *UI) test(box *testBox, id authn.Identity, q authz.Request) {
 	box.Answer = &a
 }
 
-// signOut ends all sessions and tokens that the visitor was given by their password.
+// signOut ends all sessions and tokens of the visitor, personal ones too.
 func (u *UI) signOut(w http.ResponseWriter, r *http.Request, c *Call) error {
 	id := c.visitor.identity
 	if id.Anonymous() {
@@ -145,10 +146,24 @@ func (u *UI) signOut(w http.ResponseWriter, r *http.Request, c *Call) error {
 	}
 	c.setSession(w, "")
 	c.Seen.Logout = true
-	if err := errors.Join(u.stop(r.Context(), c), u.o.Revoker.EndPerson(r.Context(), id.Directory, id.Username, u.o.Lasting)); err != nil {
+	if err := errors.Join(u.stop(r.Context(), c), u.endAll(r.Context(), c)); err != nil {
 		return err
 	}
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	lead(w, "/ui/login")
 	return nil
+}
+
+// endAll ends what the visitor was given until now. Personal tokens outlast what the revoker
+// remembers, so each is ended itself.
+func (u *UI) endAll(ctx context.Context, c *Call) error {
+	id := c.visitor.identity
+	if u.o.Tokens == nil {
+		return u.o.Revoker.EndPerson(ctx, id.Directory, id.Username, u.o.Lasting)
+	}
+	ended, err := u.o.Tokens.RevokeAll(ctx, id.Directory+"/"+id.Username, u.o.Lasting)
+	for _, t := range ended {
+		c.Seen.Ended = append(c.Seen.Ended, Change{ID: t.ID, Name: t.Name, By: "owner", Ended: true})
+	}
+	return err
 }

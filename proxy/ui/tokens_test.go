@@ -3,10 +3,13 @@ package ui
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"gatehouse/authn"
+	"gatehouse/authn/apitoken"
 	"gatehouse/authz"
 	"gatehouse/tokens/personal"
 	"gatehouse/tokens/store"
@@ -73,6 +76,47 @@ func TestTokensPage(t *testing.T) {
 	want(t, "ended", s.post("/ui/me/tokens/revoke", "id", id), 200, "", "have ended", "You have no tokens")
 	if s.last.Seen.Change != (Change{ID: id, Name: "ci <b>", By: "owner", Ended: true}) {
 		t.Errorf("%+v", s.last.Seen.Change)
+	}
+}
+
+// TestSignOutEndsTokens: "Sign out everywhere" ends personal tokens for good, not only for as
+// long as the revoker remembers who signed out, and those of nobody else.
+func TestSignOutEndsTokens(t *testing.T) {
+	s, desk := newTokenSite(t)
+	s.login("root")
+	rootSecret, _ := made(t, bodyOf(t, s.post("/ui/me/tokens", "name", "root's", "lifetime", "168h0m0s", "pull", "on")))
+	s.login("alice")
+	secret, _ := made(t, bodyOf(t, s.post("/ui/me/tokens", "name", "ci", "lifetime", "168h0m0s", "pull", "on")))
+	made(t, bodyOf(t, s.post("/ui/me/tokens", "name", "ci2", "lifetime", "168h0m0s", "pull", "on")))
+	alice := s.last.visitor.identity
+	if list, err := desk.List(t.Context(), alice); err != nil || len(list) != 2 {
+		t.Fatalf("%+v %v", list, err)
+	}
+	s.now = s.now.Add(2 * time.Second)
+	want(t, "everywhere", s.post("/ui/me/signout-everywhere"), 303, "/ui/login")
+	var ended []string
+	for _, c := range s.last.Seen.Ended {
+		if !c.Ended || c.By != "owner" {
+			t.Errorf("%+v", c)
+		}
+		ended = append(ended, c.Name)
+	}
+	slices.Sort(ended)
+	if strings.Join(ended, " ") != "ci ci2" {
+		t.Errorf("ended %q", ended)
+	}
+	s.now = s.now.Add(48 * time.Hour) // the revoker has forgotten
+	if list, err := desk.List(t.Context(), alice); err != nil || len(list) != 0 {
+		t.Errorf("%+v %v", list, err)
+	}
+	for text, lives := range map[string]bool{secret: false, rootSecret: true} {
+		shown, err := apitoken.Parse(authn.Secret(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := desk.Find(t.Context(), shown); (err == nil) != lives {
+			t.Errorf("found: %v, should live: %v", err, lives)
+		}
 	}
 }
 
