@@ -201,8 +201,8 @@ type Issuer interface {
 	Directory
 	// Issuer is who signs, exactly as the tokens' iss has it.
 	Issuer() string
-	// Audience is who a token should be for.
-	Audience() string
+	// Audiences are who a token may be for, the first of them who it should be for.
+	Audiences() []string
 	// Prove returns the machine that a token is of. The error wraps ErrBadToken or
 	// ErrUnavailable; what the log may show of the token is returned beside it.
 	Prove(ctx context.Context, token Secret) (Identity, error)

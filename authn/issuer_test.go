@@ -16,9 +16,9 @@ type desk struct {
 	fault         error
 }
 
-func (d *desk) Name() string     { return "desk-" + d.issuer }
-func (d *desk) Issuer() string   { return d.issuer }
-func (d *desk) Audience() string { return "for " + d.issuer }
+func (d *desk) Name() string        { return "desk-" + d.issuer }
+func (d *desk) Issuer() string      { return d.issuer }
+func (d *desk) Audiences() []string { return []string{"for " + d.issuer, "also"} }
 
 func (d *desk) Prove(_ context.Context, token Secret) (Identity, error) {
 	d.asked++
@@ -77,8 +77,14 @@ func TestAudience(t *testing.T) {
 		"for one": {&desk{issuer: "one"}, &desk{issuer: "two"}},
 		"for two": {&nobody{}, &desk{issuer: "two"}},
 	} {
-		if got := NewChain(ChainConfig{Directories: list}).Audience(); got != want {
+		c := NewChain(ChainConfig{Directories: list})
+		if got := c.Audience(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+		for audience, takes := range map[string]bool{want: want != "", "for two": want != "", "also": want != "", "for three": false, "for": false, "": false} {
+			if c.Takes(audience) != takes {
+				t.Errorf("of %q: %q is taken: %v", want, audience, !takes)
+			}
 		}
 	}
 }

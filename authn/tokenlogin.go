@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,7 +58,12 @@ func (c *Chain) Audience() string {
 	if len(c.issuers) == 0 {
 		return ""
 	}
-	return c.issuers[0].Audience()
+	return c.issuers[0].Audiences()[0]
+}
+
+// Takes reports whether ID tokens for that audience are taken by any directory.
+func (c *Chain) Takes(audience string) bool {
+	return slices.ContainsFunc(c.issuers, func(i Issuer) bool { return slices.Contains(i.Audiences(), audience) })
 }
 
 // Refused takes in what became of a token that was shown in the place of a password:

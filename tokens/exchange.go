@@ -27,7 +27,7 @@ type Exchange struct {
 // exchange is Grant for an Exchange. Reply.Token is the token that was asked for.
 func (g *Granter) exchange(ctx context.Context, r GrantRequest, asked authz.Scope) (Reply, error) {
 	k := g.cfg.Keyring
-	if a := r.Exchange.Audience; a != "" && a != k.cfg.Service && a != g.cfg.Chain.Audience() {
+	if a := r.Exchange.Audience; a != "" && a != k.cfg.Service && !g.cfg.Chain.Takes(a) {
 		return Reply{}, ErrTarget
 	}
 	l, err := k.loginByIDToken(ctx, g.cfg.Chain, *r.Attempt)

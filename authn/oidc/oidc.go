@@ -108,8 +108,8 @@ func (d *Directory) Name() string { return d.name }
 // Issuer is whose tokens it takes.
 func (d *Directory) Issuer() string { return d.issuer }
 
-// Audience is the first that a token may be for.
-func (d *Directory) Audience() string { return d.audiences[0] }
+// Audiences are who a token may be for, the first of them who it should be for.
+func (d *Directory) Audiences() []string { return d.audiences }
 
 // KeysAge is how long ago the issuer was asked for the keys that count; false: it was
 // not, or they stand in a file.

@@ -179,7 +179,7 @@ func TestFind(t *testing.T) {
 	if id, err := d.Find(t.Context(), "octo-org/app"); !errors.Is(err, authn.ErrUnknownUser) {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if d.Name() != "github" || d.Issuer() != issuer.URL || d.Audience() != ours {
-		t.Error(d.Name(), d.Issuer(), d.Audience())
+	if d.Name() != "github" || d.Issuer() != issuer.URL || d.Audiences()[0] != ours {
+		t.Error(d.Name(), d.Issuer(), d.Audiences())
 	}
 }

@@ -144,11 +144,11 @@ func (u *UI) signOut(w http.ResponseWriter, r *http.Request, c *Call) error {
 		u.toLogin(w, c)
 		return nil
 	}
+	if err := errors.Join(u.stop(r.Context(), c), u.endAll(r.Context(), c)); err != nil {
+		return err // some may have ended: whoever sees this asks again
+	}
 	c.setSession(w, "")
 	c.Seen.Logout = true
-	if err := errors.Join(u.stop(r.Context(), c), u.endAll(r.Context(), c)); err != nil {
-		return err
-	}
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 	lead(w, "/ui/login")
 	return nil
