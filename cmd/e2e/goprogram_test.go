@@ -9,9 +9,6 @@ import (
 	"testing"
 )
 
-// craneModule is crane, as programs of this kind are named.
-const craneModule = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
-
 // goProgram returns the path of a program that is built once.
 func goProgram(t *testing.T, module string) string {
 	t.Helper()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -20,37 +19,13 @@ import (
 )
 
 // An S3 of loopback, for distribution's own driver.
-const (
-	fakeS3        = "github.com/johannesboyne/gofakes3/cmd/gofakes3"
-	fakeS3Version = "v1.2.0"
-)
-
-// installed returns a Go program, built once through the module proxy into the user's cache.
-func installed(t *testing.T, name, pkg, version string) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := filepath.Join(cache, "gatehouse", name+"-"+version)
-	program := filepath.Join(folder, name)
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	install := exec.Command("go", "install", pkg+"@"+version)
-	install.Env = append(os.Environ(), "GOBIN="+folder, "GOFLAGS=")
-	install.Dir = os.TempDir() // outside of this module, so that its own versions are taken
-	if text, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, text)
-	}
-	return program
-}
+const fakeS3 = "github.com/johannesboyne/gofakes3/cmd/gofakes3@v1.2.0"
 
 // startObjectStore runs an S3 with one bucket and returns its address.
 func startObjectStore(t *testing.T) string {
 	t.Helper()
 	address := authntest.FreeAddress(t)
-	s3 := start(t, installed(t, "gofakes3", fakeS3, fakeS3Version), "-backend", "memory", "-initialbucket", "registry", "-host", address, "-quiet")
+	s3 := start(t, goProgram(t, fakeS3), "-backend", "memory", "-initialbucket", "registry", "-host", address, "-quiet")
 	if err := s3.Await(20*time.Second, func() bool { return authntest.Listening(address) }); err != nil {
 		t.Fatal(err)
 	}

@@ -161,8 +161,10 @@ func TestQuiet(t *testing.T) {
 		synctest.Wait()
 		third := s.Begin()
 		second()
-		if !<-answer || !<-answer {
-			t.Error("all of before ended, and it is not quiet")
+		for range 2 {
+			if !<-answer {
+				t.Error("all of before ended, and it is not quiet")
+			}
 		}
 		if quiet() {
 			t.Error("the third runs, and it is quiet")

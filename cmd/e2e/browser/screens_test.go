@@ -4,6 +4,7 @@ package browser
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -101,6 +102,36 @@ func (b *tab) looks(list []screen, name string) {
 				b.accessible(where)
 				b.quiet(where)
 			}
+		}
+	}
+}
+
+// refuse has the gateway refuse a few requests, of a stranger and of alice.
+func (s *site) refuse(t *testing.T) {
+	t.Helper()
+	for _, asked := range []struct {
+		method, path, password string
+		status                 int
+	}{
+		{http.MethodGet, "/auth?service=gatehouse&scope=repository:team/orchestra:pull", "wrong", http.StatusUnauthorized},
+		{http.MethodGet, "/v2/team/orchestra/manifests/latest", "", http.StatusUnauthorized},
+		{http.MethodDelete, "/v2/base/orchestra/manifests/latest", "alice-secret", http.StatusForbidden},
+		{http.MethodGet, "/v2/private/plans/tags/list", "alice-secret", http.StatusForbidden},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), asked.method, s.url+asked.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked.password != "" {
+			r.SetBasicAuth("alice", asked.password)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != asked.status {
+			t.Fatalf("%s %s: %s", asked.method, asked.path, answer.Status)
 		}
 	}
 }

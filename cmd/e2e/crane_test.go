@@ -1,0 +1,6 @@
+//go:build clients || policy
+
+package e2e
+
+// craneModule is crane, as programs of this kind are named.
+const craneModule = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
