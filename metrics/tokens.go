@@ -44,7 +44,8 @@ func (c *tokenCounter) Collect(to chan<- prometheus.Metric) {
 }
 
 // StoreRequest counts a request to the store. Operation is get, list, put, delete, update
-// or since, or of a count of logins claim, note or last; result is ok, none (no such record), fault or canceled (the asker has gone).
+// or since; of a count of logins claim, note or last; of a lease lease, of a message tell.
+// Result is ok, none (no such record), fault or canceled (the asker has gone).
 func (m *Metrics) StoreRequest(operation, result string) {
 	if m != nil {
 		m.storeRequests.WithLabelValues(operation, result).Inc()
