@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // messages is the channel of what gateways tell each other.
 const messages = "messages"
@@ -15,7 +12,7 @@ func (s *Store) Tell(ctx context.Context, message string) error {
 		return nil
 	}
 	if !s.Up() {
-		return unavailable(errors.New("known to be at fault"))
+		return errDown
 	}
 	return s.told("tell", unavailable(shared.client.Publish(ctx, shared.prefix+messages, message).Err()))
 }

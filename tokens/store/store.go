@@ -89,6 +89,9 @@ func (s *Store) Config() Config { return s.cfg }
 // Up reports whether the last request was answered.
 func (s *Store) Up() bool { return !s.down.Load() }
 
+// errDown is why nobody asks a store that is not Up, where there is no time to wait for it.
+var errDown = unavailable(errors.New("known to be at fault"))
+
 // Get is of Backend.
 func (s *Store) Get(ctx context.Context, table, key string) (value []byte, err error) {
 	value, err = s.Backend.Get(ctx, table, key)
@@ -124,24 +127,32 @@ func (s *Store) Since(ctx context.Context, log, after string) (entries []Entry, 
 
 // told counts a request, and logs where the store turns out to be at fault, or back.
 func (s *Store) told(operation string, err error) error {
-	result, fault := "ok", errors.Is(err, ErrUnavailable)
-	switch {
-	case errors.Is(err, context.Canceled): // whoever asked has gone, which says nothing
-		s.metrics.StoreRequest(operation, "canceled")
-		return err
-	case fault:
-		result = "fault"
-	case errors.Is(err, ErrNone):
-		result = "none"
-	}
-	s.metrics.StoreRequest(operation, result)
-	switch {
-	case fault && !s.down.Swap(true):
-		s.log.Error("the store is at fault", "operation", operation, "error", err.Error())
-	case !fault && s.down.Load() && s.down.Swap(false):
+	switch result := s.counted(operation, err); {
+	case result == "canceled": // which says nothing of the store
+	case result == "fault":
+		if !s.down.Swap(true) {
+			s.log.Error("the store is at fault", "operation", operation, "error", err.Error())
+		}
+	case s.down.Load() && s.down.Swap(false):
 		s.log.Info("the store answers again")
 	}
 	return err
+}
+
+// counted counts a request, and is what its result is called.
+func (s *Store) counted(operation string, err error) (result string) {
+	switch {
+	case errors.Is(err, context.Canceled): // whoever asked has gone
+		result = "canceled"
+	case errors.Is(err, ErrUnavailable):
+		result = "fault"
+	case errors.Is(err, ErrNone):
+		result = "none"
+	default:
+		result = "ok"
+	}
+	s.metrics.StoreRequest(operation, result)
+	return result
 }
 
 // unavailable marks a fault; nil stays nil.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	_ "embed" // the scripts
-	"errors"
 	"fmt"
 	"time"
 
@@ -71,19 +70,13 @@ func (t *tally) Last(ctx context.Context, set string) (member string, left time.
 // store one at fault.
 func (t *tally) ask(ctx context.Context, operation string, do func(context.Context) error) error {
 	if !t.store.Up() {
-		return unavailable(errors.New("known to be at fault"))
+		return errDown
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.within)
 	defer cancel()
-	err, result := do(ctx), "ok"
-	switch {
-	case errors.Is(err, context.Canceled):
-		result = "canceled"
-	case err != nil:
-		result = "fault"
-	}
-	t.store.metrics.StoreRequest(operation, result)
-	return unavailable(err)
+	err := unavailable(do(ctx))
+	t.store.counted(operation, err)
+	return err
 }
 
 func (s *Shared) tallySet(name string) string { return s.prefix + "throttle/" + name }
