@@ -22,10 +22,11 @@ var leaseScript = redis.NewScript(leaseText)
 // back or its term is over by the server's clock. Each lease has an owner that no other
 // ever had, so one that was lost never passes for held.
 type Lease struct {
-	store *Store
-	keys  []string
-	owner string
-	term  time.Duration
+	store  *Store
+	shared *Shared
+	keys   []string
+	owner  string
+	term   time.Duration
 }
 
 // NewLease holds nothing yet. nil: nobody shares the store.
@@ -34,7 +35,7 @@ func (s *Store) NewLease(names []string, term time.Duration) *Lease {
 	if !ok {
 		return nil
 	}
-	l := &Lease{store: s, owner: rand.Text(), term: term}
+	l := &Lease{store: s, shared: shared, owner: rand.Text(), term: term}
 	for _, name := range names {
 		l.keys = append(l.keys, shared.prefix+"held/"+name)
 	}
@@ -57,7 +58,7 @@ func (l *Lease) Give(ctx context.Context) error {
 
 func (l *Lease) want(ctx context.Context, what string) (until time.Time, err error) {
 	until = time.Now().Add(l.term) // which is before the server's
-	done, err := leaseScript.Run(ctx, l.store.Backend.(*Shared).client, l.keys, what, l.owner, l.term.Milliseconds()).Int()
+	done, err := leaseScript.Run(ctx, l.shared.client, l.keys, what, l.owner, l.term.Milliseconds()).Int()
 	if err = l.store.told("lease", unavailable(err)); err == nil && done == 0 {
 		err = ErrHeld
 	}
