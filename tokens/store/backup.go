@@ -34,28 +34,15 @@ func (f *File) Copy() (*os.File, error) {
 // CopyIdle writes all of a store that no gateway has open, which is checked first. One
 // that is in use is ErrInUse.
 func CopyIdle(path string, to io.Writer) error {
-	return reading(path, func(db *bbolt.DB) error {
-		return db.View(func(tx *bbolt.Tx) error {
-			_, err := tx.WriteTo(to)
-			return err
-		})
-	})
-}
-
-// reading opens a store that is whole, and changes nothing of it.
-func reading(path string, do func(*bbolt.DB) error) (err error) {
-	if err := CheckFile(path); err != nil {
-		return err
-	}
-	db, err := open(path, true)
+	db, err := whole(path, true)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := verify(db); err != nil {
-		return damaged(err)
-	}
-	return do(db)
+	err = db.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(to)
+		return err
+	})
+	return errors.Join(err, db.Close())
 }
 
 // Backup makes a file, mode 0600, of what write gives it: a store, of which all is checked
@@ -72,7 +59,11 @@ func Backup(path string, write func(io.Writer) error) (err error) {
 	if err := errors.Join(write(out), out.Sync(), out.Close()); err != nil {
 		return err
 	}
-	if err := reading(out.Name(), func(*bbolt.DB) error { return nil }); err != nil {
+	db, err := whole(out.Name(), true)
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.Link(out.Name(), path); err != nil { // which fails where there is one by now

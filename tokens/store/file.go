@@ -35,14 +35,23 @@ var _ Backend = (*File)(nil)
 // cut, empty, damaged or another program's is an error, and stays as it is; so is one
 // that another process has open.
 func OpenFile(path string) (*File, error) {
-	err := CheckFile(path)
+	db, err := whole(path, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	db, err := open(path, false)
+	return &File{db}, nil
+}
+
+// whole opens a store that is there, and checks all of it. One that is not is
+// fs.ErrNotExist.
+func whole(path string, readOnly bool) (*bbolt.DB, error) {
+	if err := CheckFile(path); err != nil {
+		return nil, err
+	}
+	db, err := open(path, readOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +59,7 @@ func OpenFile(path string) (*File, error) {
 		_ = db.Close() // it was not changed
 		return nil, damaged(err)
 	}
-	return &File{db}, nil
+	return db, nil
 }
 
 // open takes the file, and tells who has it otherwise.
