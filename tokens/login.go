@@ -64,16 +64,20 @@ func (k *Keyring) showToken(ctx context.Context, chain *authn.Chain, kind Creden
 
 // showIDToken takes what an issuer has signed.
 func (k *Keyring) showIDToken(ctx context.Context, chain *authn.Chain, a authn.Attempt) (Login, error) {
-	l := Login{Shown: Credential{Kind: FromOIDC}}
 	_, payload, _ := unverified(strings.TrimSpace(string(a.Password)))
-	var err error
-	l.Identity, err = chain.Proven(ctx, payload.Issuer, a)
-	if l.Identity.Proof != nil {
-		l.Shown.ID = l.Identity.Proof.ID
+	id, err := chain.Proven(ctx, payload.Issuer, a)
+	return k.proven(FromOIDC, id, err)
+}
+
+// proven is the login of the machine that a proof came out as, or did not for err.
+func (k *Keyring) proven(kind CredentialKind, id authn.Identity, err error) (Login, error) {
+	l := Login{Identity: id, Shown: Credential{Kind: kind}}
+	if id.Proof != nil {
+		l.Shown.ID = id.Proof.ID
 	}
 	l.Origin = l.Shown
 	if err == nil {
-		err = k.AdmitToken(l.Identity, l.Shown.ID)
+		err = k.AdmitToken(id, l.Shown.ID)
 	}
 	return l, err
 }
@@ -81,16 +85,8 @@ func (k *Keyring) showIDToken(ctx context.Context, chain *authn.Chain, a authn.A
 // LoginByCertificate is Login for who shows nothing but the certificate of the connection.
 // Nobody guesses one, so no throttle counts those that are refused.
 func (k *Keyring) LoginByCertificate(chain *authn.Chain, sent []*x509.Certificate) (Login, error) {
-	l := Login{Shown: Credential{Kind: FromCertificate}}
-	var err error
-	l.Identity, err = chain.Certified(sent)
-	if l.Identity.Proof != nil {
-		l.Shown.ID = l.Identity.Proof.ID
-	}
-	l.Origin = l.Shown
-	if err == nil {
-		err = k.AdmitToken(l.Identity, l.Shown.ID)
-	}
+	id, err := chain.Certified(sent)
+	l, err := k.proven(FromCertificate, id, err)
 	k.cfg.Metrics.Credential(string(FromCertificate), credentialResult(err))
 	return l, err
 }
