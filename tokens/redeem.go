@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"gatehouse/authn"
 )
@@ -23,13 +22,14 @@ func (k *Keyring) Redeem(ctx context.Context, chain *authn.Chain, text authn.Sec
 func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, source netip.Addr) (Login, error) {
 	l := Login{Shown: Credential{Kind: FromRefresh}}
 	t, err := k.Verify(text, Refresh, 0)
-	l.Shown.ID, l.Origin, l.Via = t.ID, t.Credential, t.ID
+	l.Shown.ID, l.Origin = t.ID, t.Credential
 	if err != nil {
 		return l, err
 	}
-	l.Ends = earlier(t.Ends, t.Expires)
 	if l.Origin == (Credential{}) { // of a password: what is issued now ends with the refresh token
-		l.Origin, l.Via, l.Ends = l.Shown, "", time.Time{}
+		l.Origin = l.Shown
+	} else {
+		l.Via, l.Ends = t.ID, earlier(t.Ends, t.Expires)
 	}
 	if t.Subject.Proof == "" { // of others the directory knows how long their session is
 		err = k.checkAge(t)
