@@ -135,8 +135,17 @@ func (s *sharing) text(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(d[:])
 }
 
-// claim refuses a login that would be one too many of all gateways. While they cannot be
-// asked, what is counted here has to do.
+// take refuses what would be one too many of all gateways, by the limit that each place is
+// of. While they cannot be asked, what is counted here has to do.
+func (s *sharing) take(ctx context.Context, places []Place, limits ...string) error {
+	full, err := s.tally.Claim(ctx, places)
+	if err != nil || full.Place < 0 {
+		return nil
+	}
+	return &ThrottledError{RetryAfter: max(full.Wait, time.Second), Limit: limits[full.Place]}
+}
+
+// claim refuses a login that would be one too many of all gateways.
 func (c *common) claim(ctx context.Context) error {
 	if c == nil {
 		return nil
@@ -154,11 +163,7 @@ func (c *common) claim(ctx context.Context) error {
 	if len(places) == 0 {
 		return nil
 	}
-	full, err := c.tally.Claim(ctx, places)
-	if err != nil || full.Place < 0 {
-		return nil
-	}
-	return &ThrottledError{RetryAfter: max(full.Wait, time.Second), Limit: limits[full.Place]}
+	return c.take(ctx, places, limits...)
 }
 
 // outcome is what a login came to.
@@ -176,7 +181,9 @@ func (c *common) end(ctx context.Context, o outcome) {
 	if c == nil {
 		return
 	}
-	failures, names, logins := Note{Set: c.failures, Member: c.password, End: NoteLeaves}, Note{Set: c.names, Member: c.who, End: NoteLeaves}, Note{Set: c.everywhere, Member: c.password, End: NoteLeaves}
+	failures := Note{Set: c.failures, Member: c.password, End: NoteLeaves}
+	names := Note{Set: c.names, Member: c.who, End: NoteLeaves}
+	logins := Note{Set: c.everywhere, Member: c.password, End: NoteLeaves}
 	notes := make([]Note, 0, 5)
 	for _, e := range c.good {
 		switch o {
@@ -236,22 +243,18 @@ func (t *Throttle) learn(ctx context.Context, a Attempt, id Identity, y *try) bo
 // claimToken counts a bad token for all gateways; its error is that of a network that has
 // shown too many.
 func (t *Throttle) claimToken(ctx context.Context, a Attempt) error {
-	if t == nil || t.shared.Load() == nil {
+	if t == nil {
 		return nil
 	}
-	s := t.shared.Load()
 	t.mu.Lock()
 	most, window := t.cfg.TokensPerSource, t.cfg.Window
 	t.mu.Unlock()
-	if most <= 0 {
+	s := t.shared.Load()
+	if s == nil || most <= 0 {
 		return nil
 	}
-	full, err := s.tally.Claim(ctx, []Place{{Set: "tokens/" + s.text("network", a.network().String()), Member: s.text("token", string(a.Password)),
-		Most: most, Lasting: window, Window: window, Counts: true}})
-	if err != nil || full.Place < 0 {
-		return nil
-	}
-	return &ThrottledError{RetryAfter: max(full.Wait, time.Second), Limit: "tokens_per_source"}
+	return s.take(ctx, []Place{{Set: "tokens/" + s.text("network", a.network().String()), Member: s.text("token", string(a.Password)),
+		Most: most, Lasting: window, Window: window, Counts: true}}, "tokens_per_source")
 }
 
 // held reports whether an error is of a login that had to wait.
