@@ -1,9 +1,9 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 )
 
@@ -53,13 +53,7 @@ func (s *Static) Lacks(_ context.Context, names []Named) ([]Named, error) {
 
 // Missing are the names that has lacks, each once.
 func Missing(names []Named, has map[Named]bool) []Named {
-	rest := map[Named]bool{}
-	for _, n := range names {
-		if !has[n] {
-			rest[n] = true
-		}
-	}
-	return slices.SortedFunc(maps.Keys(rest), func(a, b Named) int {
-		return slices.Compare([]string{string(rune(a.Kind)), a.Name}, []string{string(rune(b.Kind)), b.Name})
-	})
+	rest := slices.DeleteFunc(slices.Clone(names), func(n Named) bool { return has[n] })
+	slices.SortFunc(rest, func(a, b Named) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	return slices.Compact(rest)
 }

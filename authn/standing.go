@@ -15,7 +15,7 @@ type ServerState struct {
 	Up, Active bool
 	// Since is since when it is up, or down.
 	Since time.Time
-	// Fault is what kind of fault was its last; empty: there was none. FaultAt is when.
+	// Fault is what kind of fault was its last; empty: there was none.
 	Fault string
 	// FaultAt is when that was.
 	FaultAt time.Time
