@@ -160,14 +160,22 @@ func (b *builder) reads(key string, claims []string) {
 			claim = part.Of
 		}
 		r, err := parseReference(claim)
-		if err == nil && len(form.Claims) > 0 && !slices.Contains(form.Claims, claim) {
-			err = fmt.Errorf("there is no %.100q; there are: %s", claim, strings.Join(form.Claims, ", "))
+		if err == nil {
+			err = form.has(claim)
 		}
 		b.Add(key, err)
 		if err == nil && !slices.ContainsFunc(b.mapping.claims, func(other reference) bool { return other.text == r.text }) {
 			b.mapping.claims = append(b.mapping.claims, r)
 		}
 	}
+}
+
+// has refuses a claim that there cannot be.
+func (f *Form) has(claim string) error {
+	if len(f.Claims) > 0 && !slices.Contains(f.Claims, claim) {
+		return fmt.Errorf("there is no %.100q; there are: %s", claim, strings.Join(f.Claims, ", "))
+	}
+	return nil
 }
 
 // condition is a Condition, compiled.

@@ -87,8 +87,8 @@ func (m *Mapping) Describe(name string, claims map[string]any) (r Result, note s
 // askable refuses claims that there cannot be.
 func (m *Mapping) askable(claims map[string]any) error {
 	for name := range claims {
-		if len(m.form.Claims) > 0 && !slices.Contains(m.form.Claims, name) {
-			return fmt.Errorf("there is no %.100q; there are: %s", name, strings.Join(m.form.Claims, ", "))
+		if err := m.form.has(name); err != nil {
+			return err
 		}
 	}
 	return nil
