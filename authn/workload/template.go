@@ -3,7 +3,6 @@ package workload
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -108,8 +107,8 @@ func (r reader) all(claim string) []string {
 		claim = part.Of
 	}
 	texts := textsOf(r.c[claim])
-	if i := slices.IndexFunc(r.of.match, func(c condition) bool { return c.claim == claim }); i >= 0 {
-		texts = r.of.match[i].fitting(r.c[claim])
+	if cond := r.of.wants(claim); cond != nil {
+		texts = cond.fitting(r.c[claim])
 	}
 	if !isPart {
 		return texts

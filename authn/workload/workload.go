@@ -119,22 +119,27 @@ func (m *Mapping) Misfits(c Claims) []Misfit {
 // alone refuses two values of a claim that is one machine's name, whatever workloads say.
 func (m *Mapping) alone(c Claims) error {
 	for _, claim := range m.form.Alone {
-		fit := map[string]bool{}
+		var fit []string
 		for i := range m.workloads {
-			for _, cond := range m.workloads[i].match {
-				if cond.claim != claim {
-					continue
-				}
-				for _, text := range cond.fitting(c[claim]) {
-					fit[text] = true
-				}
+			if cond := m.workloads[i].wants(claim); cond != nil {
+				fit = append(fit, cond.fitting(c[claim])...)
 			}
 		}
-		if len(fit) > 1 {
-			return fmt.Errorf("%d values of %s fit, and there may be one", len(fit), claim)
+		slices.Sort(fit)
+		if n := len(slices.Compact(fit)); n > 1 {
+			return fmt.Errorf("%d values of %s fit, and there may be one", n, claim)
 		}
 	}
 	return nil
+}
+
+// wants is what the match has of a claim; nil: nothing.
+func (w *workload) wants(claim string) *condition {
+	i := slices.IndexFunc(w.match, func(c condition) bool { return c.claim == claim })
+	if i < 0 {
+		return nil
+	}
+	return &w.match[i]
 }
 
 // fits holds the match against the claims, and is the first that does not fit.
