@@ -100,9 +100,8 @@ const hang = "groups that hang on claims are left out; --claim gives them"
 // common are the groups that all workloads give whatever the claims.
 func (m *Mapping) common() (groups []authn.Group, note string) {
 	for i := range m.workloads {
-		w := &m.workloads[i]
-		fixed := w.groupsOf(reader{m.form, w, nil})
-		if len(fixed) < len(w.groups) || i > 0 && !slices.Equal(fixed, groups) {
+		fixed, open := m.workloads[i].fixed()
+		if open || i > 0 && !slices.Equal(fixed, groups) {
 			note = hang
 		}
 		if i == 0 {

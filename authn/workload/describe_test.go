@@ -36,6 +36,7 @@ func TestParseClaims(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	open := Workload{Match: match("repository", "octo-org/*"), Name: "{repository}", Groups: []string{"ci", "jobs"}, Record: []string{"run"}}
 	second := Workload{Match: match("/k.io/ns", "prod"), Name: "pods/{/k.io/sa}", Groups: []string{"ci", "{team}"}}
+	twice := Workload{Match: match("repository", "octo-org/*"), Name: "{repository}", Groups: []string{"ci", "CI"}}
 	for _, c := range []struct {
 		list               []Workload
 		name, claims, want string
@@ -43,6 +44,7 @@ func TestDescribe(t *testing.T) {
 		{[]Workload{open}, "octo-org/App", "repository=octo-org/app run=7", "octo-org/app [ci jobs] "},
 		{[]Workload{open}, "octo-org/app", "", "octo-org/app [ci jobs] "},
 		{[]Workload{open, open}, "octo-org/app", "", "octo-org/app [ci jobs] "},
+		{[]Workload{twice}, "octo-org/app", "", "octo-org/app [ci] "},
 		{[]Workload{open, second}, "octo-org/app", "", "octo-org/app [ci] " + hang},
 		{[]Workload{second, open}, "any/thing", "", "any/thing [ci] " + hang},
 		{[]Workload{open, second}, "pods/web", "/k.io/ns=prod /k.io/sa=web team=a team=b", "pods/web [a b ci] "},

@@ -193,6 +193,11 @@ func (w *workload) groupsOf(read reader) []authn.Group {
 
 const maxGroup = 256
 
+// fixed are the groups that a workload gives whatever the claims; open: they may give others.
+func (w *workload) fixed() (groups []authn.Group, open bool) {
+	return w.groupsOf(reader{of: w}), slices.ContainsFunc(w.groups, func(t template) bool { return len(t.claims()) > 0 })
+}
+
 // lowerASCII lowers A to Z alone: what else has a lower case is no part of a name.
 func lowerASCII(s string) string {
 	return strings.Map(func(c rune) rune {
