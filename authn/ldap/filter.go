@@ -32,6 +32,15 @@ func escapeBytes(b []byte) string {
 	return s.String()
 }
 
+// each is a filter for each of several things, one behind the other.
+func each[T any](all []T, filter func(T) string) string {
+	var filters strings.Builder
+	for _, one := range all {
+		filters.WriteString(filter(one))
+	}
+	return filters.String()
+}
+
 // placeholderPattern is what looks like a placeholder.
 var placeholderPattern = regexp.MustCompile(`\{[A-Za-z_]*\}`)
 

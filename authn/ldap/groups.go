@@ -89,6 +89,11 @@ func groupOf(dn, name string) authn.Group {
 	return authn.Group{Name: authn.NormalizeName(name), DN: normal}
 }
 
+// groupOfEntry is the Group of an entry. One without the attribute is called by its RDN.
+func groupOfEntry(e *ldap.Entry, nameAttribute string) authn.Group {
+	return groupOf(e.DN, cmp.Or(nameOf(e, nameAttribute).normal, rdnName(e.DN, nameAttribute)))
+}
+
 // rdnName is the value of attribute in the first RDN of dn, else the value of the
 // RDN's first part, else dn.
 func rdnName(dn, attribute string) string {
@@ -187,22 +192,16 @@ func (r *groupReader) climb(ctx context.Context, found groupSet, frontier []stri
 // the DNs of those that are new.
 func (r *groupReader) addContaining(ctx context.Context, found groupSet, members []string, who filterValues) ([]string, error) {
 	return addChunks(members, func(chunk []string) ([]string, error) {
-		var filter strings.Builder
-		for _, dn := range chunk {
-			filter.WriteString(r.groupFilter(dn, who))
-		}
-		return r.addMatching(ctx, found, r.Base, filter.String())
+		filters := each(chunk, func(dn string) string { return r.groupFilter(dn, who) })
+		return r.addMatching(ctx, found, r.Base, filters)
 	})
 }
 
 // addSIDs adds the groups below base that have one of sids, and returns their DNs.
 func (r *groupReader) addSIDs(ctx context.Context, found groupSet, base string, sids [][]byte) ([]string, error) {
 	return addChunks(sids, func(chunk [][]byte) ([]string, error) {
-		var filter strings.Builder
-		for _, sid := range chunk {
-			filter.WriteString("(objectSid=" + escapeBytes(sid) + ")")
-		}
-		return r.addMatching(ctx, found, base, filter.String())
+		filters := each(chunk, func(sid []byte) string { return "(objectSid=" + escapeBytes(sid) + ")" })
+		return r.addMatching(ctx, found, base, filters)
 	})
 }
 
@@ -256,7 +255,7 @@ type groupSet map[string]authn.Group
 // add takes entries in and returns the DNs of those that are new.
 func (g groupSet) add(entries []*ldap.Entry, nameAttribute string) (added []string) {
 	for _, entry := range entries {
-		group := groupOf(entry.DN, cmp.Or(nameOf(entry, nameAttribute).normal, rdnName(entry.DN, nameAttribute)))
+		group := groupOfEntry(entry, nameAttribute)
 		if _, seen := g[group.DN]; !seen {
 			g[group.DN] = group
 			added = append(added, entry.DN)

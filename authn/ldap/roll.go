@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/go-ldap/ldap/v3"
@@ -90,11 +89,8 @@ func (r *roll) people(names []authn.Named) ([]authn.Named, error) {
 	}
 	names = of(authn.Person, names)
 	for some := range slices.Chunk(names, rollNames) {
-		var filter strings.Builder
-		for _, n := range some {
-			filter.WriteString(r.cfg.Users.lookupFilter(n.Name))
-		}
-		if err := r.walk(r.cfg.Users.Base, "(|"+filter.String()+")", attribute, see); err != nil {
+		filters := each(some, func(n authn.Named) string { return r.cfg.Users.lookupFilter(n.Name) })
+		if err := r.walk(r.cfg.Users.Base, "(|"+filters+")", attribute, see); err != nil {
 			return nil, err
 		}
 	}
@@ -120,12 +116,9 @@ func (r *roll) groupsByName(names []authn.Named) ([]authn.Named, error) {
 	names = of(authn.GroupName, names)
 	attribute, base := r.groups.NameAttribute, cmp.Or(r.groups.Base, r.groups.MemberOfBase, domainOf(r.cfg.Users.Base))
 	for some := range slices.Chunk(names, rollNames) {
-		filter := strings.Builder{}
-		for _, n := range some {
-			filter.WriteString("(" + attribute + "=" + ldap.EscapeFilter(n.Name) + ")")
-		}
+		filters := each(some, func(n authn.Named) string { return "(" + attribute + "=" + ldap.EscapeFilter(n.Name) + ")" })
 		// Those without the attribute are called by their RDN.
-		err := r.walk(base, "(&(|"+filter.String()+"(!("+attribute+"=*)))(!(objectClass=person)))", attribute, r.seeGroup)
+		err := r.walk(base, "(&(|"+filters+"(!("+attribute+"=*)))(!(objectClass=person)))", attribute, r.seeGroup)
 		if err != nil && r.searched() {
 			return nil, err
 		}
@@ -144,8 +137,7 @@ func (r *roll) groupsByName(names []authn.Named) ([]authn.Named, error) {
 func (r *roll) searched() bool { return r.groups.Base != "" || r.groups.ad }
 
 func (r *roll) seeGroup(e *ldap.Entry) error {
-	attribute := r.groups.NameAttribute
-	r.seen(groupOf(e.DN, cmp.Or(nameOf(e, attribute).normal, rdnName(e.DN, attribute))))
+	r.seen(groupOfEntry(e, r.groups.NameAttribute))
 	return nil
 }
 
