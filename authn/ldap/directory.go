@@ -57,7 +57,7 @@ func New(cfg Config) (*Directory, error) {
 func (d *Directory) Available() bool { return d.pool.available() }
 
 // Servers are how the servers are.
-func (d *Directory) Servers() []authn.ServerState { return d.pool.standing() }
+func (d *Directory) Servers() []authn.ServerState { return d.pool.serverStates() }
 
 // CanaryUser reports whether the config names one.
 func (d *Directory) CanaryUser() bool { return d.cfg.CanaryUser != "" }

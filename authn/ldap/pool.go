@@ -212,8 +212,8 @@ func (p *pool) state() []metrics.LDAPServer {
 	return list
 }
 
-// standing is how the servers are, for those who look after them.
-func (p *pool) standing() []authn.ServerState {
+// serverStates are how the servers are, for those who look after them.
+func (p *pool) serverStates() []authn.ServerState {
 	p.mu.Lock()
 	defer p.unlock()
 	list := make([]authn.ServerState, len(p.servers))
@@ -409,18 +409,18 @@ func (p *pool) searchOn(ctx context.Context, s *server, request *ldap.SearchRequ
 // measured takes in how long an operation took.
 func (p *pool) measured(s *server, operation string, began time.Time, err error) {
 	took := time.Since(began)
-	result := "ok"
+	result, noted := "ok", false // noted: as the server's last fault
 	switch {
 	case broken(err):
-		result = "fault"
+		result, noted = "fault", !closedBefore(err)
 	case err != nil:
-		result = "refused"
+		result, noted = "refused", operation == "search" // a bind is refused for its password
 	}
 	p.metrics.LDAPOperation(p.directory, s.url, operation, result, took)
 	s.took.Observe(took)
 	p.mu.Lock()
 	defer p.unlock()
-	if broken(err) && !closedBefore(err) || err != nil && !broken(err) && operation == "search" { // a bind is refused for its password
+	if noted {
 		s.failedLocked(err)
 	}
 	if operation == "search" && !broken(err) {
