@@ -20,25 +20,17 @@ import (
 // servers and clients, in dir (ca.crt, server.crt, server.key) and returns the CA's pool.
 func WriteCertificates(t testing.TB, dir string) *x509.CertPool {
 	t.Helper()
-	caKey, key := newKey(t), newKey(t)
-	ca := template("authntest CA")
-	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
+	ca, key := NewAuthority(t, "authntest CA"), newKey(t)
 	server := template("authntest server")
 	server.IPAddresses, server.DNSNames = []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"}
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
-	must(t, err)
-	serverDER, err := x509.CreateCertificate(rand.Reader, server, ca, &key.PublicKey, caKey)
-	must(t, err)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
-	writePEM(t, filepath.Join(dir, "ca.crt"), "CERTIFICATE", caDER)
-	writePEM(t, filepath.Join(dir, "server.crt"), "CERTIFICATE", serverDER)
+	writePEM(t, filepath.Join(dir, "ca.crt"), "CERTIFICATE", ca.Cert.Raw)
+	writePEM(t, filepath.Join(dir, "server.crt"), "CERTIFICATE", ca.sign(t, server, key.Public()).Raw)
 	writePEM(t, filepath.Join(dir, "server.key"), "PRIVATE KEY", keyDER)
-	caCert, err := x509.ParseCertificate(caDER)
-	must(t, err)
 	roots := x509.NewCertPool()
-	roots.AddCert(caCert)
+	roots.AddCert(ca.Cert)
 	return roots
 }
 
