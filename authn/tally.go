@@ -11,6 +11,10 @@ import (
 // ends before: one whose gateway dies must not keep anybody out for long.
 const checking = 30 * time.Second
 
+// reckoned is how far two reckonings of one moment may lie apart, by what is left of it: an
+// answer takes its time.
+const reckoned = 2 * time.Second
+
 // Tally counts logins for all gateways that share a store, beside what each counts alone.
 // An error says that it does not count at this moment. It is safe for concurrent use, and
 // answers within a time that a login can wait.
@@ -229,8 +233,10 @@ func (t *Throttle) learn(ctx context.Context, a Attempt, id Identity, y *try) bo
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old, _ := t.good.Peek(y.pair); !old.at.Before(at) {
-		return false
+	old, _ := t.good.Peek(y.pair)
+	adds := proven && old.password != y.password
+	if old.at.After(at.Add(reckoned)) || old.at.After(at.Add(-reckoned)) && !adds {
+		return false // here it is known later, or the same is known
 	}
 	login := goodLogin{at: at}
 	if proven {
