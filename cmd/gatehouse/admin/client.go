@@ -32,13 +32,22 @@ type Client struct {
 	http http.Client
 }
 
-// Open finds the gateway of a config. It dials nothing. The rest of the config may be
-// at fault: the gateway may run on what the file said before.
-func Open(path string, errs io.Writer) (*Client, error) {
+// Load reads a config to find its gateway. The rest of it may be at fault: the gateway may
+// run on what the file said before. A file that is no config has its faults printed.
+func Load(path string, errs io.Writer) (*config.Loaded, error) {
 	l := config.Load(path)
 	if !l.Decoded() {
 		config.Print(errs, l.Faults())
 		return nil, &cli.Error{Status: cli.Fault}
+	}
+	return l, nil
+}
+
+// Open finds the gateway of a config, see Load. It dials nothing.
+func Open(path string, errs io.Writer) (*Client, error) {
+	l, err := Load(path, errs)
+	if err != nil {
+		return nil, err
 	}
 	if l.AdminSocket() == "" {
 		return nil, cli.Exit(cli.Down, "%s has no admin.socket, by which a running gateway is asked; "+

@@ -30,10 +30,9 @@ func HealthCommand() *cobra.Command {
 	}
 	path := cli.ConfigFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		l := config.Load(cli.ConfigPath(*path))
-		if !l.Decoded() {
-			config.Print(cmd.ErrOrStderr(), l.Faults())
-			return &cli.Error{Status: cli.Fault}
+		l, err := Load(cli.ConfigPath(*path), cmd.ErrOrStderr())
+		if err != nil {
+			return err
 		}
 		answer, err := askReady(cmd.Context(), l)
 		if err != nil {

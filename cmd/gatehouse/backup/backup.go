@@ -74,15 +74,14 @@ func backupCommand() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		l := config.Load(cli.ConfigPath(*path))
-		if !l.Decoded() {
-			config.Print(cmd.ErrOrStderr(), l.Faults())
-			return &cli.Error{Status: cli.Fault}
+		l, err := admin.Load(cli.ConfigPath(*path), cmd.ErrOrStderr())
+		if err != nil {
+			return err
 		}
 		if l.StoreFile() == "" {
 			return cli.Exit(cli.Fault, "%s has no store.file; what is in Redis is backed up there", l.File)
 		}
-		err := store.Backup(args[0], func(w io.Writer) error { return fetch(ctx, l, w) })
+		err = store.Backup(args[0], func(w io.Writer) error { return fetch(ctx, l, w) })
 		var known *cli.Error
 		switch {
 		case errors.Is(err, fs.ErrExist):
