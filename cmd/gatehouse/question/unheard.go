@@ -24,9 +24,10 @@ type Roll struct {
 // directory that does not say it of all names it tells why; those may be there.
 func Unheard(ctx context.Context, rolls []Roll, l *config.Loaded, policy, next *authz.Policy, out io.Writer, say func(ok bool, subject, format string, args ...any)) {
 	f := finder{rolls, map[string]map[authn.Named]bool{}}
-	unknown := f.ask(ctx, policy, next)
-	f.warn(out, l, "policy", policy, l.Config.Policy)
-	f.warn(out, l, "policy_next", next, l.Config.PolicyNext)
+	now, then := namedIn(policy), namedIn(next)
+	unknown := f.ask(ctx, now, then)
+	f.warn(out, l, "policy", now, l.Config.Policy)
+	f.warn(out, l, "policy_next", then, l.Config.PolicyNext)
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {
 		const text = "whether it has all people and groups that rules name is not known: %v"
 		if err := unknown[name]; errors.Is(err, authn.ErrPartial) && !errors.Is(err, authn.ErrUnavailable) {
@@ -37,18 +38,20 @@ func Unheard(ctx context.Context, rolls []Roll, l *config.Loaded, policy, next *
 	}
 }
 
+// named are the names of rules that speak of nobody else, by the places of the rules.
+type named map[int][]authz.Name
+
 // warn prints what is wrong with the rules of a policy, which stand under key.
-func (f *finder) warn(out io.Writer, l *config.Loaded, key string, p *authz.Policy, rules []authz.Rule) {
-	named := namedIn(p)
-	for _, i := range slices.Sorted(maps.Keys(named)) {
-		if !slices.ContainsFunc(named[i], f.mayBe) {
+func (f *finder) warn(out io.Writer, l *config.Loaded, key string, names named, rules []authz.Rule) {
+	for _, i := range slices.Sorted(maps.Keys(names)) {
+		if !slices.ContainsFunc(names[i], f.mayBe) {
 			config.Print(out, []config.Finding{l.Warn(fmt.Sprintf("%s[%d].to", key, i),
 				"no directory has %s, so the rule decides nothing; take it out", strings.Join(rules[i].To, " or "))})
 		}
 	}
 }
 
-func namedIn(p *authz.Policy) map[int][]authz.Name {
+func namedIn(p *authz.Policy) named {
 	if p == nil {
 		return nil
 	}
@@ -61,7 +64,7 @@ type finder struct {
 	lacking map[string]map[authn.Named]bool
 }
 
-func (f *finder) ask(ctx context.Context, policies ...*authz.Policy) (unknown map[string]error) {
+func (f *finder) ask(ctx context.Context, policies ...named) (unknown map[string]error) {
 	unknown = map[string]error{}
 	for _, roll := range f.rolls {
 		names := roll.asked(policies)
@@ -81,12 +84,12 @@ func (f *finder) ask(ctx context.Context, policies ...*authz.Policy) (unknown ma
 }
 
 // asked are the names that may be the directory's, each once.
-func (r *Roll) asked(policies []*authz.Policy) []authn.Named {
+func (r *Roll) asked(policies []named) []authn.Named {
 	asked := map[authn.Named]bool{}
 	for _, p := range policies {
-		for _, names := range namedIn(p) {
+		for _, names := range p {
 			for _, n := range names {
-				if n.Directory == "" || n.Directory == r.Name {
+				if r.mayHave(n) {
 					asked[n.Named] = true
 				}
 			}
@@ -95,9 +98,12 @@ func (r *Roll) asked(policies []*authz.Policy) []authn.Named {
 	return slices.Collect(maps.Keys(asked))
 }
 
+// mayHave reports whether the name is one of the directory's, or of any.
+func (r *Roll) mayHave(n authz.Name) bool { return n.Directory == "" || n.Directory == r.Name }
+
 // mayBe reports whether some directory has the name, or may have it.
 func (f *finder) mayBe(n authz.Name) bool {
 	return slices.ContainsFunc(f.rolls, func(r Roll) bool {
-		return (n.Directory == "" || n.Directory == r.Name) && !f.lacking[r.Name][n.Named]
+		return r.mayHave(n) && !f.lacking[r.Name][n.Named]
 	})
 }
