@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
+	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
@@ -164,7 +165,7 @@ func (c *checker) user(ctx context.Context, name string) {
 			if known {
 				fmt.Fprintln(c.out, "         but an earlier directory knows the name and decides at a login")
 			}
-			question.Describe(id).Print(c.out)
+			question.PrintPerson(c.out, authz.Describe(id))
 			c.state(id)
 			if id.DN != "" && strings.EqualFold(id.ID, id.DN) {
 				fmt.Fprintln(c.out, "warning: the entry has no lasting id (entryUUID, objectGUID, ...), so its DN is taken: who gets that DN later gets these tokens")

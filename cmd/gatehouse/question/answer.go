@@ -25,9 +25,6 @@ type Source struct {
 // Answer is what explain says, in lines or as JSON.
 type Answer struct{ authz.Answer }
 
-// Identity is a caller as explain says.
-type Identity struct{ authz.Person }
-
 // onlineLimit is how long directories have for a question.
 const onlineLimit = 30 * time.Second
 
@@ -55,7 +52,9 @@ func (q *Question) Ask(ctx context.Context, s Source) (a Answer, err error) {
 		return a, fmt.Errorf("%w, so nothing is known of %s: %w", ErrDirectory, config.Clip(q.who()), err)
 	}
 	a.Answer = s.Policy.Answer(id, asked.Request)
-	a.Identity = Describe(id).Person
+	if id.Directory == NoDirectory {
+		a.Identity.Directory = "none"
+	}
 	if id.Machine && id.Note != "" {
 		a.Conditions = append(a.Conditions, id.Note)
 	}
@@ -97,44 +96,35 @@ func (a Answer) Print(w io.Writer) {
 		verdict = "allowed"
 	}
 	fmt.Fprintf(w, "%s\nrule: %s\n", verdict, a.Rule.Label())
-	Identity{a.Identity}.Print(w)
+	PrintPerson(w, a.Identity)
 	for _, c := range a.Conditions {
 		fmt.Fprintf(w, "condition: %s\n", Printable(c))
 	}
 }
 
-// Describe is an identity in the words of explain.
-func Describe(id authn.Identity) Identity {
-	out := authz.Describe(id)
-	if id.Directory == NoDirectory {
-		out.Directory = "none"
+// PrintPerson writes who was asked about in lines.
+func PrintPerson(w io.Writer, p authz.Person) {
+	kind, name := "user", p.User
+	if p.Machine != "" {
+		kind, name = "machine", p.Machine
 	}
-	return Identity{out}
-}
-
-// Print writes it in lines.
-func (i Identity) Print(w io.Writer) {
-	kind, name := "user", i.User
-	if i.Machine != "" {
-		kind, name = "machine", i.Machine
-	}
-	if i.Unknown != "" {
-		fmt.Fprintf(w, "%s: %s is unknown (%s)\n", kind, Printable(name), Printable(i.Unknown))
+	if p.Unknown != "" {
+		fmt.Fprintf(w, "%s: %s is unknown (%s)\n", kind, Printable(name), Printable(p.Unknown))
 		return
 	}
 	PrintField(w, kind, name)
-	if i.Directory == "" { // the anonymous caller
+	if p.Directory == "" { // the anonymous caller
 		return
 	}
-	PrintField(w, "directory", i.Directory)
-	PrintField(w, "id", i.ID)
-	PrintField(w, "dn", i.DN)
-	groups := strings.Join(i.Groups, "; ")
+	PrintField(w, "directory", p.Directory)
+	PrintField(w, "id", p.ID)
+	PrintField(w, "dn", p.DN)
+	groups := strings.Join(p.Groups, "; ")
 	if groups == "" {
 		groups = "none"
 	}
 	PrintField(w, "groups", groups)
-	PrintField(w, "no login", i.NoLogin)
+	PrintField(w, "no login", p.NoLogin)
 }
 
 // PrintField writes a line, where there is a value.
