@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/authn"
+	"gatehouse/authn/ldap"
 	"gatehouse/authn/oidc"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/assembly"
@@ -100,24 +101,25 @@ func (c *checker) online(ctx context.Context) {
 		switch {
 		case d.OIDC != nil:
 			c.issuer(ctx, d.Name, d.OIDC)
-			continue
-		case d.Machines != nil:
-			c.say(true, "directory "+d.Name, "machines")
-			continue
-		case d.LDAP == nil:
-			c.say(true, "directory "+d.Name, "static")
+		case d.LDAP != nil:
+			c.servers(ctx, d.Name, d.LDAP)
+		default:
+			c.say(true, "directory "+d.Name, "%s", d.Kind())
+		}
+	}
+}
+
+// servers asks the servers of a directory.
+func (c *checker) servers(ctx context.Context, name string, d *ldap.Directory) {
+	ctx, cancel := context.WithTimeout(ctx, onlineLimit)
+	defer cancel()
+	for _, f := range d.Inspect(ctx) {
+		subject := "directory " + name + ": " + f.Subject
+		if f.Warning {
+			fmt.Fprintf(c.out, "warning: %s: %s\n", subject, question.Printable(f.Detail))
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, onlineLimit)
-		for _, f := range d.LDAP.Inspect(ctx) {
-			subject := "directory " + d.Name + ": " + f.Subject
-			if f.Warning {
-				fmt.Fprintf(c.out, "warning: %s: %s\n", subject, question.Printable(f.Detail))
-				continue
-			}
-			c.say(f.OK, subject, "%s", f.Detail)
-		}
-		cancel()
+		c.say(f.OK, subject, "%s", f.Detail)
 	}
 }
 
@@ -149,7 +151,7 @@ func (c *checker) issuer(ctx context.Context, name string, d *oidc.Directory) {
 func (c *checker) user(ctx context.Context, name string) {
 	known := false
 	for _, d := range c.snapshot.Directories {
-		if d.Machines != nil || d.OIDC != nil { // no name is looked for there
+		if d.Machines != nil || d.OIDC != nil || d.Certificate != nil { // no name is looked for there
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineLimit)

@@ -21,16 +21,11 @@ func (s *Snapshot) inside() ui.Inside {
 
 // standing is how the directory is now.
 func (d *Directory) standing() ui.Directory {
-	of := ui.Directory{Name: d.Name, Kind: "static", KeysAge: -1}
+	of := ui.Directory{Name: d.Name, Kind: d.Kind(), KeysAge: -1}
 	switch {
 	case d.LDAP != nil:
-		of.Kind, of.Servers, of.Cache, of.CanaryUser = "ldap", d.LDAP.Servers(), d.cache.State(), d.LDAP.CanaryUser()
-	case d.Machines != nil:
-		of.Kind = "machines"
-	case d.Certificate != nil:
-		of.Kind = "certificates"
+		of.Servers, of.Cache, of.CanaryUser = d.LDAP.Servers(), d.cache.State(), d.LDAP.CanaryUser()
 	case d.OIDC != nil:
-		of.Kind = "oidc"
 		if age, known := d.OIDC.KeysAge(); known {
 			of.KeysAge = age
 		}

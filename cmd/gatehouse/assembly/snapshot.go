@@ -81,6 +81,21 @@ type Directory struct {
 	snapshots   atomic.Int64 // that hold it
 }
 
+// Kind is its key in the config: static, ldap, machines, oidc or certificates.
+func (d *Directory) Kind() string {
+	switch {
+	case d.LDAP != nil:
+		return "ldap"
+	case d.Machines != nil:
+		return "machines"
+	case d.OIDC != nil:
+		return "oidc"
+	case d.Certificate != nil:
+		return "certificates"
+	}
+	return "static"
+}
+
 // Roll is what tells who is in the directory; nil: nothing can.
 func (d *Directory) Roll() authn.Roll {
 	if d.LDAP != nil {
