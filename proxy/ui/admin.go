@@ -4,12 +4,8 @@ import "net/http"
 
 // administration gives the pages of admins to them alone. To others they are not there.
 func (u *UI) administration(w http.ResponseWriter, r *http.Request, c *Call) error {
-	switch {
-	case c.visitor.identity.Anonymous():
-		u.toLogin(w, c)
-		return nil
-	case !u.admin(c):
-		return notFound()
+	if barred, err := u.barred(w, c); barred {
+		return err
 	}
 	switch c.target.place {
 	case atAdmin:
@@ -28,6 +24,18 @@ func (u *UI) administration(w http.ResponseWriter, r *http.Request, c *Call) err
 	return notFound()
 }
 
+// barred keeps all but admins out: who is not logged in is led there.
+func (u *UI) barred(w http.ResponseWriter, c *Call) (barred bool, err error) {
+	switch {
+	case c.visitor.identity.Anonymous():
+		u.toLogin(w, c)
+		return true, nil
+	case !u.admin(c):
+		return true, notFound()
+	}
+	return false, nil
+}
+
 // topic is what the overview says of a page.
 type topic struct {
 	Name, Link, About string
@@ -39,9 +47,10 @@ type topic struct {
 func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
 	f := u.frame(r, c, atAdmin, "Administration")
 	var topics []topic
+	inside := u.o.Inside()
 	for _, p := range u.adminPages()[1:] {
 		t := topic{Name: p.name, Link: p.Link(), About: p.about}
-		t.State, t.Bad = u.standing(p.at)
+		t.State, t.Bad = u.standing(p.at, &inside)
 		topics = append(topics, t)
 	}
 	f.Crumbs, f.Content = nil, topics
@@ -49,10 +58,10 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
 }
 
 // standing is how that is now of which a page tells, and whether it is bad.
-func (u *UI) standing(page place) (state string, bad bool) {
+func (u *UI) standing(page place, inside *Inside) (state string, bad bool) {
 	switch page {
 	case atServers:
-		return directoriesStanding(u.o.Inside().Directories)
+		return directoriesStanding(inside.Directories)
 	case atRefusals:
 		list := u.o.Memory.lastRefusals()
 		if len(list) == 0 {
@@ -67,11 +76,10 @@ func (u *UI) standing(page place) (state string, bad bool) {
 			return plural(n, "row", "rows") + " of a policy that is tried", false
 		}
 	case atConfig:
-		c := u.o.Inside().Config
-		if n := len(c.Warnings); n > 0 {
+		if n := len(inside.Config.Warnings); n > 0 {
 			return plural(n, "warning", "warnings"), true
 		}
-		return "loaded " + age(u.now(), c.Loaded), false
+		return "loaded " + age(u.now(), inside.Config.Loaded), false
 	}
 	return "", false
 }

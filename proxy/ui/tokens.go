@@ -292,14 +292,11 @@ func sentence(text string) string {
 // allTokens lists everybody's tokens, for admins.
 func (u *UI) allTokens(w http.ResponseWriter, r *http.Request, c *Call, v tokensView) error {
 	desk, err := u.desk(c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case c.visitor.identity.Anonymous():
-		u.toLogin(w, c)
-		return nil
-	case !u.admin(c):
-		return notFound()
+	}
+	if barred, err := u.barred(w, c); barred {
+		return err
 	}
 	list, err := desk.All(r.Context(), "")
 	if err != nil {
