@@ -37,33 +37,36 @@ func (u *UI) explainAnybody(w http.ResponseWriter, r *http.Request, c *Call) err
 // ask answers the question of a box; who is meant is looked up first. The error is that of a
 // directory at fault: then nothing is known of them.
 func (u *UI) ask(ctx context.Context, box *testBox) error {
-	var from authz.Request
+	var source netip.Addr
 	if box.IP != "" {
 		address, err := netip.ParseAddr(box.IP)
 		if err != nil {
 			box.Fault = "That is not an address."
 			return nil
 		}
-		from.Source = address.Unmap().WithZone("")
+		source = address.Unmap().WithZone("")
 	}
 	if authn.NormalizeName(box.User) == "" {
 		box.Fault = "Name a user; - is somebody who is not logged in."
 		return nil
 	}
-	if u.test(box, authn.Identity{}, from); box.Fault != "" || box.User == "-" {
+	q := box.request(source)
+	if box.Fault != "" {
 		return nil
 	}
-	box.Answer = nil
-	id, err := u.o.Chain.Find(ctx, box.User)
+	var id authn.Identity
+	var err error
+	if box.User != "-" {
+		id, err = u.o.Chain.Find(ctx, box.User)
+	}
 	switch {
 	case errors.Is(err, authn.ErrUnknownUser):
-		a := authz.Unknown(authz.Person{User: box.User}, err)
-		box.Answer = &a
+		box.Answer = new(authz.Unknown(authz.Person{User: box.User}, err))
 	case err != nil:
 		return &Fault{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Retry: askAgain, Cause: err,
 			Message: "A directory is at fault, so nothing is known of " + box.User + "."}
 	default:
-		u.test(box, id, from)
+		box.Answer = new(u.o.Policy.Answer(id, q))
 	}
 	return nil
 }

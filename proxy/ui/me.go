@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,9 @@ func (u *UI) me(w http.ResponseWriter, r *http.Request, c *Call) error {
 	}
 	box := testBox{Action: c.target.query.Get("action"), Ref: c.target.query.Get("ref"), Actions: actions}
 	if box.Action != "" || box.Ref != "" {
-		u.test(&box, id, authz.Request{Source: c.Client})
+		if q := box.request(c.Client); box.Fault == "" {
+			box.Answer = new(u.o.Policy.Answer(id, q))
+		}
 	}
 	if wantsJSON(r) {
 		if box.Answer == nil {
@@ -116,25 +119,21 @@ func (r ruleRow) Decided() string {
 // Few are the patterns that are shown of a list.
 func (r ruleRow) Few(patterns []string) []string { return patterns[:min(len(patterns), mostPatterns)] }
 
-// test asks the question of a box.
-func (u *UI) test(box *testBox, id authn.Identity, q authz.Request) {
-	repository, tag, tagged := strings.Cut(box.Ref, ":")
-	q.Action, q.Repository = authz.Action(box.Action), repository
+// request is the question of a box, asked from an address; Fault is what is wrong with it.
+func (b *testBox) request(source netip.Addr) authz.Request {
+	repository, tag, tagged := strings.Cut(b.Ref, ":")
+	q := authz.Request{Action: authz.Action(b.Action), Repository: repository, Source: source}
 	switch {
-	case !slices.Contains(actions, box.Action):
-		box.Fault = "Choose an action."
-		return
+	case !slices.Contains(actions, b.Action):
+		b.Fault = "Choose an action."
 	case !authz.ValidRepository(repository):
-		box.Fault = "That is not a name that a repository can have."
-		return
+		b.Fault = "That is not a name that a repository can have."
 	case tagged && !authz.ValidTag(tag):
-		box.Fault = "That is not a tag."
-		return
+		b.Fault = "That is not a tag."
 	case tagged:
 		q.Tags = []string{tag}
 	}
-	a := u.o.Policy.Answer(id, q)
-	box.Answer = &a
+	return q
 }
 
 // signOut ends all sessions and tokens of the visitor, personal ones too.
