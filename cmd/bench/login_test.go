@@ -152,8 +152,8 @@ func BenchmarkLogin(b *testing.B) {
 	}
 }
 
-// BenchmarkVerifyLookupDecideAs is a request with what the realm gave: verify, look up, decide. The aim for
-// machines is 1.2 us and 1 allocation.
+// BenchmarkVerifyLookupDecideAs is a request with what the realm gave: verify, look up,
+// decide. The aim for machines is 1.2 us and 1 allocation.
 func BenchmarkVerifyLookupDecideAs(b *testing.B) {
 	d := newDesk(b)
 	for _, kind := range kinds {

@@ -27,9 +27,10 @@ func explainCommand() *cobra.Command {
 		Short: "Say whether somebody may do something, and which rule decides",
 		Long: "Asks the policy. USER is looked up in the directories; with --group or --directory none is asked and\n" +
 			"the identity is what the flags say. USER - is the anonymous caller. With --machine USER is\n" +
-			"left out; --claim says what its ID token or its certificate would show, of which nothing is proven. ACTION is pull, push, delete, or a half of push: create (what is new) or overwrite (a tag that names something else); push\n" +
-			"asks for both. --at asks as of another time: RFC 3339, or a day, of which it is the first moment (UTC).\n" +
-			"--admin asks the running gateway, by the config's admin.socket, instead of the config.\n" +
+			"left out; --claim says what its ID token or its certificate would show, of which nothing is proven.\n" +
+			"ACTION is pull, push, delete, or a half of push: create (what is new) or overwrite (a tag that names\n" +
+			"something else); push asks for both. --at asks as of another time: RFC 3339, or a day, of which it is\n" +
+			"the first moment (UTC). --admin asks the running gateway, by the config's admin.socket, instead of the config.\n" +
 			"Status 0: allowed, 1: denied, 3: a directory is at fault, or with --admin no gateway answers.",
 		Example: "  gatehouse explain -c gatehouse.yaml mozart push anyuser/busybox:latest\n" +
 			"  gatehouse explain -c gatehouse.yaml --group release --ip 10.1.2.3 bach delete prod/app:v1\n" +

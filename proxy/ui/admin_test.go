@@ -61,7 +61,8 @@ func locateOf(t *testing.T, path string) place {
 	return at.place
 }
 
-// TestOverview: it leads to each page, to that of tokens where there are tokens, and says how things stand.
+// TestOverview: it leads to each page, to that of tokens where there are tokens, and says how
+// things stand.
 func TestOverview(t *testing.T) {
 	s := newSite(t, nil)
 	s.login("root")

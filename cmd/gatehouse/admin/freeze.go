@@ -36,7 +36,8 @@ func FreezeCommand() *cobra.Command {
 		Long: "Makes the running gateway, which is asked by the config's admin.socket, refuse pushes and deletes with the\n" +
 			"reason: for a registry's garbage collection, a move, an incident. Pulls go on, and so do requests that run\n" +
 			"already and uploads that have begun; a manifest is refused. It waits, 10 s at most, until manifests that were\n" +
-			"let through before are answered, by this gateway alone where several share a store. thaw ends it, and another freeze takes its place.\n" +
+			"let through before are answered, by this gateway alone where several share a store. thaw ends it, and another\n" +
+			"freeze takes its place.\n" +
 			"Status 3: no gateway answers.",
 		Example: "  gatehouse freeze -c gatehouse.yaml --reason 'garbage collection until noon' --until 2026-12-01T12:00:00Z\n" +
 			"  gatehouse freeze -c gatehouse.yaml --reason 'moving to another registry' --repositories 'prod/**'",

@@ -86,7 +86,8 @@ func inspectCommand(open func(path string) Opened) *cobra.Command {
 		Use:   "inspect",
 		Short: "Read a token on stdin and say what it is",
 		Long: "Reads a token on stdin and says what it is, whose, and until when, as the config has it. It never prints\n" +
-			"the token. Of an ID token it says which workload takes it, or for each what does not fit, and asks the\nissuer for its keys; of a personal token the running gateway says what the store has, by the config's\n" +
+			"the token. Of an ID token it says which workload takes it, or for each what does not fit, and asks the\n" +
+			"issuer for its keys; of a personal token the running gateway says what the store has, by the config's\n" +
 			"admin.socket. A client's certificate in PEM is taken too.\nStatus 0: good, 1: not, 3: the issuer or the store is at fault, or no gateway answers.",
 		Example: "  gatehouse token inspect -c gatehouse.yaml <token.txt",
 		Args:    cobra.NoArgs,
