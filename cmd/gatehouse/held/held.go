@@ -55,13 +55,13 @@ type Office struct {
 // Serve adds the routes.
 func (o *Office) Serve(rs *admin.Routes) {
 	rs.Get("/tokens", o.list)
-	rs.Get(InspectPath, o.inspect)
+	rs.Get(inspectPath, o.inspect)
 	admin.Post(rs, "/tokens/revoke", o.revoke)
 }
 
-// InspectPath is where a personal token is judged, by its `id` and `hash`; the answer is a
+// inspectPath is where a personal token is judged, by its `id` and `hash`; the answer is a
 // cli.Personal.
-const InspectPath = "/tokens/inspect"
+const inspectPath = "/tokens/inspect"
 
 func (o *Office) inspect(ctx context.Context, query url.Values) (any, error) {
 	hash, err := apitoken.ParseHash(query.Get("hash"))

@@ -35,7 +35,7 @@ func personalBy(path string) func(context.Context, url.Values) (cli.Personal, er
 	return func(ctx context.Context, token url.Values) (p cli.Personal, err error) {
 		client, err := admin.Open(path, io.Discard)
 		if err == nil {
-			err = client.Get(ctx, InspectPath, token, &p)
+			err = client.Get(ctx, inspectPath, token, &p)
 		}
 		return p, err
 	}
