@@ -72,6 +72,9 @@ func (c *Config) Longest() time.Duration {
 	return max(maxLife+c.UploadGrace, c.RefreshLifetime) + time.Hour
 }
 
+// Lasting is how long what a password gives now lasts at most: that, or a session of the pages.
+func (c *Config) Lasting() time.Duration { return max(c.Longest(), MaxSession) }
+
 // Longer times than these hardly anybody means.
 const (
 	longGrace   = 48 * time.Hour

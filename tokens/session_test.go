@@ -112,3 +112,17 @@ func TestLoginPerson(t *testing.T) {
 		t.Errorf("a wrong password: %v", err)
 	}
 }
+
+// TestLasting: a person's end is remembered until the last that they were given is over, an
+// upload that goes on by a token that has ended too.
+func TestLasting(t *testing.T) {
+	for _, test := range []struct{ grace, refresh, want time.Duration }{
+		{6 * time.Hour, 0, MaxSession},
+		{72 * time.Hour, 0, 72*time.Hour + maxLife + time.Hour},
+		{6 * time.Hour, 30 * 24 * time.Hour, 30*24*time.Hour + time.Hour},
+	} {
+		if c := (Config{Lifetime: 15 * time.Minute, UploadGrace: test.grace, RefreshLifetime: test.refresh}); c.Lasting() != test.want {
+			t.Errorf("%+v: %s", test, c.Lasting())
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 	if admins := b.admins(); c.UI.Enabled {
 		cfg.UI, cfg.UIAdmins, cfg.Version, cfg.UIInside = &c.UI, admins, p.Version, s.inside
 		cfg.Revoker, cfg.Shared = p.Revoker, c.Store.Configured()
-		cfg.Lasting = max(c.Tokens.Lifetime, c.Tokens.RefreshLifetime, tokens.MaxSession)
+		cfg.Lasting = c.Tokens.Lasting()
 	}
 	if s.Keyring != nil && s.Policy != nil {
 		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})
