@@ -115,8 +115,12 @@ func (a *adviser) none(x *index, r *rule) bool {
 
 // covering is the first rule of the index that covers all of r, and may be taken.
 func (a *adviser) covering(x *index, r *rule, may func(place int) bool) *rule {
-	head, tail := ends(r.repositories[0].components)
-	for _, h := range x.lists(x.lists(nil, head), tail) {
+	p := &r.repositories[0]
+	head, tail := ends(p.components)
+	if head == p.text { // one name, which what covers it may begin or end
+		tail = head
+	}
+	for _, h := range x.lists(nil, head, tail) {
 		for _, entries := range h.about(nil, &r.to[0]) {
 			for _, e := range entries {
 				if a.budget == 0 {

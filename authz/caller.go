@@ -64,7 +64,7 @@ func (c *Caller) rules(list []int, actions actionSet, repository string) []int {
 	}
 	var room [8]*hearers
 	var space [8][]entry
-	for _, h := range rules.lists(room[:0], repository) {
+	for _, h := range rules.lists(room[:0], repository, repository) {
 		for _, entries := range c.lists(space[:0], h) {
 			for _, e := range entries {
 				rule := &c.policy.rules[e.rule]

@@ -130,7 +130,7 @@ func TestLookedAt(t *testing.T) {
 // lookedAt is how many patterns are held against a name for somebody.
 func lookedAt(p *Policy, id authn.Identity, repository string) (count int) {
 	who := &person{Identity: id}
-	for _, h := range p.signedIn.lists(nil, repository) {
+	for _, h := range p.signedIn.lists(nil, repository, repository) {
 		for _, entries := range h.lists(nil, who) {
 			count += len(entries)
 		}

@@ -105,17 +105,6 @@ func (n *byName) groupLists(found [][]entry, who *person) [][]entry {
 	return found
 }
 
-// underHeads does so with the lists under the beginnings of a name.
-func underHeads(found [][]entry, lists map[string][]entry, name string) [][]entry {
-	for end := -1; end < len(name); {
-		end = componentEnd(name, end+1)
-		if list := lists[name[:end]]; list != nil {
-			found = append(found, list)
-		}
-	}
-	return found
-}
-
 // about appends to found lists in which each entry stands whose rule speaks to all that the
 // subject means, and others.
 func (h *hearers) about(found [][]entry, s *subject) [][]entry {

@@ -8,7 +8,6 @@ import "strings"
 // tried on every name. The zero index is empty.
 type index struct {
 	heads, tails map[string]*hearers // heads[""]: what is tried on every name
-	longest      int                 // bytes of the longest of their keys
 }
 
 // entry is one pattern of a rule.
@@ -26,7 +25,6 @@ func (x *index) add(place int, patterns []pattern) {
 	for i := range patterns {
 		p := &patterns[i]
 		head, tail := ends(p.components)
-		x.longest = max(x.longest, len(head), len(tail))
 		lists, key := x.heads, head
 		if head == "" && tail != "" {
 			lists, key = x.tails, tail
@@ -70,21 +68,26 @@ func joined(fixed []component) string {
 	return strings.Join(texts, "/")
 }
 
-// lists appends to found those lists in which each entry stands that may match the name.
-func (x *index) lists(found []*hearers, name string) []*hearers {
-	if h := x.heads[""]; h != nil {
-		found = append(found, h)
-	}
-	for end := -1; end < min(len(name), x.longest); {
-		end = componentEnd(name, end+1)
-		if h := x.heads[name[:end]]; h != nil {
-			found = append(found, h)
-		}
-	}
-	for begin := 0; begin < len(name); begin = componentEnd(name, begin) + 1 {
-		if h := x.tails[name[begin:]]; h != nil {
+// lists appends to found those lists in which each entry stands that may match a name which
+// begins with head and ends with tail; of a name that is known both are all of it.
+func (x *index) lists(found []*hearers, head, tail string) []*hearers {
+	found = underHeads(found, x.heads, head)
+	for begin := 0; begin < len(tail); begin = componentEnd(tail, begin) + 1 {
+		if h := x.tails[tail[begin:]]; h != nil {
 			found = append(found, h)
 		}
 	}
 	return found
+}
+
+// underHeads appends to found what stands under the beginnings of a name, the empty one too.
+func underHeads[T any](found []T, heads map[string]T, name string) []T {
+	for end := 0; ; end = componentEnd(name, end+1) {
+		if one, ok := heads[name[:end]]; ok {
+			found = append(found, one)
+		}
+		if end == len(name) {
+			return found
+		}
+	}
 }

@@ -118,7 +118,7 @@ func (p *Policy) Splits(repository string) bool {
 		return false
 	}
 	var room [8]*hearers
-	for _, h := range p.splits.lists(room[:0], repository) {
+	for _, h := range p.splits.lists(room[:0], repository, repository) {
 		for _, e := range h.entries {
 			if matchName(e.pattern.components, repository, values{}) {
 				return true

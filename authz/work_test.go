@@ -31,7 +31,7 @@ func TestIndexEnds(t *testing.T) {
 // visited are the places of the rules that are looked at for a name, in order.
 func visited(x *index, name string) []int {
 	var places []int
-	for _, h := range x.lists(nil, name) {
+	for _, h := range x.lists(nil, name, name) {
 		for _, e := range h.entries {
 			places = append(places, e.rule)
 		}
@@ -202,6 +202,18 @@ func TestHearers(t *testing.T) {
 			if got := lookedAt(p, id, "a"); got != 0 {
 				t.Errorf("%s, %d other groups: %d are looked at", subject, groups, got)
 			}
+		}
+	}
+}
+
+// TestCoveringLooksOnce: each deny that may be all of a rule's is held against it once.
+func TestCoveringLooksOnce(t *testing.T) {
+	p := policy(t, deny("*", "**", "user:bach"), deny("*", "a/**", "user:bach"), deny("*", "a/b", "user:bach"), deny("*", "**/b", "user:bach"), deny("*", "c/**", "user:bach"))
+	for text, want := range map[string]int{"**": 1, "a/b": 4, "a/**": 2, "**/b": 2, "a/*/b": 3, "b/**": 1, "*": 1} {
+		r := policy(t, allow("pull", text, "everyone")).rules[0]
+		a := &adviser{rules: p.rules, budget: 10}
+		if by := a.covering(&p.signedIn, &r, anyPlace); by != nil || 10-a.budget != want {
+			t.Errorf("%s: %d are held against it, want %d (%v)", text, 10-a.budget, want, by)
 		}
 	}
 }
