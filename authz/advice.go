@@ -26,7 +26,7 @@ func (c *compiler) advise(rules []rule, now time.Time) {
 		} else {
 			a.allows.add(i, rules[i].repositories)
 		}
-		if r := &rules[i]; !r.deny && r.actions&(deleteBit|overwriteBit) == deleteBit && (r.until.IsZero() || !now.After(r.until)) {
+		if r := &rules[i]; !r.deny && r.actions&(deleteBit|overwriteBit) == deleteBit && !r.over(now) {
 			a.removals = append(a.removals, i)
 		}
 	}
@@ -51,7 +51,7 @@ const comparisons = 1 << 22
 // idle finds a rule that decides nothing any more, or never did.
 func (a *adviser) idle(i int, now time.Time) {
 	r, key := &a.rules[i], fmt.Sprintf("[%d]", i)
-	if !r.until.IsZero() && now.After(r.until) {
+	if r.over(now) {
 		a.warn(key+".until", fmt.Errorf("%s is over, so the rule decides nothing any more; take it out", r.source.Until))
 		return
 	}
@@ -64,7 +64,7 @@ func (a *adviser) idle(i int, now time.Time) {
 // movable finds a tag that may not be overwritten, but be deleted and then created.
 func (a *adviser) movable(i int, now time.Time) {
 	r := &a.rules[i]
-	if !r.until.IsZero() && now.After(r.until) {
+	if r.over(now) {
 		return
 	}
 	removal := *r

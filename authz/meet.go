@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// meetings are the deletes that removal allows to people of r, in repositories of r: a rule for each subject and each pattern that are of both. Networks and
-// times do not matter: who deletes may create from elsewhere and later.
+// meetings are the deletes that removal allows to people of r, in repositories of r: a rule
+// for each subject and each pattern that are of both. Networks and times do not matter: who
+// deletes may create from elsewhere and later.
 func (r *rule) meetings(removal *rule) (list []rule) {
 	tags, ok := meetingTags(r.tags, removal.tags)
 	if !ok {

@@ -1,10 +1,6 @@
 package authz
 
-import (
-	"strings"
-
-	"gatehouse/authn"
-)
+import "gatehouse/authn"
 
 // Name is somebody that a rule names.
 type Name struct {
@@ -43,14 +39,10 @@ func (s *subject) named() (Name, bool) {
 		n.Kind = authn.GroupDN
 	case machine:
 		n.Kind = authn.MachineName
-		var parts []string
-		for i := range s.pattern {
-			if !s.pattern[i].fixed() {
-				return Name{}, false
-			}
-			parts = append(parts, s.pattern[i].parts[0].text)
+		if !all(s.pattern, func(c component) bool { return c.fixed() }) {
+			return Name{}, false
 		}
-		n.Name = strings.Join(parts, "/")
+		n.Name = joined(s.pattern)
 	default:
 		return Name{}, false
 	}

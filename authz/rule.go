@@ -101,9 +101,10 @@ func (r *rule) counts(source netip.Addr, now time.Time) bool {
 }
 
 // inTime reports whether the rule is there at that time; outside it is as absent.
-func (r *rule) inTime(now time.Time) bool {
-	return !now.Before(r.from) && (r.until.IsZero() || !now.After(r.until))
-}
+func (r *rule) inTime(now time.Time) bool { return !now.Before(r.from) && !r.over(now) }
+
+// over reports whether its last moment is behind us.
+func (r *rule) over(now time.Time) bool { return !r.until.IsZero() && now.After(r.until) }
 
 // inNetwork reports whether the rule is of clients at source. Of one whose address
 // is not known each deny may be, and no allow.

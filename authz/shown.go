@@ -50,7 +50,8 @@ func fill(text string, names map[string][]string) (list []string) {
 
 // Counts reports whether the rule is there at a time; outside its own it is as absent.
 func (r Rule) Counts(now time.Time) bool {
-	from, _, _ := ParseTime(r.From)   // as it was compiled, there is no error but for none
-	_, until, _ := ParseTime(r.Until) // likewise
-	return !now.Before(from) && (until.IsZero() || !now.After(until))
+	var times rule
+	times.from, _, _ = ParseTime(r.From)   // as it was compiled, there is no error but for none
+	_, times.until, _ = ParseTime(r.Until) // likewise
+	return times.inTime(now)
 }
