@@ -95,12 +95,6 @@ func (g *Gateway) assemble(cfg Config) {
 	g.forwarder.changed = g.changed
 }
 
-// changed tells what was forwarded to those that keep what the registry said before.
-func (g *Gateway) changed(x *exchange) {
-	g.pages.changed(x)
-	g.tell(x)
-}
-
 // Close lets go of idle connections to the upstreams. Requests that still run
 // end normally.
 func (g *Gateway) Close() {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"sync"
 
-	"gatehouse/proxy/content"
 	"gatehouse/proxy/route"
 )
 
@@ -30,29 +29,34 @@ func (l *Load) Gossip(ctx context.Context, current func(func(*Gateway))) {
 func (g *Gateway) heard(c *change) {
 	for _, d := range g.upstreams {
 		if d.Name() == c.Upstream {
-			kind := content.Manifest
-			if c.Kind == string(route.Blob) {
-				kind = content.Blob
-			}
-			g.cache.content.Changed(content.Subject{Upstream: d.Identity(), Repository: c.Repository, Kind: kind}, c.Tags, c.Deletes)
+			g.cache.content.Changed(subjectAt(d.Registry, c.Repository, c.Kind), c.Tags, c.Deletes)
 		}
 	}
-	switch {
-	case g.pages.ui == nil || c.Kind != string(route.Manifest):
-	case c.Deletes:
-		g.pages.memory.Deleted(c.Place, c.Repository)
-	default:
-		g.pages.memory.Pushed(c.Place, c.Repository)
+	g.pages.changed(c)
+}
+
+// changed tells what was forwarded to those that keep what the registry said before.
+func (g *Gateway) changed(x *exchange) {
+	if c := g.changeOf(x); c != nil {
+		g.pages.changed(c)
+		g.load.news.add(*c)
 	}
 }
 
-// tell tells others what a request has changed, or may have: a manifest, or a blob that is
-// gone.
+// tell tells others what a request of the pages has changed, which know it themselves.
 func (g *Gateway) tell(x *exchange) {
+	if c := g.changeOf(x); c != nil {
+		g.load.news.add(*c)
+	}
+}
+
+// changeOf is what a request has changed, or may have: a manifest, or a blob that is gone.
+// nil: nothing.
+func (g *Gateway) changeOf(x *exchange) *change {
 	deletes := x.route.Method == http.MethodDelete
 	if event, _ := x.change(); event == "" || x.route.Kind != route.Manifest && !deletes {
-		return
+		return nil
 	}
-	g.load.news.add(change{Place: g.upstreams.place(x), Upstream: x.upstream.Name(), Repository: x.route.Repository,
-		Kind: string(x.route.Kind), Tags: x.route.Tags, Deletes: deletes})
+	return &change{Place: g.upstreams.place(x), Upstream: x.upstream.Name(), Repository: x.route.Repository,
+		Kind: x.route.Kind, Tags: x.route.Tags, Deletes: deletes}
 }

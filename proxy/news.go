@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"gatehouse/proxy/route"
 	"gatehouse/tokens/store"
 )
 
@@ -18,13 +19,13 @@ const (
 // change is what a request has changed at a registry, as gateways that share a store tell
 // it each other, so that none goes on with what it knew before.
 type change struct {
-	From       string   `json:"from"`     // the process
-	Place      string   `json:"place"`    // see destinations.place
-	Upstream   string   `json:"upstream"` // its name
-	Repository string   `json:"repository"`
-	Kind       string   `json:"kind"`
-	Tags       []string `json:"tags,omitempty"` // that were named
-	Deletes    bool     `json:"deletes,omitempty"`
+	From       string     `json:"from"`     // the process
+	Place      string     `json:"place"`    // see destinations.place
+	Upstream   string     `json:"upstream"` // its name
+	Repository string     `json:"repository"`
+	Kind       route.Kind `json:"kind"`
+	Tags       []string   `json:"tags,omitempty"` // that were named
+	Deletes    bool       `json:"deletes,omitempty"`
 }
 
 // news are the changes of one process that others are still to be told.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/content"
+	"gatehouse/proxy/route"
 )
 
 // told are the changes that wait to be told.
@@ -88,7 +89,7 @@ func TestNewsAreOfChanges(t *testing.T) {
 		if list := do("PUT", "/v2/team/a/manifests/v2", 201, body); len(list) != 1 || list[0].Repository != want.Repository || !slices.Equal(list[0].Tags, want.Tags) || list[0].From != want.From || list[0].Place != want.Place || list[0].Upstream != want.Upstream || list[0].Deletes {
 			t.Errorf("a push: %+v, want %+v", list, want)
 		}
-		for kind, path := range map[string]string{"manifest": "/v2/team/a/manifests/" + theManifest, "blob": "/v2/team/a/blobs/" + theBlob} {
+		for kind, path := range map[route.Kind]string{"manifest": "/v2/team/a/manifests/" + theManifest, "blob": "/v2/team/a/blobs/" + theBlob} {
 			if list := do("DELETE", path, http.StatusAccepted, nil); len(list) != 1 || !list[0].Deletes || list[0].Kind != kind {
 				t.Errorf("DELETE %s: %+v", path, list)
 			}

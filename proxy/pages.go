@@ -115,18 +115,15 @@ func (p *pages) refuse(x *exchange, e *apiError) {
 	p.ui.Refuse(x.w, x.r, x.page, fault)
 }
 
-// changed tells the pages what a request has changed at the registry, before its client
+// changed tells the pages what was changed at a registry; of a request before its client
 // hears of it.
-func (p *pages) changed(x *exchange) {
-	if p.ui == nil || x.route.Kind != route.Manifest {
-		return
-	}
-	switch event, _ := x.change(); {
-	case event == "":
-	case x.route.Method == http.MethodDelete:
-		p.memory.Deleted(p.at.place(x), x.route.Repository)
+func (p *pages) changed(c *change) {
+	switch {
+	case p.ui == nil || c.Kind != route.Manifest:
+	case c.Deletes:
+		p.memory.Deleted(c.Place, c.Repository)
 	default:
-		p.memory.Pushed(p.at.place(x), x.route.Repository)
+		p.memory.Pushed(c.Place, c.Repository)
 	}
 }
 

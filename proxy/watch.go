@@ -11,11 +11,16 @@ import (
 
 // subjectOf is what a request is about, for the cache.
 func subjectOf(x *exchange) content.Subject {
+	return subjectAt(x.upstream, x.route.Repository, x.route.Kind)
+}
+
+// subjectAt is what is of a kind in a repository of a registry.
+func subjectAt(u *upstream.Registry, repository string, of route.Kind) content.Subject {
 	kind := content.Blob
-	if x.route.Kind == route.Manifest {
+	if of == route.Manifest {
 		kind = content.Manifest
 	}
-	return content.Subject{Upstream: x.upstream.Identity(), Repository: x.route.Repository, Kind: kind}
+	return content.Subject{Upstream: u.Identity(), Repository: repository, Kind: kind}
 }
 
 // watcher tells the cache of what is forwarded.
