@@ -44,7 +44,7 @@ func (f *forwarder) forward(x *exchange) error {
 	}
 	defer stop()
 	watch := f.watcher.watch(x, body.manifest)
-	resp, err := f.send(ctx, x, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	resp, err := x.send(ctx, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
 	told(watch, resp, err)
 	f.changed(x)
 	held.release()
@@ -61,7 +61,7 @@ func (f *forwarder) forward(x *exchange) error {
 
 // send asks the upstream for the one thing that the request wants; what becomes of it
 // goes into the record.
-func (f *forwarder) send(ctx context.Context, x *exchange, r upstream.Request) (*upstream.Response, error) {
+func (x *exchange) send(ctx context.Context, r upstream.Request) (*upstream.Response, error) {
 	resp, err := x.upstream.Do(ctx, r)
 	if err != nil {
 		return nil, x.unanswered(err)

@@ -116,18 +116,15 @@ func (r *reader) send(ctx context.Context, x *exchange) (*browse.Answer, error) 
 	if x.upstream = r.upstreams.of(x.origin, x.route.Repository); x.upstream == nil {
 		return &browse.Answer{Status: http.StatusNotFound, Header: http.Header{}, Body: http.NoBody}, nil
 	}
-	watch, header := r.watcher.watch(x, nil), x.r.Header.Clone()
-	resp, err := x.upstream.Do(ctx, upstream.Request{Route: x.route, Header: x.r.Header})
+	watch := r.watcher.watch(x, nil)
+	resp, err := x.send(ctx, upstream.Request{Route: x.route, Header: x.r.Header.Clone()})
 	told(watch, resp, err)
+	r.tell(x)
 	if err != nil {
-		err = x.unanswered(err)
-		r.tell(x)
 		return nil, err
 	}
-	x.event.sent, x.event.upstreamStatus = true, resp.Status
-	r.tell(x)
 	if x.route.Kind.Content() && x.route.Method != http.MethodDelete {
-		if resp, err = x.upstream.Follow(ctx, x.route, header, resp); err != nil {
+		if resp, err = x.upstream.Follow(ctx, x.route, x.r.Header, resp); err != nil {
 			return nil, x.unanswered(err)
 		}
 	}
