@@ -55,7 +55,7 @@ func (o *Order) Check(now time.Time) error {
 		return errors.New("the reason has characters that are no text; it is one line")
 	case len(o.Repositories) > maxPatterns:
 		return fmt.Errorf("there are more than %d repositories", maxPatterns)
-	case o.Until != nil && !o.Until.After(now):
+	case o.over(now):
 		return fmt.Errorf("until %s is over", o.Until.Format(time.RFC3339))
 	}
 	o.patterns = nil
@@ -174,18 +174,21 @@ func (s *State) Follow(before, o *Order) (changed bool) {
 
 // inForce is an order that counts in one line; empty: there is none.
 func (o *Order) inForce(now time.Time) string {
-	if o == nil || o.over(now) {
+	if !o.counts(now) {
 		return ""
 	}
 	return o.String()
 }
 
+// counts reports whether there is an order whose time is not up.
+func (o *Order) counts(now time.Time) bool { return o != nil && !o.over(now) }
+
 // Held reports whether it counts, and is one that somebody gave.
-func (o *Order) Held(now time.Time) bool { return o.inForce(now) != "" && !o.unsure }
+func (o *Order) Held(now time.Time) bool { return o.counts(now) && !o.unsure }
 
 // Now is the order that counts at this moment; nil: none.
 func (s *State) Now() *Order {
-	if o := s.order.Load(); o != nil && !o.over(time.Now()) {
+	if o := s.order.Load(); o.counts(time.Now()) {
 		return o
 	}
 	return nil
