@@ -132,7 +132,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handle(w
 func (g *Gateway) ServePlain(w http.ResponseWriter, r *http.Request) { g.handle(w, r, g.redirect) }
 
 func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exchange) error) {
-	if c := listener.Of(r); c != nil {
+	c := listener.Of(r)
+	if c != nil {
 		c.Enter()
 		defer c.Leave()
 	}
@@ -141,9 +142,9 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exc
 	*x.w = recorder{ResponseWriter: w, body: &x.own.source, leaving: &g.load.leaving}
 	if r.TLS != nil {
 		x.w.hsts = g.hsts
-	}
-	if r.TLS != nil && r.ProtoMajor == 1 {
-		x.w.secure = listener.Of(r)
+		if r.ProtoMajor == 1 {
+			x.w.secure = c
+		}
 	}
 	g.answer(x, serve)
 	if x.w.body.pending() {
