@@ -20,14 +20,17 @@ var errHops = errors.New("too many redirects")
 // is returned as it is. Header is sent to the registry again; a store gets none of it, and
 // none of our credentials. The error is Do's.
 func (r *Registry) Follow(ctx context.Context, rt route.Route, header http.Header, resp *Response) (*Response, error) {
-	for range mostHops {
+	for hops := 0; ; hops++ {
 		to := resp.Header.Get("Location")
 		if resp.Status < 300 || resp.Status >= 400 || to == "" {
 			return resp, nil
 		}
 		resp.Body.Close()
-		if !strings.HasPrefix(to, "/v2/") {
+		switch {
+		case !strings.HasPrefix(to, "/v2/"):
 			return r.addresses[0].fetch(ctx, rt.Method, to)
+		case hops == mostHops:
+			return nil, &Error{Reason: ErrAnswer, Status: resp.Status, Sent: true, Cause: errHops}
 		}
 		next, err := route.Parse(rt.Method, to)
 		if err != nil || next.Kind != rt.Kind {
@@ -37,8 +40,6 @@ func (r *Registry) Follow(ctx context.Context, rt route.Route, header http.Heade
 			return nil, err
 		}
 	}
-	resp.Body.Close()
-	return nil, &Error{Reason: ErrAnswer, Status: resp.Status, Sent: true, Cause: errHops}
 }
 
 // fetch reads from a store, that a redirect has led to. What it says counts as the registry's,

@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -166,5 +167,26 @@ func TestStoreCertificate(t *testing.T) {
 	own := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{{1}}}}}
 	if tr := storesOf(own); len(tr.Certificates) != 0 || len(own.Certificates) != 1 {
 		t.Errorf("%d certificates", len(tr.Certificates))
+	}
+}
+
+// TestFollowHops: as many redirects are followed as may be, the last of them too, and a
+// registry that has one more is not asked again.
+func TestFollowHops(t *testing.T) {
+	registry := newPlace(t)
+	for hops := range mostHops + 2 {
+		var asked atomic.Int32
+		registry.answers(func(w http.ResponseWriter, _ *http.Request) {
+			if n := int(asked.Add(1)); n <= hops {
+				redirect(fmt.Sprintf("/v2/team/app/blobs/%s%d", strings.TrimSuffix(followed, "5"), n))(w, nil)
+			}
+		})
+		resp, err := follow(t, credentialed(t, registry.URL), "GET")
+		if good := hops <= mostHops; good != (err == nil) || good && resp.Status != 200 || !good && !errors.Is(err, errHops) {
+			t.Errorf("%d redirects: %+v %v", hops, resp, err)
+		}
+		if n := int(asked.Load()); n != min(hops, mostHops)+1 {
+			t.Errorf("%d redirects: asked %d times", hops, n)
+		}
 	}
 }
