@@ -49,17 +49,15 @@ func (u *Upstream) fetch(ctx context.Context, method, address string) (*Response
 	if err != nil {
 		return nil, &Error{Reason: ErrAnswer, Sent: true, Cause: errors.New("a malformed URL")} // without it, as it may be a signed one
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	wait := startWait(u.timeout, func() { cancel(errSilent) })
-	wait.begin()
 	out := &http.Request{Method: method, URL: target, Host: target.Host, Header: http.Header{"User-Agent": {""}}}
-	resp, err := u.transport.stores.RoundTrip(out.WithContext(ctx))
-	wait.stop()
+	resp, err := awaited(ctx, u.timeout, func(ctx context.Context, wait *wait) (*http.Response, *sentBody, error) {
+		wait.begin()
+		resp, err := u.transport.stores.RoundTrip(out.WithContext(ctx))
+		return resp, nil, err
+	})
 	if err != nil {
-		defer cancel(nil)
-		return nil, failed(ctx, nil, err)
+		return nil, err
 	}
-	resp.Body = &answerBody{ReadCloser: resp.Body, cancel: cancel}
 	switch {
 	case resp.StatusCode >= 200 && resp.StatusCode < 300, resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusNotModified:
 		return &Response{Status: resp.StatusCode, Header: passed(resp.Header), Body: resp.Body}, nil

@@ -115,10 +115,19 @@ func (u *Upstream) ask(ctx context.Context, r *Request) (*http.Response, error) 
 		}
 		return resp, nil
 	}
+	return awaited(ctx, u.limit(&r.Route), func(ctx context.Context, wait *wait) (*http.Response, *sentBody, error) {
+		out, body := u.carry(u.request(r).WithContext(ctx), r, wait)
+		resp, err := u.roundTrip(out, r)
+		return resp, body, err
+	})
+}
+
+// awaited is the answer to what send sends: its header comes within the limit of the wait,
+// which send begins, and its body does not wait for ever. Its error is an *Error.
+func awaited(ctx context.Context, limit time.Duration, send func(context.Context, *wait) (*http.Response, *sentBody, error)) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	wait := startWait(u.limit(&r.Route), func() { cancel(errSilent) })
-	out, body := u.carry(u.request(r).WithContext(ctx), r, wait)
-	resp, err := u.roundTrip(out, r)
+	wait := startWait(limit, func() { cancel(errSilent) })
+	resp, body, err := send(ctx, wait)
 	wait.stop()
 	if err != nil {
 		defer cancel(nil)
