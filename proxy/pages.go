@@ -94,7 +94,7 @@ func (e *event) take(c ui.Change) {
 }
 
 // endings leaves a record of each personal token that ended beside what a page was asked for.
-func (r *records) endings(ctx context.Context, x *exchange, status int) {
+func (r *records) endings(x *exchange, status int) {
 	if x.page == nil {
 		return
 	}
@@ -102,7 +102,7 @@ func (r *records) endings(ctx context.Context, x *exchange, status int) {
 		one := &exchange{w: x.w, r: x.r, route: x.route, origin: x.origin, peer: x.peer, caller: x.caller,
 			event: event{start: x.event.start, requestID: x.event.requestID, identity: x.event.identity}}
 		one.event.take(c)
-		auditRequest(ctx, r.audit, r.allOf, one, status)
+		auditRequest(context.Background(), r.audit, r.allOf, one, status)
 	}
 }
 
@@ -129,15 +129,17 @@ func (p *pages) changed(c *change) {
 
 // refusal remembers a request that was refused, for those who look after the gateway.
 func (p *pages) refusal(x *exchange, status int) {
-	event, _ := x.auditEvent(status)
-	if p.ui == nil || x.event.err == nil && x.event.decision != "denied" || event == "" || event.Changes() {
+	e := &x.event
+	if p.ui == nil || e.err == nil && e.decision != "denied" {
 		return
 	}
-	e := &x.event
+	if event, _ := x.auditEvent(status); event == "" || event.Changes() {
+		return
+	}
 	r := ui.Refusal{At: e.start, User: e.identity.Username, Directory: e.identity.Directory, Action: string(x.route.Need.Action),
 		Repository: x.route.Repository, Reference: x.route.Reference, Rule: e.rule, RequestID: e.requestID}
 	if x.peer.Client.IsValid() {
-		r.Address = x.peer.Client.String()
+		r.Address = x.peer.ClientText()
 	}
 	if e.err != nil {
 		r.Reason = e.err.message

@@ -41,7 +41,7 @@ func (r *records) emit(x *exchange) {
 	r.metrics.RequestDone(e.requestID, x.route.Kind.Label(), x.r.Method, status, took)
 	r.pages.refusal(x, status)
 	auditRequest(context.Background(), r.audit, r.allOf, x, status)
-	r.endings(context.Background(), x, status)
+	r.endings(x, status)
 	if r.access == nil {
 		return
 	}

@@ -29,7 +29,7 @@ func (w *recorder) WriteHeader(status int) {
 	}
 	w.status, w.wrote = status, true
 	w.deadline(progressWindow)
-	if w.body.pending() || w.leaving.Begun() { // else the server would read the body first, and wait for it without limit
+	if w.body.pending() || w.leaving.Begun() { // what is pending the server would else read first, without limit
 		w.Header().Set("Connection", "close")
 	}
 	if w.hsts != "" {
