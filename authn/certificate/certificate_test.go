@@ -223,6 +223,23 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestLacks: there are no people in it, and its groups are those of the workloads.
+func TestLacks(t *testing.T) {
+	ask := []authn.Named{{Kind: authn.Person, Name: "bach"}, {Kind: authn.GroupName, Name: "ghosts"}, {Kind: authn.GroupName, Name: "pods"},
+		{Kind: authn.MachineName, Name: "ns/a/sa/b"}}
+	closed := func(c *Config) { c.Workloads = fleet[:1] }
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   []authn.Named
+	}{"pods alone": {closed, ask[:2]}, "any ou is a group": {nil, ask[:1]}} {
+		d, _ := open(t, c.change, authntest.NewAuthority(t, "ca"))
+		var roll authn.Roll = d
+		if got, err := roll.Lacks(t.Context(), ask); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
 // TestNoName: nobody is found by a name, and no password is taken.
 func TestNoName(t *testing.T) {
 	d, _ := open(t, nil, authntest.NewAuthority(t, "ca"))
