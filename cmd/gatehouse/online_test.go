@@ -125,6 +125,36 @@ func TestCheckOnline(t *testing.T) {
 	}
 }
 
+// TestCheckCertificates: a directory of certificates is called so; people are none of its
+// machines, and no name is looked for in it.
+func TestCheckCertificates(t *testing.T) {
+	dir := t.TempDir()
+	authntest.WriteCertificates(t, dir)
+	path := filepath.Join(dir, "gatehouse.yaml")
+	if err := os.WriteFile(path, []byte(`upstream: {url: "http://127.0.0.1:1"}
+listen: {tls: {cert_file: server.crt, key_file: server.key, client_ca_file: ca.crt}}
+directories:
+  - name: fleet
+    certificates: {workloads: [{match: {cn: "robot-*"}, name: "{cn}", groups: [robots]}]}
+policy:
+  - {allow: [pull], repositories: ["a"], to: ["user:ghost"]}
+  - {allow: [pull], repositories: ["b"], to: ["group:robots", "machine:fleet/robot-1"]}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs strings.Builder
+	run(t.Context(), []string{"check", "-c", path, "--online", "--user", "robot-1"}, strings.NewReader(""), &out, &errs)
+	for text, want := range map[string]bool{"ok     directory fleet: certificates\n": true, "policy[0].to: no directory has user:ghost": true,
+		"policy[1].to: no": false, "directory fleet: static": false, "does not know": false} {
+		if strings.Contains(out.String(), text) != want {
+			t.Errorf("%q stands there: %v", text, !want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out.String(), errs.String())
+	}
+}
+
 const onlinePeople = `
 dn: uid=haydn,ou=musicians,dc=example,dc=com
 objectClass: inetOrgPerson
