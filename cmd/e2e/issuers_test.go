@@ -106,12 +106,7 @@ func nodeModule(t *testing.T, name string) string {
 // startZitadel is zitadel's op, which signs what a login by browser gets.
 func startZitadel(t *testing.T) *foreign {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "zitadel")
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Dir = "testdata/zitadel"
-	if _, err := authntest.Run(build); err != nil {
-		t.Fatal(err)
-	}
+	program := ownProgram(t, "testdata/zitadel", ".")
 	f := &foreign{audience: "web", match: `{azp: web}`, name: "people/{sub}", machine: "people/id2"}
 	return behind(t, f, func(args ...string) *exec.Cmd { return exec.Command(program, args...) })
 }

@@ -48,13 +48,7 @@ type node struct{ program string }
 
 func newNode(t *testing.T, pkg string) node {
 	t.Helper()
-	n := node{filepath.Join(t.TempDir(), "program")}
-	build := exec.Command("go", "build", "-o", n.program, pkg)
-	build.Dir = "deploy/testdata/decode"
-	if _, err := authntest.Run(build); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return node{ownProgram(t, "deploy/testdata/decode", pkg)}
 }
 
 func (n node) run(t *testing.T, stdin string, args ...string) string {
