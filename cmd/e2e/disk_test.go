@@ -155,15 +155,6 @@ func tmpFiles(dir string) []os.DirEntry {
 	return list
 }
 
-func await(limit time.Duration, ready func() bool) bool {
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if ready() {
-			return true
-		}
-	}
-	return false
-}
-
 // TestFileLimit: where the system refuses a file's next byte (EFBIG, as EIO does) while it is
 // filled, the gateway goes on, every answer is right or cut, and nothing half stays.
 func TestFileLimit(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -52,20 +51,11 @@ func behind(t *testing.T, f *foreign, program func(args ...string) *exec.Cmd) *f
 	port := func(address string) string { return address[strings.LastIndex(address, ":")+1:] }
 	p := authntest.Start(t, program(f.URL, port(address), port(f.control)))
 	for _, at := range []string{address, f.control} {
-		if err := p.Await(30*time.Second, func() bool { return listens(at) }); err != nil {
+		if err := p.Await(30*time.Second, func() bool { return authntest.Listening(at) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return f
-}
-
-func listens(address string) bool {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 // startMock is oauth2-mock-server, which signs whatever claims it is told.

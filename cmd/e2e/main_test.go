@@ -60,13 +60,21 @@ func run(m *testing.M) int {
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	for !ok() {
-		if time.Since(start) > within {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !await(within, ok) {
+		t.Fatalf("%s: not within %s", what, within)
 	}
 	return time.Since(start)
+}
+
+// await polls until ok holds, and reports whether it did before the deadline.
+func await(within time.Duration, ok func() bool) bool {
+	for start := time.Now(); !ok(); {
+		if time.Since(start) > within {
+			return false
+		}
+		time.Sleep(20 * time.Millisecond) // other processes do not tell when it holds
+	}
+	return true
 }
 
 // start runs a server until it ends or the test does, even where the test's process
