@@ -39,13 +39,8 @@ func policyRegistries(t *testing.T) map[string]string {
 // redisSection runs a Redis that keeps nothing, and returns the section store for it.
 func redisSection(t *testing.T) string {
 	t.Helper()
-	authntest.Need(t, "redis-server")
 	address := authntest.FreeAddress(t)
-	_, port, _ := net.SplitHostPort(address)
-	p := start(t, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	if err := p.Await(10*time.Second, func() bool { return authntest.Listening(address) }); err != nil {
-		t.Fatal(err)
-	}
+	authntest.StartRedis(t, address)
 	return "store: {redis: {url: \"redis://" + address + "\"}}"
 }
 

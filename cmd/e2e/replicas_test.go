@@ -38,15 +38,14 @@ type replicaSet struct {
 	gateways []*gateway
 	front    *gateway // HAProxy, as clients see it
 	redis    *authntest.Process
-	port     string
-	kept     string // Redis' folder
+	shared   string // Redis' host:port
+	kept     string // and its folder
 }
 
 func startReplicas(t *testing.T) *replicaSet {
 	t.Helper()
-	authntest.Need(t, "haproxy", "redis-server", "skopeo")
-	address := authntest.FreeAddress(t)
-	f := &replicaSet{t: t, kept: t.TempDir(), port: address[strings.LastIndexByte(address, ':')+1:]}
+	authntest.Need(t, "haproxy", "skopeo")
+	f := &replicaSet{t: t, kept: t.TempDir(), shared: authntest.FreeAddress(t)}
 	f.startRedis()
 	storage, registries := t.TempDir(), []string{}
 	for range 2 {
@@ -57,7 +56,7 @@ func startReplicas(t *testing.T) *replicaSet {
 	for range 3 {
 		f.gateways = append(f.gateways, startGateway(t, setup{Upstreams: "  - {name: both, urls: [" + strings.Join(registries, ", ") + "]}",
 			ListenKeys: "trusted_proxies: [127.0.0.0/8]\n  health_path: /healthz", Tokens: fmt.Sprintf("key_files: [%q]", key), Socket: "admin.sock",
-			Sections: "store: {redis: {url: \"redis://" + address + "\"}}\npersonal_tokens: {enabled: true}\ncache: {}\nui: {enabled: true}\n"}))
+			Sections: "store: {redis: {url: \"redis://" + f.shared + "\"}}\npersonal_tokens: {enabled: true}\ncache: {}\nui: {enabled: true}\n"}))
 	}
 	f.startProxy()
 	return f
@@ -65,11 +64,7 @@ func startReplicas(t *testing.T) *replicaSet {
 
 func (f *replicaSet) startRedis() {
 	f.t.Helper()
-	f.redis = authntest.Start(f.t, exec.Command(authntest.Program("redis-server"), "--port", f.port, "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "yes", "--dir", f.kept))
-	if err := f.redis.Await(20*time.Second, func() bool { return authntest.Listening("127.0.0.1:" + f.port) }); err != nil {
-		f.t.Fatal(err)
-	}
+	f.redis = authntest.StartRedis(f.t, f.shared, "--appendonly", "yes", "--dir", f.kept)
 }
 
 func (f *replicaSet) startProxy() {

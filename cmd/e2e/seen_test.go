@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -200,12 +199,7 @@ func TestSeen(t *testing.T) {
 	token, entry := newToken(t)
 	entry = regexp.MustCompile(`\d{4}-\d\d-\d\d`).ReplaceAllString(entry, time.Now().AddDate(0, 0, 5).Format(time.DateOnly))
 	pair, redis := newKeyPair(t), authntest.FreeAddress(t)
-	_, port, _ := net.SplitHostPort(redis)
-	authntest.Need(t, "redis-server")
-	redisServer := start(t, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	if err := redisServer.Await(10*time.Second, func() bool { return authntest.Listening(redis) }); err != nil {
-		t.Fatal(err)
-	}
+	redisServer := authntest.StartRedis(t, redis)
 	g := startGateway(t, setup{
 		Upstreams: fmt.Sprintf(`  - {name: wrong, repositories: ["wrong/**"], urls: [%q]}
   - {name: rest, urls: [%q, "http://%s"]}`, wrongRegistry(t), registry.url(), authntest.FreeAddress(t)),

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,8 +81,7 @@ func TestMessages(t *testing.T) {
 	if err := one.Tell(t.Context(), "lost"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("told to nobody: %v", err)
 	}
-	address := strings.TrimPrefix(section.URL, "redis://")
-	authntest.Start(t, exec.Command(authntest.Program("redis-server"), "--port", portOf(address), "--bind", "127.0.0.1", "--save", "", "--requirepass", "sesame"))
+	authntest.StartRedis(t, strings.TrimPrefix(section.URL, "redis://"), "--requirepass", "sesame")
 	tellUntil(t, one, heard, "back")
 	for len(foreign) > 0 {
 		if got := <-foreign; got != "begun elsewhere" {

@@ -106,8 +106,7 @@ func TestRedisKinds(t *testing.T) {
 	})
 	t.Run("cluster", func(t *testing.T) {
 		at := authntest.FreeAddress(t)
-		p := authntest.Start(t, exec.Command(authntest.Program("redis-server"), "--port", portOf(at), "--bind", "127.0.0.1", "--dir", t.TempDir(),
-			"--cluster-enabled", "yes", "--cluster-port", portOf(authntest.FreeAddress(t)), "--cluster-require-full-coverage", "no"))
+		p := authntest.StartRedis(t, at, "--cluster-enabled", "yes", "--cluster-port", portOf(authntest.FreeAddress(t)), "--cluster-require-full-coverage", "no")
 		await(t, p, Redis{URL: "redis://" + at, Prefix: "p:"})
 		if out, err := authntest.Run(exec.Command(authntest.Program("redis-cli"), "-p", portOf(at), "cluster", "addslotsrange", "0", "16383")); err != nil {
 			t.Fatal(out, err)

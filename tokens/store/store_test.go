@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,9 +21,7 @@ import (
 func redisServer(t testing.TB) (*authntest.Process, Redis) {
 	t.Helper()
 	address := authntest.FreeAddress(t)
-	port := address[strings.LastIndexByte(address, ':')+1:]
-	p := authntest.Start(t, exec.Command(authntest.Program("redis-server"), "--port", port, "--bind", "127.0.0.1",
-		"--save", "", "--appendonly", "yes", "--dir", t.TempDir(), "--requirepass", "sesame"))
+	p := authntest.StartRedis(t, address, "--appendonly", "yes", "--requirepass", "sesame")
 	r := Redis{URL: "redis://" + address, PasswordFile: authn.SecretFile{Name: "pw", Secret: "sesame"}, Prefix: "gatehouse:"}
 	await(t, p, r)
 	return p, r
