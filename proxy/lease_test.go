@@ -159,7 +159,7 @@ func TestLeaseLost(t *testing.T) {
 func renewed(t *testing.T, redis *miniredis.Miniredis) {
 	for range 3 {
 		redis.FastForward(time.Second)
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // nobody tells of a renewal
 			keys := redis.Keys()
 			if len(keys) == 1 && redis.TTL(keys[0]) == 2*time.Second {
 				break

@@ -11,8 +11,7 @@ import (
 
 // leaser is a store that is shared, of a real Redis.
 func leaser(t *testing.T) *Store {
-	p, section := redisServer(t)
-	await(t, p, section)
+	_, section := redisServer(t)
 	b, err := NewShared(section)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +56,7 @@ func TestLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := s.NewLease([]string{"d"}, time.Minute)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // Redis tells nobody that a term is over
 		if _, err = next.Take(ctx); err == nil {
 			break
 		}
