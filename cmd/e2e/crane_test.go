@@ -1,4 +1,4 @@
-//go:build clients || policy
+//go:build clients || policy || replicas
 
 package e2e
 
