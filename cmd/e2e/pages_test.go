@@ -1,13 +1,15 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -101,22 +103,21 @@ func (p page) all(attribute string) (values []string) {
 // heap is the gateway's, in bytes.
 func (g *gateway) heap(t *testing.T) float64 {
 	t.Helper()
-	resp, err := http.Get("http://" + g.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
+	return g.metric(t, "go_memstats_heap_inuse_bytes")
+}
+
+// echoes wants a page as JSON to be what the socket said, which it returns.
+func (v *visitor) echoes(target string, said []byte) (answer map[string]any) {
+	v.t.Helper()
+	q := v.request(http.MethodGet, target, nil)
+	q.Header.Set("Accept", "application/json")
+	p := v.do(q)
+	var shown map[string]any
+	if err := errors.Join(json.Unmarshal([]byte(p.body), &shown), json.Unmarshal(said, &answer)); err != nil {
+		v.t.Fatalf("%s: %v: %s, and %s", target, err, p.body, said)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
+	if !reflect.DeepEqual(shown, answer) || p.header.Get("Content-Type") != "application/json" {
+		v.t.Errorf("%s: %s is not %s", target, p.body, said)
 	}
-	found := regexp.MustCompile(`(?m)^go_memstats_heap_inuse_bytes (\S+)$`).FindSubmatch(body)
-	if found == nil {
-		t.Fatal("no go_memstats_heap_inuse_bytes")
-	}
-	bytes, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes
+	return answer
 }
