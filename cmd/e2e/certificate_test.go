@@ -68,9 +68,7 @@ func startFleet(t *testing.T, s setup) *fleet {
 
 func (f *fleet) write(t *testing.T, name string, text []byte) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(f.folder, name), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, filepath.Join(f.folder, name), string(text))
 }
 
 // reload has the gateway take what was written, and waits until it has.

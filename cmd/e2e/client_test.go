@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 // answer is what the gateway said.
@@ -137,6 +138,15 @@ func (g *gateway) push(t *testing.T, repositoryTag, user, password string) v1.Im
 		t.Fatalf("%s pushes %s: %v", user, repositoryTag, err)
 	}
 	return image
+}
+
+// pullWhole pulls an image and reads all of it; each layer checks its digest at its end.
+func pullWhole(ref name.Reference, as ...remote.Option) (v1.Image, error) {
+	image, err := remote.Image(ref, as...)
+	if err == nil {
+		err = validate.Image(image)
+	}
+	return image, err
 }
 
 // layerTar is a tar with one file of so many bytes that do not compress.

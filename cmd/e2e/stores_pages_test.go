@@ -15,9 +15,7 @@ import (
 // config lists that host; where it does not, pages say that the configuration is not known,
 // and show all else.
 func TestObjectStorePages(t *testing.T) {
-	store := startObjectStore(t)
-	r := startRegistryLike(t, registrySetup{Program: distributionV3(t), Driver: fmt.Sprintf(
-		"s3: {region: us-east-1, regionendpoint: %q, bucket: registry, accesskey: a, secretkey: b, secure: false, forcepathstyle: true}", "http://"+store)})
+	store, r := startObjectStore(t)
 	_, port, err := net.SplitHostPort(store)
 	if err != nil {
 		t.Fatal(err)
