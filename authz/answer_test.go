@@ -43,17 +43,21 @@ func TestAnswer(t *testing.T) {
 // TestRuleFor: the names of a caller stand in the place of the placeholders, and what no
 // repository can have stands nowhere.
 func TestRuleFor(t *testing.T) {
-	r := Rule{Repositories: []string{"home/{user}/**", "team/{group}/x-{group}", "robots/{machine}", "all/**"}, Tags: []string{"{user}-*", "v*"}}
+	r := Rule{Repositories: []string{"home/{user}/**", "ci/{machine}/**", "team/{group}/x-{group}", "team/{group}-{group}/*", "robots/{machine}", "all/**"}, Tags: []string{"{user}-*", "v*"}}
 	ann := authn.Identity{Directory: "local", Username: "ann", Groups: []authn.Group{{Name: "dev"}, {Name: "night shift"}, {Name: "ops"}}}
-	robot := authn.Identity{Directory: "local", Username: "ci/build", Machine: true, Groups: []authn.Group{{Name: "dev"}}}
-	spaced := authn.Identity{Directory: "local", Username: "clara schumann"}
+	build := authn.Identity{Directory: "local", Username: "ci/build", Machine: true, Groups: []authn.Group{{Name: "dev"}}}
+	spaced, slashed := authn.Identity{Directory: "local", Username: "clara schumann"}, authn.Identity{Directory: "local", Username: "mo/zart"}
 	for _, test := range []struct {
 		id                 authn.Identity
 		repositories, tags []string
 	}{
-		{ann, []string{"home/ann/**", "team/dev/x-dev", "team/ops/x-ops", "all/**"}, []string{"ann-*", "v*"}},
-		{robot, []string{"team/dev/x-dev", "robots/ci/build", "all/**"}, []string{"v*"}},
+		{ann, []string{"home/ann/**", "team/dev/x-dev", "team/ops/x-ops", "team/dev-dev/*", "team/ops-ops/*", "all/**"}, []string{"ann-*", "v*"}},
+		{build, []string{"ci/ci/build/**", "team/dev/x-dev", "team/dev-dev/*", "robots/ci/build", "all/**"}, []string{"v*"}},
+		{robot("a/b"), []string{"ci/a/b/**", "robots/a/b", "all/**"}, []string{"v*"}},
+		{robot("mozart"), []string{"ci/mozart/**", "robots/mozart", "all/**"}, []string{"v*"}},
+		{robot("a..b"), []string{"all/**"}, []string{"v*"}},
 		{spaced, []string{"all/**"}, []string{"v*"}},
+		{slashed, []string{"all/**"}, []string{"v*"}},
 	} {
 		if got := r.For(test.id); !slices.Equal(got.Repositories, test.repositories) || !slices.Equal(got.Tags, test.tags) {
 			t.Errorf("%s: %q %q", test.id.Username, got.Repositories, got.Tags)

@@ -134,26 +134,6 @@ func TestMachineFaults(t *testing.T) {
 	}
 }
 
-// TestFilled: a rule as somebody reads it has their names where they match something, and
-// is left out where they match nothing.
-func TestFilled(t *testing.T) {
-	rule := allow("push", "home/{user}/** ci/{machine}/** team/{group}-{group}/* all/**", "authenticated", tags("{user}-* v*"))
-	person := authn.Identity{Directory: "local", Username: "mozart", Groups: []authn.Group{{Name: "dev"}, {Name: "night shift"}, {Name: "ops"}}}
-	slashed := authn.Identity{Directory: "local", Username: "mo/zart"}
-	for want, id := range map[string]authn.Identity{
-		"home/mozart/** team/dev-dev/* team/ops-ops/* all/**; mozart-* v*": person,
-		"all/**; v*":              slashed,
-		"ci/a/b/** all/**; v*":    robot("a/b"),
-		"ci/mozart/** all/**; v*": robot("mozart"),
-		"all/** ; v*":             robot("a..b"),
-	} {
-		got := rule.For(id)
-		if text := strings.Join(got.Repositories, " ") + "; " + strings.Join(got.Tags, " "); text != strings.Replace(want, " ;", ";", 1) {
-			t.Errorf("%s: %s, want %s", id.Username, text, want)
-		}
-	}
-}
-
 // TestMachineIsWhole: a name that is no path of a repository matches nothing, though the
 // repository would be one.
 func TestMachineIsWhole(t *testing.T) {
