@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMeetsNames: two patterns meet just where there is a name that both match, and they begin alike
-// then.
+// TestMeetsNames: two patterns meet just where there is a name that both match, and they
+// begin alike then.
 func TestMeetsNames(t *testing.T) {
 	grown := func(list, components []string, depth int) (all []string) {
 		all = slices.Clone(list)
