@@ -192,10 +192,7 @@ func TestACMEStored(t *testing.T) {
 	if o.ready(t, roots).Equal(first) || o.metric(t, ordersOK) != 1 {
 		t.Errorf("%v orders", o.metric(t, ordersOK))
 	}
-	if err := o.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 10*time.Second, "a reload", func() bool { return strings.Contains(o.Log(), "config reloaded") })
+	o.reload(t)
 	if o.ready(t, roots); o.metric(t, ordersOK) != 1 {
 		t.Errorf("%v orders after a reload", o.metric(t, ordersOK))
 	}

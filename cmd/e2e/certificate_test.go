@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -69,16 +68,6 @@ func startFleet(t *testing.T, s setup) *fleet {
 func (f *fleet) write(t *testing.T, name string, text []byte) {
 	t.Helper()
 	write(t, filepath.Join(f.folder, name), string(text))
-}
-
-// reload has the gateway take what was written, and waits until it has.
-func (f *fleet) reload(t *testing.T) {
-	t.Helper()
-	before := strings.Count(f.Log(), "config reloaded")
-	if err := f.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 20*time.Second, "the reload", func() bool { return strings.Count(f.Log(), "config reloaded") > before })
 }
 
 // with is the gateway as a client with this certificate sees it.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -172,6 +173,16 @@ func (g *gateway) restart(t *testing.T) {
 	t.Helper()
 	g.inspect(t)
 	g.serve(t)
+}
+
+// reload has the gateway take the files that were written, and waits until it has.
+func (g *gateway) reload(t *testing.T) {
+	t.Helper()
+	before := strings.Count(g.Log(), `"config reloaded"`)
+	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the reload", func() bool { return strings.Count(g.Log(), `"config reloaded"`) > before })
 }
 
 // hashPassword asks the binary itself, as an administrator would.

@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -468,10 +467,7 @@ func (l *lockstep) narrow() {
 		l.t.Fatal(err)
 	}
 	write(l.t, l.g.config, strings.Replace(string(config), wideRule, "", 1))
-	if err := l.g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		l.t.Fatal(err)
-	}
-	eventually(l.t, 10*time.Second, "the reload", func() bool { return strings.Contains(l.g.Log(), `"config reloaded"`) })
+	l.g.reload(l.t)
 }
 
 // judge holds what the registry saw against what its senders may do.

@@ -7,9 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"gatehouse/authn/authntest"
 	"gatehouse/cmd/internal/dockertest"
@@ -125,10 +123,7 @@ func TestMachineReload(t *testing.T) {
 		t.Fatalf("the config has no %s", oldEntry)
 	}
 	write(t, g.config, rotated)
-	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.Log(), "config reloaded") })
+	g.reload(t)
 	g.get(path, oldAccess).refusal(t, http.StatusUnauthorized, "UNAUTHORIZED")
 	g.realm("x", old, scope).refusal(t, http.StatusUnauthorized, "UNAUTHORIZED")
 	g.get(path, freshAccess).want(t, "the new one after", http.StatusOK)

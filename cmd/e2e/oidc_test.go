@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -141,10 +140,7 @@ func TestJobOutlivesItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, g.config, strings.Replace(string(text), "refs/heads/main", "refs/heads/release", 1))
-	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.Log(), "config reloaded") })
+	g.reload(t)
 	if out, err := e.Output("pull", image); err == nil {
 		t.Errorf("pulled after the match was tightened: %s", out)
 	}

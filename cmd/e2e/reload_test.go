@@ -53,10 +53,7 @@ func TestReloadInAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, g.config, strings.Replace(string(config), "timeout: 2s", "timeout: 3s", 1))
-	if err := g.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 5*time.Second, "the log says that the config was taken", func() bool { return strings.Contains(g.Log(), "config reloaded") })
+	g.reload(t)
 	g.get(tagsPath, token).want(t, "a pull after", http.StatusOK)
 	g.realm("mozart", musicians, pullBusybox).want(t, "a login", http.StatusServiceUnavailable)
 	ldap.Start()
