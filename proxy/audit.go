@@ -23,17 +23,21 @@ func auditRequest(ctx context.Context, to *slog.Logger, allOf *authz.Audience, x
 		return
 	}
 	event, result := x.auditEvent(status)
-	if x.route.Kind != route.Other && x.who() && allOf.Has(x.event.identity) {
-		if !x.event.identity.Anonymous() { // strangers are not to fill it
-			ctx = audit.Always(ctx)
-		}
-		if event == "" {
-			event, result = audit.Request, ended(status)
-		}
+	all := x.route.Kind != route.Other && x.who() && allOf.Has(e.identity)
+	if all && !e.identity.Anonymous() { // strangers are not to fill it
+		ctx = audit.Always(ctx)
 	}
-	if event == "" {
-		return
+	if event != "" {
+		auditEvent(ctx, to, x, event, result, status)
 	}
+	if all && (event == "" || event == audit.Login && e.login) { // a login by the way is not what was asked for
+		auditEvent(ctx, to, x, audit.Request, ended(status), status)
+	}
+}
+
+// auditEvent writes one of them.
+func auditEvent(ctx context.Context, to *slog.Logger, x *exchange, event audit.Event, result audit.Result, status int) {
+	e := &x.event
 	l := make(line, 0, 20)
 	l.text("result", string(result))
 	l.request(x)

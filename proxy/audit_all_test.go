@@ -22,6 +22,7 @@ func TestAuditAllOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newHouse(t, func(c *Config) {
+		c.Listen.Basic = true
 		c.Audit, c.AuditAllOf = slog.New(slog.NewJSONHandler(&out, nil)), people
 	})
 	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
@@ -66,6 +67,26 @@ func TestAuditAllOf(t *testing.T) {
 	h.serve("GET", "/auth", nil, func(r *http.Request) { r.SetBasicAuth("root", "wrong") })
 	if got := field(out.String(), "msg"); got != "login" {
 		t.Errorf("a wrong password: %s", out.String())
+	}
+	for _, c := range []struct{ method, path, who, password, want string }{
+		{"GET", "/v2/team/a/manifests/x", "root", "root-secret", "login ok root, request ok root"},
+		{"GET", "/v2/", "root", "root-secret", "login ok root, request ok root"},
+		{"GET", "/v2/team/a/manifests/s503", "root", "root-secret", "request unavailable root"},
+		{"GET", "/v2/elsewhere/manifests/x", "alice", "alice-secret", "denied refused alice"},
+		{"PUT", "/v2/team/a/manifests/x", "root", "root-secret", "push ok root"},
+		{"GET", "/v2/public/a/manifests/x", "bob", "bob-secret", "login ok bob"},
+		{"GET", "/v2/team/a/manifests/x", "root", "wrong", "login refused root"},
+		{"GET", "/auth", "root", "root-secret", "login ok root"},
+	} {
+		out.Reset()
+		h.serve(c.method, c.path, nil, func(r *http.Request) { r.SetBasicAuth(c.who, c.password) })
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			got = append(got, strings.Join([]string{field(line, "msg"), field(line, "result"), field(line, "user")}, " "))
+		}
+		if all := strings.Join(got, ", "); all != c.want {
+			t.Errorf("%s %s with the password of %s: %q, want %q", c.method, c.path, c.who, all, c.want)
+		}
 	}
 }
 
