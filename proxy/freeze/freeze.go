@@ -64,6 +64,9 @@ func (o *Order) Check(now time.Time) error {
 		if err != nil {
 			return err
 		}
+		if strings.ToLower(text) != text {
+			return fmt.Errorf("pattern %q can never match, so nothing would be frozen: repository names have no upper-case letters", text)
+		}
 		o.patterns = append(o.patterns, p)
 	}
 	return nil

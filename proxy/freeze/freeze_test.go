@@ -60,6 +60,7 @@ func TestCheck(t *testing.T) {
 		"a reason is needed": {Reason: " \t"}, "longer than 500": {Reason: strings.Repeat("x", 501)}, "no text": {Reason: "a\nb"},
 		"more than 100": {Reason: "x", Repositories: slices.Repeat([]string{"a"}, 101)}, "is over": {Reason: "x", Until: &now},
 		"placeholders": {Reason: "x", Repositories: []string{"a", "{user}/**"}}, "empty": {Reason: "x", Repositories: []string{""}},
+		`"Team/**" can never match`: {Reason: "x", Repositories: []string{"team/**", "Team/**"}},
 	} {
 		if err := o.Check(now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+.50v: %v, want %s", o, err, want)
