@@ -19,6 +19,7 @@ const catalogLimit = 60 * time.Second
 type catalog struct {
 	upstreams destinations
 	policy    *authz.Policy
+	trial     *trial
 	turns     *turns
 	forward   *forwarder    // of the upstream's refusal
 	limit     time.Duration // of a listing
@@ -87,6 +88,7 @@ type question struct {
 	at      destinations // of the request's host
 	header  http.Header
 	within  []string                                                 // see Registry.Catalog
+	tried   *listed                                                  // nil: no policy is tried
 	visible func(of *upstream.Registry) func(repository string) bool // to the caller, of what is there
 }
 
@@ -94,10 +96,16 @@ type question struct {
 // anything, that refusal is the answer.
 func (c *catalog) fill(ctx context.Context, x *exchange, page *catalogPage) (refusal *upstream.Response, err error) {
 	caller, source := c.policy.For(x.caller.identity), x.peer.Client
-	q := question{at: c.upstreams.at(x.origin), header: http.Header{}, within: caller.Prefixes(source)}
+	q := question{at: c.upstreams.at(x.origin), header: http.Header{}, within: caller.Prefixes(source), tried: c.trial.listing(x, page)}
 	q.visible = func(of *upstream.Registry) func(string) bool {
 		return func(name string) bool {
-			return q.at.of(x.origin, name) == of && caller.Decide(authz.Request{Repository: name, Action: authz.Pull, Source: source}).Allowed
+			if q.at.of(x.origin, name) != of {
+				return false
+			}
+			asked := authz.Request{Repository: name, Action: authz.Pull, Source: source}
+			d := caller.Decide(asked)
+			q.tried.see(asked, d)
+			return d.Allowed
 		}
 	}
 	done, err := c.turns.acquire(ctx, x.holder("catalog"))
@@ -107,9 +115,14 @@ func (c *catalog) fill(ctx context.Context, x *exchange, page *catalogPage) (ref
 	defer done()
 	forwardedHeader(x, q.header)
 	if len(q.at) == 1 {
-		return c.one(ctx, x, q, page)
+		refusal, err = c.one(ctx, x, q, page)
+	} else {
+		err = c.merge(ctx, x, q, page)
 	}
-	return nil, c.merge(ctx, x, q, page)
+	if refusal == nil && err == nil {
+		q.tried.note()
+	}
+	return refusal, err
 }
 
 // one fills a page from the catalog of one upstream, in its order.

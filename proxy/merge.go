@@ -21,6 +21,9 @@ func (c *catalog) merge(ctx context.Context, x *exchange, q question, page *cata
 		x.event.upstreamStatus = http.StatusOK
 	}
 	page.add(first.sorted(), func(string) bool { return true }, false)
+	if page.more {
+		q.tried.cut(page.names[len(page.names)-1])
+	}
 	return nil
 }
 

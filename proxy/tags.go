@@ -67,20 +67,19 @@ func (g *tagGuard) take(x *exchange, body *outgoing) (*lease, error) {
 	case err != nil:
 		return nil, err
 	}
-	err = g.settle(x, body)
+	if err = g.settle(x, body); err != nil {
+		l.release()
+		l = nil
+	}
 	if err == nil || x.event.decision == "denied" {
 		g.try(x, body)
 	}
-	if err != nil {
-		l.release()
-		return nil, err
-	}
-	return l, nil
+	return l, err
 }
 
 // try has the trial look at the push too.
 func (g *tagGuard) try(x *exchange, body *outgoing) {
-	g.decider.trial.settle(x, body.digest, func(ctx context.Context, tag string) (string, error) { return g.named(ctx, x, tag) })
+	g.decider.trial.settle(x, body.digest, func(ctx context.Context, tag string) (string, error) { return g.named(ctx, x, tag, true) })
 }
 
 // settle decides on each open tag by what it names now: all have to be allowed.
@@ -89,7 +88,7 @@ func (g *tagGuard) settle(x *exchange, body *outgoing) error {
 		return nil
 	}
 	for i, h := range x.open {
-		named, err := g.named(x.r.Context(), x, h.Tag)
+		named, err := g.named(x.r.Context(), x, h.Tag, false)
 		if err != nil {
 			return err
 		}
@@ -112,11 +111,12 @@ var manifestTypes = []string{"application/vnd.oci.image.index.v1+json, applicati
 	"application/vnd.oci.artifact.manifest.v1+json, application/vnd.docker.distribution.manifest.v1+prettyjws, " +
 	"application/vnd.docker.distribution.manifest.v1+json, */*"}
 
-// named asks the upstream for the digest that a tag names, "" for none.
-func (g *tagGuard) named(ctx context.Context, x *exchange, tag string) (string, error) {
+// named asks the upstream for the digest that a tag names, "" for none; aside as in
+// upstream.Request.
+func (g *tagGuard) named(ctx context.Context, x *exchange, tag string, aside bool) (string, error) {
 	header := http.Header{"Accept": manifestTypes}
 	forwardedHeader(x, header)
-	resp, err := x.upstream.Do(ctx, upstream.Request{Header: header,
+	resp, err := x.upstream.Do(ctx, upstream.Request{Header: header, Aside: aside,
 		Route: route.Route{Kind: route.Manifest, Method: http.MethodHead, Repository: x.route.Repository, Reference: tag, Tag: true}})
 	switch {
 	case errors.Is(err, context.Canceled):

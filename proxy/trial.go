@@ -2,23 +2,42 @@ package proxy
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"gatehouse/authz"
 	"gatehouse/metrics"
 	"gatehouse/proxy/shadow"
+	"gatehouse/proxy/upstream"
 )
 
 // trial takes the decisions by a policy that is tried as well, and notes where they
 // differ. No answer depends on it.
 type trial struct {
-	policy  *authz.Policy // nil: none is tried
-	table   *shadow.Table
-	metrics *metrics.Metrics
+	policy   *authz.Policy // nil: none is tried
+	table    *shadow.Table
+	metrics  *metrics.Metrics
+	patience *patience
 }
 
-// nameLimit is how long the upstream has to say what a tag names, for the trial alone.
-const nameLimit = 2 * time.Second
+// patience is how long requests wait for an upstream to say what their tags name, for the
+// trial alone. One that did not say it in time is not asked for a while: a registry that
+// hangs holds up hardly anybody.
+type patience struct {
+	limit  time.Duration // of one request
+	pause  time.Duration // in which it is not asked
+	silent sync.Map      // *upstream.Registry: the time.Time until which it is not
+}
+
+func newPatience() *patience {
+	return &patience{limit: 200 * time.Millisecond, pause: 10 * time.Second}
+}
+
+// lost reports whether the upstream is not to be asked now.
+func (p *patience) lost(of *upstream.Registry) bool {
+	until, silent := p.silent.Load(of)
+	return silent && time.Now().Before(until.(time.Time))
+}
 
 // ask asks the policy that is tried, and compares where both decisions are final.
 func (t *trial) ask(x *exchange, old authz.Decision) {
@@ -32,23 +51,18 @@ func (t *trial) ask(x *exchange, old authz.Decision) {
 }
 
 // settle compares the decisions on a push of which at least one hung on what its tags
-// name. Where that cannot be found out nothing is noted.
+// name. Where that cannot be found out it is counted as not known.
 func (t *trial) settle(x *exchange, digest func(like string) string, named func(ctx context.Context, tag string) (string, error)) {
 	if t.policy == nil || len(x.open) == 0 && len(x.tried.open) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), nameLimit)
-	defer cancel()
+	if !t.names(x, named) {
+		t.table.Miss()
+		return
+	}
 	d := x.tried.decision
 	for i, h := range x.tried.open {
-		name, known := x.names[h.Tag]
-		if !known {
-			var err error
-			if name, err = named(ctx, h.Tag); err != nil {
-				return
-			}
-		}
-		one, _ := half(h, name, digest)
+		one, _ := half(h, x.names[h.Tag], digest)
 		if i == 0 && h.Tag == x.route.Tags[0] {
 			d = one
 		}
@@ -58,6 +72,28 @@ func (t *trial) settle(x *exchange, digest func(like string) string, named func(
 		}
 	}
 	t.compare(x, x.route.Repository, x.route.Need.Action, x.by, d)
+}
+
+// names asks what the tags name of which only the trial wants to know it; false: the
+// upstream does not say, or not in time.
+func (t *trial) names(x *exchange, named func(ctx context.Context, tag string) (string, error)) bool {
+	ctx, cancel := context.WithTimeout(x.r.Context(), t.patience.limit)
+	defer cancel()
+	for _, h := range x.tried.open {
+		if _, known := x.names[h.Tag]; known {
+			continue
+		}
+		if t.patience.lost(x.upstream) {
+			return false
+		}
+		if _, err := named(ctx, h.Tag); err != nil {
+			if ctx.Err() != nil && x.r.Context().Err() == nil {
+				t.patience.silent.Store(x.upstream, time.Now().Add(t.patience.pause))
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // pull compares the decisions on a pull of another repository.

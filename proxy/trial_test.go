@@ -48,6 +48,7 @@ func policyOf(t *testing.T, rules []authz.Rule) *authz.Policy {
 func triedHouse(t *testing.T, policy, next *authz.Policy) *house {
 	h := newHouse(t, func(c *Config) { c.Listen.Basic, c.Policy, c.PolicyNext = true, policy, next })
 	h.gateway.Take()
+	h.gateway.decider.trial.patience.limit = time.Minute // nothing hangs on how busy this machine is
 	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/new1"), r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/"):
@@ -147,6 +148,163 @@ func TestTrialRows(t *testing.T) {
 	}
 }
 
+// TestTrialPatience: of a registry that does not say what a tag names, or says it with 5xx,
+// clients notice nothing: it is not asked for a while, and no address is put aside.
+func TestTrialPatience(t *testing.T) {
+	all := authz.Rule{Position: "o:1", Allow: []string{"*"}, Repositories: []string{"**"}, To: []string{"people"}}
+	none := authz.Rule{Position: "o:1", Allow: []string{"pull"}, Repositories: []string{"**"}, To: []string{"people"}}
+	next := policyOf(t, []authz.Rule{{Position: "n:1", Allow: []string{"create"}, Repositories: []string{"**"}, To: []string{"people"}}})
+	hang := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			<-r.Context().Done()
+		}
+		w.WriteHeader(http.StatusCreated)
+	}
+	for _, c := range []struct {
+		name   string
+		now    authz.Rule
+		answer http.HandlerFunc
+		pause  time.Duration
+		status int
+		seen   string
+	}{
+		{"hangs", all, hang, time.Hour, 201, "HEAD PUT PUT PUT PUT"},
+		{"hangs, and is asked again", all, hang, 0, 201, "HEAD PUT HEAD PUT HEAD PUT HEAD PUT"},
+		{"hangs on what is refused", none, hang, time.Hour, 403, "HEAD"},
+		{"503", all, naming(map[string]string{"a": "503"}), time.Hour, 201, "HEAD PUT HEAD PUT HEAD PUT HEAD PUT"},
+		{"503 on what is refused", none, naming(map[string]string{"a": "503"}), time.Hour, 403, "HEAD HEAD HEAD HEAD"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := triedHouse(t, policyOf(t, []authz.Rule{c.now}), next)
+			h.gateway.decider.trial.patience.limit, h.gateway.decider.trial.patience.pause = 50*time.Millisecond, c.pause
+			h.upstream.answers(c.answer)
+			for range 4 {
+				if status, text := h.ask("PUT", "/v2/x/y/manifests/a", "bob"); status != c.status {
+					t.Error(text)
+				}
+			}
+			if seen := methods(h.upstream.take()); seen != c.seen {
+				t.Errorf("the upstream was sent %s, want %s", seen, c.seen)
+			}
+			if r := h.gateway.Shadow(); r.Unknown != 4 || len(r.Rows) != 0 {
+				t.Errorf("%+v", r)
+			}
+			if health := h.gateway.upstreams[0].Health(); health[0].Err != nil {
+				t.Errorf("%v", health)
+			}
+		})
+	}
+}
+
+// TestTrialFreesTag: whoever waits for a tag does not wait for the trial of a push that was
+// refused.
+func TestTrialFreesTag(t *testing.T) {
+	rule := func(text string, tags ...string) authz.Rule {
+		return authz.Rule{Position: "o:" + text, Allow: []string{text}, Repositories: []string{"**"}, Tags: tags, To: []string{"people"}}
+	}
+	h := triedHouse(t, policyOf(t, []authz.Rule{rule("create"), rule("overwrite", "dev")}), policyOf(t, []authz.Rule{rule("create"), rule("overwrite", "v1")}))
+	asked := make(chan struct{})
+	h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/dev") {
+			asked <- struct{}{}
+			<-asked
+		}
+		naming(map[string]string{"v1": sha("other"), "dev": sha("other")})(w, r)
+	})
+	refused := make(chan string)
+	go func() {
+		_, text := h.ask("PUT", "/v2/x/y/manifests/"+sha("{}")+"?tag=v1&tag=dev", "bob")
+		refused <- text
+	}()
+	<-asked // for the trial
+	l, err := h.gateway.forwarder.guard.holds.hold(t.Context(), "x/y", []string{"dev", "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.release()
+	asked <- struct{}{}
+	if text := <-refused; !strings.HasPrefix(text, "403") || !strings.Contains(text, "v1 stays") {
+		t.Error(text)
+	}
+}
+
+// TestTrialCatalog: of a catalog each name is a decision, once in the walk of its pages.
+func TestTrialCatalog(t *testing.T) {
+	rule := func(position string, to string, repositories ...string) authz.Rule {
+		return authz.Rule{Position: position, Allow: []string{"pull"}, Repositories: repositories, To: []string{to}}
+	}
+	old := policyOf(t, []authz.Rule{rule("o:1", "people", "a/**", "c/**"), rule("o:2", "user:root", "d")})
+	next := policyOf(t, []authz.Rule{rule("n:1", "people", "b/**", "c/**"), rule("n:2", "user:root", "d")})
+	h := triedHouse(t, old, next)
+	names := []string{"a/1", "a/2", "b/1", "b/2", "c/1", "c/2"}
+	for _, c := range []struct{ n, pages int }{{1, 4}, {2, 2}, {3, 2}, {4, 1}, {0, 1}} {
+		h.gateway.load.trial.Take("")
+		h.upstream.answers((&registryCatalog{names: append(slices.Clone(names), "d"), limit: 100}).ServeHTTP)
+		query, pages := fmt.Sprintf("?n=%d", c.n), 0
+		if c.n == 0 {
+			query = ""
+		}
+		for ; pages == 0 || query != ""; pages++ {
+			r := httptest.NewRequest("GET", "http://h/v2/_catalog"+query, nil)
+			r.RemoteAddr = "127.0.0.1:1"
+			r.SetBasicAuth("bob", "bob-secret")
+			w := httptest.NewRecorder()
+			h.gateway.ServeHTTP(w, r)
+			if w.Code != http.StatusOK || strings.Contains(w.Body.String(), `"b/`) {
+				t.Fatal(w.Code, w.Body)
+			}
+			_, query, _ = strings.Cut(w.Header().Get("Link"), "?")
+			if query != "" {
+				query, _, _ = strings.Cut("?"+query, ">")
+			}
+		}
+		var got []string
+		for _, r := range h.gateway.Shadow().Rows {
+			got = append(got, fmt.Sprint(r.Change, r.User, r.Action, r.Repository, r.Old, r.New, r.Count))
+		}
+		if want := []string{"refusedbobcataloga/1o:1none1", "refusedbobcataloga/2o:1none1", "grantedbobcatalogb/1nonen:11", "grantedbobcatalogb/2nonen:11"}; !slices.Equal(got, want) || pages != c.pages {
+			t.Errorf("n=%d, %d pages: %q", c.n, pages, got)
+		}
+		h.gateway.load.trial.Take("x")
+	}
+}
+
+// TestTrialMerged: of a catalog made of several each name that is listed or hidden counts
+// for the page that it belongs to, and none where the listing fails or the catalog as a
+// whole is decided otherwise.
+func TestTrialMerged(t *testing.T) {
+	next := policyOf(t, []authz.Rule{{Position: "n:1", Allow: []string{"pull"}, Repositories: []string{"public/**"}, To: []string{"user:alice"}}})
+	h, team, _, public := three(t, func(c *Config) { c.PolicyNext = next })
+	h.gateway.Take()
+	team.answers((&registryCatalog{names: []string{"public/stale", "team-a", "team/a", "team/b", "zz"}, limit: 100}).ServeHTTP)
+	public.answers((&registryCatalog{names: []string{"public/a", "public/z", "team/stale"}, limit: 100}).ServeHTTP)
+	alice := h.token("alice", "registry:catalog:*")
+	rows := func(of string) {
+		t.Helper()
+		var got []string
+		for _, r := range h.gateway.Shadow().Rows {
+			got = append(got, fmt.Sprint(r.Change, " ", r.Action, " ", r.Repository, " ", r.Count))
+		}
+		if all := strings.Join(got, ", "); all != of {
+			t.Errorf("%s, want %s", all, of)
+		}
+	}
+	for page, want := range []string{"", "", "refused catalog team/a 1", "refused catalog team/a 1, refused catalog team/b 1"} {
+		h.list(alice, []string{"?n=1", "?n=1&last=public/a", "?n=1&last=public/z", "?n=1&last=team/a"}[page], 200)
+		rows(want)
+	}
+	public.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	h.list(alice, "", http.StatusBadGateway)
+	rows("refused catalog team/a 1, refused catalog team/b 1")
+
+	h = triedHouse(t, policyOf(t, []authz.Rule{{Position: "o:1", Allow: []string{"pull"}, Repositories: []string{"**"}, To: []string{"everyone"}}}), next)
+	h.upstream.answers((&registryCatalog{names: []string{"public/a", "team/a"}, limit: 100}).ServeHTTP)
+	if names, _ := h.list(h.token("", "registry:catalog:*"), "", 200); len(names) != 2 {
+		t.Error(names)
+	}
+	rows("refused catalog  1")
+}
+
 // BenchmarkDecision is the decision on a pull with a policy of a thousand rules, counted: as
 // it is, with the same policy tried beside it, and with one that decides otherwise each
 // time.
@@ -170,7 +328,7 @@ func BenchmarkDecision(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			load := NewLoad()
 			load.counts.Take(policy, time.Now())
-			d := decider{policy, &load.counts, trial{c.next, &load.trial, nil}, nil}
+			d := decider{policy, &load.counts, trial{policy: c.next, table: &load.trial}, nil}
 			where, err := route.Parse(http.MethodGet, "/v2/team-500/app/manifests/v1")
 			if err != nil {
 				b.Fatal(err)

@@ -12,22 +12,26 @@ import (
 	"time"
 )
 
-// MaxRows is how many rows a table has at most.
-const MaxRows = 1000
+// The bounds of a table.
+const (
+	MaxRows   = 1000        // that it has at most
+	maxListed = MaxRows / 2 // of names in catalogs, which come by the thousand and have to leave room for others
+)
 
 // What a difference would change, and who has no name.
 const (
 	Granted   = "granted"
 	Refused   = "refused"
 	Anonymous = "-"
+	Catalog   = "catalog"
 )
 
 // Difference is a decision that the two policies take in two ways.
 type Difference struct {
 	User       string `json:"user"`                // a name, or Anonymous
 	Directory  string `json:"directory,omitempty"` // the user's; empty: Anonymous
-	Repository string `json:"repository"`          // empty: the catalog
-	Action     string `json:"action"`              // pull, push, delete or catalog
+	Repository string `json:"repository"`          // of a Catalog a name that it has or lacks; empty: all of it
+	Action     string `json:"action"`              // pull, push, delete or Catalog
 	Old        string `json:"old"`                 // the rule of the policy that counts, or none
 	New        string `json:"new"`                 // the rule of the one that is tried, or none
 	Change     string `json:"change"`              // Granted or Refused: what the policy that is tried would do
@@ -45,6 +49,9 @@ type Row struct {
 type Report struct {
 	Rows    []Row `json:"rows"`     // the most frequent first
 	LeftOut int64 `json:"left_out"` // requests that found no room
+	// Unknown are pushes of which the registry did not say, or not in time, what their tags
+	// named, so that nothing was compared.
+	Unknown int64 `json:"unknown"`
 }
 
 // Table counts differences. Its zero value is empty. It outlives reloads and is safe for
@@ -53,7 +60,9 @@ type Table struct {
 	mu      sync.Mutex
 	of      string
 	rows    map[Difference]*Row
+	listed  int // rows of names in catalogs
 	leftOut int64
+	unknown int64
 }
 
 // Take names the policy that is tried, by anything that stands for its rules; another one
@@ -62,7 +71,7 @@ func (t *Table) Take(policy string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of != policy {
-		t.of, t.rows, t.leftOut = policy, nil, 0
+		t.of, t.rows, t.listed, t.leftOut, t.unknown = policy, nil, 0, 0, 0
 	}
 }
 
@@ -71,26 +80,45 @@ func (t *Table) Note(d Difference, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	row := t.rows[d]
-	switch {
-	case row == nil && len(t.rows) >= MaxRows:
-		t.leftOut++
-		return
-	case row == nil:
-		if t.rows == nil {
-			t.rows = map[Difference]*Row{}
+	if row == nil {
+		if row = t.addLocked(d); row == nil {
+			t.leftOut++
+			return
 		}
-		row = &Row{Difference: d, First: now.UTC()}
-		t.rows[d] = row
+		row.First = now.UTC()
 	}
 	row.Count++
 	row.Last = now.UTC()
+}
+
+// addLocked adds a row; nil: there is no room for it.
+func (t *Table) addLocked(d Difference) *Row {
+	listed := d.Action == Catalog && d.Repository != ""
+	switch {
+	case len(t.rows) >= MaxRows, listed && t.listed >= maxListed:
+		return nil
+	case t.rows == nil:
+		t.rows = map[Difference]*Row{}
+	}
+	if listed {
+		t.listed++
+	}
+	t.rows[d] = &Row{Difference: d}
+	return t.rows[d]
+}
+
+// Miss counts a push as unknown.
+func (t *Table) Miss() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unknown++
 }
 
 // Report is what was counted.
 func (t *Table) Report() Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := Report{Rows: make([]Row, 0, len(t.rows)), LeftOut: t.leftOut}
+	r := Report{Rows: make([]Row, 0, len(t.rows)), LeftOut: t.leftOut, Unknown: t.unknown}
 	for _, row := range t.rows {
 		r.Rows = append(r.Rows, *row)
 	}
@@ -125,6 +153,9 @@ func (r Report) Print(w io.Writer) error {
 	}
 	if r.LeftOut > 0 {
 		fmt.Fprintf(t, "%d requests more differ, and found no room in %d rows\n", r.LeftOut, MaxRows)
+	}
+	if r.Unknown > 0 {
+		fmt.Fprintf(t, "%d pushes are not compared, as the registry did not say what their tags named\n", r.Unknown)
 	}
 	return t.Flush()
 }

@@ -43,6 +43,55 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestListed: names in catalogs take half of the rows at most, whichever came first.
+func TestListed(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var table Table
+	table.Take("one")
+	fill := func(action string, n int) {
+		for i := range n {
+			table.Note(Difference{User: "ann", Repository: fmt.Sprint("x/", i), Action: action}, at)
+		}
+	}
+	for range 2 { // what has a row goes on
+		fill(Catalog, maxListed+2)
+		table.Note(Difference{User: "ann", Action: Catalog}, at)
+		fill("pull", maxListed)
+	}
+	r := table.Report()
+	listed := 0
+	for _, row := range r.Rows {
+		if row.Action == Catalog && row.Repository != "" {
+			listed++
+		}
+	}
+	if len(r.Rows) != MaxRows || listed != maxListed || r.LeftOut != 2*(2+1) || r.Rows[0].Count != 2 {
+		t.Errorf("%d rows, %d of names, %d left out", len(r.Rows), listed, r.LeftOut)
+	}
+	if table.Take("two"); true {
+		fill(Catalog, maxListed)
+	}
+	if r = table.Report(); len(r.Rows) != maxListed || r.LeftOut != 0 {
+		t.Errorf("another policy: %d rows, %d left out", len(r.Rows), r.LeftOut)
+	}
+}
+
+// TestMiss: what is not known is counted, until another policy is tried.
+func TestMiss(t *testing.T) {
+	var table Table
+	table.Take("one")
+	table.Miss()
+	table.Miss()
+	r := table.Report()
+	var out strings.Builder
+	if err := r.Print(&out); err != nil || r.Unknown != 2 || !strings.HasSuffix(out.String(), "LAST\n2 pushes are not compared, as the registry did not say what their tags named\n") {
+		t.Errorf("%d: %v %s", r.Unknown, err, out.String())
+	}
+	if table.Take("two"); table.Report().Unknown != 0 {
+		t.Error("another policy keeps the count")
+	}
+}
+
 // TestReportOf: the rows of one user; another directory may have one of the same name.
 func TestReportOf(t *testing.T) {
 	var table Table

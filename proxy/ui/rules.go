@@ -22,6 +22,7 @@ type rulesView struct {
 	MoreTried int          // rows that are not shown
 	AllTried  string       // where they are
 	LeftOut   int64        // requests that the table had no room for
+	Unknown   int64        // pushes that could not be compared
 }
 
 // rulesPage lists the rules, those that decided nothing first, and what a policy that is
@@ -36,7 +37,7 @@ func (u *UI) rulesPage(w http.ResponseWriter, r *http.Request, c *Call) error {
 	v.Rows, v.Pager = browse.Page(list, t.page(), u.o.Config.PageSize)
 	v.pager = newPager(t, v.Pager)
 	tried := u.o.Trial.Report()
-	v.Tried, v.LeftOut = tried.Rows, tried.LeftOut
+	v.Tried, v.LeftOut, v.Unknown = tried.Rows, tried.LeftOut, tried.Unknown
 	if t.query.Get("show") != "all" {
 		v.Tried = v.Tried[:min(len(v.Tried), u.o.Config.PageSize)]
 	}

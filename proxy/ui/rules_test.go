@@ -94,6 +94,14 @@ func TestRulesTried(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 	want(t, "the overview", s.get("/ui/admin/"), 200, "", "1,000 rows of a policy that is tried")
+	want(t, "all are known", s.get("/ui/admin/rules"), 200, "", "!are not compared")
+	for range 1001 {
+		s.ui.o.Trial.Miss()
+	}
+	want(t, "some are not known", s.get("/ui/admin/rules"), 200, "", "1,001 pushes are not compared, as the registry did not say")
+	s.ui.o.Trial.Take("another")
+	s.ui.o.Trial.Miss()
+	want(t, "one is not known", s.get("/ui/admin/rules"), 200, "", "There is none", "1 push is not compared")
 }
 
 // TestConfigPage: which config is served, what is to be known of it, and nothing that it says.

@@ -80,7 +80,7 @@ func (r *Registry) Do(ctx context.Context, q Request) (*Response, error) {
 		return resp, nil
 	}
 	failed := new(Error)
-	if len(r.addresses) == 1 || q.Body != nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Status != 0 {
+	if len(r.addresses) == 1 || q.Aside || q.Body != nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Status != 0 {
 		return resp, err
 	}
 	q.Header = q.Header.Clone() // who sent it first may still be reading it
@@ -117,22 +117,27 @@ func (r *Registry) choose(but *address) *address {
 func (a *address) try(ctx context.Context, q Request) (*Response, error) {
 	began := time.Now()
 	resp, err := a.Do(ctx, q)
+	if !q.Aside {
+		a.judge(ctx, began, resp, err)
+	}
 	if err != nil {
-		a.judge(began, verdictOf(ctx, 0, err), err)
 		a.state.inFlight.Add(-1)
 		return nil, err
-	}
-	if o := verdictOf(ctx, resp.Status, nil); o == good {
-		a.judge(began, o, nil)
-	} else {
-		a.judge(began, o, fmt.Errorf("the last of several answers was %d", resp.Status))
 	}
 	resp.Body = &heldBody{ReadCloser: resp.Body, state: a.state}
 	return resp, nil
 }
 
-// judge counts what a request says of the address.
-func (a *address) judge(began time.Time, o verdict, err error) {
+// judge counts what a request says of the address, which has its answer or its error.
+func (a *address) judge(ctx context.Context, began time.Time, resp *Response, err error) {
+	status := 0
+	if err == nil {
+		status = resp.Status
+	}
+	o := verdictOf(ctx, status, err)
+	if o != good && err == nil {
+		err = fmt.Errorf("the last of several answers was %d", status)
+	}
 	a.state.blame(o, err)
 	a.state.take(began, o)
 }

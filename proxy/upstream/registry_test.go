@@ -210,6 +210,50 @@ func TestPutAside(t *testing.T) {
 	}
 }
 
+// TestAsideRequests: what becomes of a request aside puts no address aside, brings none back, and
+// is not tried at another one.
+func TestAsideRequests(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	one := newPlace(t)
+	ask := func(r *Registry, aside bool) {
+		rt, err := route.Parse("HEAD", manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := r.Do(t.Context(), Request{Route: rt, Aside: aside}); err == nil {
+			resp.Body.Close()
+		}
+	}
+	bad := registryAt(t, 0, one.URL)
+	one.answers(status(503))
+	for range faultsRow {
+		ask(bad, true)
+	}
+	if h := bad.Health(); h[0].Err != nil || one.asked.Load() != faultsRow {
+		t.Errorf("after answers of 503: %v, %d asked", h, one.asked.Load())
+	}
+	for range faultsRow {
+		ask(bad, false)
+	}
+	one.answers(status(200))
+	ask(bad, true)
+	if h := bad.Health(); h[0].Err == nil {
+		t.Error("a good answer aside brings an address back")
+	}
+	before := one.asked.Load()
+	two := registryAt(t, 0, gone.URL, one.URL)
+	ask(two, true)
+	if h := two.Health(); h[0].Err != nil || one.asked.Load() != before {
+		t.Errorf("where nobody listens: %v, %d asked at the other address", h, one.asked.Load()-before)
+	}
+	for _, a := range slices.Concat(bad.addresses, two.addresses) {
+		if n := a.state.inFlight.Load(); n != 0 {
+			t.Errorf("%d in flight at %s", n, a.shown)
+		}
+	}
+}
+
 // TestLeavers: clients that leave put nothing aside.
 func TestLeavers(t *testing.T) {
 	one := newPlace(t)

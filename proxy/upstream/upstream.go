@@ -74,6 +74,7 @@ type Request struct {
 	Header http.Header // sent as it is, and owned by Do from then on; nil: none
 	Body   io.Reader   // nil: none. A *bytes.Reader is held whole, so it can be sent once more.
 	Length int64       // of Body, in bytes; -1: not known
+	Aside  bool        // what becomes of it says nothing of the address, and it is not tried at another one
 }
 
 // Response is an answer that may go to a client.
