@@ -116,16 +116,21 @@ func (t *Table) Miss() {
 
 // Report is what was counted.
 func (t *Table) Report() Report {
+	r := t.copy() // in order outside the lock, for which requests wait
+	slices.SortFunc(r.Rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Directory, b.Directory), cmp.Compare(a.Repository, b.Repository),
+			cmp.Compare(a.Action, b.Action), cmp.Compare(a.Old, b.Old), cmp.Compare(a.New, b.New))
+	})
+	return r
+}
+
+func (t *Table) copy() Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Report{Rows: make([]Row, 0, len(t.rows)), LeftOut: t.leftOut, Unknown: t.unknown}
 	for _, row := range t.rows {
 		r.Rows = append(r.Rows, *row)
 	}
-	slices.SortFunc(r.Rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.User, b.User), cmp.Compare(a.Directory, b.Directory), cmp.Compare(a.Repository, b.Repository),
-			cmp.Compare(a.Action, b.Action), cmp.Compare(a.Old, b.Old), cmp.Compare(a.New, b.New))
-	})
 	return r
 }
 

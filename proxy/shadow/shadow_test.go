@@ -1,10 +1,12 @@
 package shadow
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -89,6 +91,35 @@ func TestMiss(t *testing.T) {
 	}
 	if table.Take("two"); table.Report().Unknown != 0 {
 		t.Error("another policy keeps the count")
+	}
+}
+
+// TestTableTogether: nothing is lost of what is noted while the table is read, and each
+// report is in order.
+func TestTableTogether(t *testing.T) {
+	var table Table
+	const people, times = 4, 200
+	var wait sync.WaitGroup
+	for i := range people {
+		wait.Go(func() {
+			for range times * (i + 1) {
+				table.Note(Difference{User: fmt.Sprint("u", i), Action: "pull", Change: Granted}, time.Now())
+			}
+		})
+		wait.Go(func() {
+			for range times {
+				rows := table.Report().Rows
+				if !slices.IsSortedFunc(rows, func(a, b Row) int { return cmp.Compare(b.Count, a.Count) }) {
+					t.Errorf("%+v", rows)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for i, row := range table.Report().Rows {
+		if want := int64(times * (people - i)); row.Count != want || row.User != fmt.Sprint("u", people-1-i) {
+			t.Errorf("%+v, want %d", row, want)
+		}
 	}
 }
 
