@@ -38,7 +38,7 @@ func (l *Loaded) checkTags() {
 
 // outside is what a number or a time in no range of its tags is told.
 func outside(f field) string {
-	from, to := f.tag.Get("min"), f.tag.Get("max")
+	from, to := f.tag.min, f.tag.max
 	if from == "" && to == "" {
 		return ""
 	}
@@ -72,7 +72,7 @@ func bound(v reflect.Value, text string) (n int64, shown string) {
 // checkPairs wants the keys that only mean something together.
 func (l *Loaded) checkPairs(section field) {
 	for f := range fields(section.value) {
-		other, ok := fieldOf(section.value, f.tag.Get("with"))
+		other, ok := fieldOf(section.value, f.tag.with)
 		if ok && textOfField(f.value) != "" && textOfField(other.value) == "" {
 			l.Fault(join(section.key, f.key), "needs %s beside it", join(section.key, other.key))
 		}

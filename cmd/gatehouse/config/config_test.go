@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -255,4 +256,32 @@ func TestTags(t *testing.T) {
 		}
 	}
 	look("", reflect.TypeFor[Config]())
+}
+
+// TestFieldsOfEach: keys are found once for a type, and their values are each section's.
+func TestFieldsOfEach(t *testing.T) {
+	type outer struct {
+		Config `yaml:"-"`
+		Store  string `yaml:"store"`
+		hidden string
+	}
+	one, two := outer{Store: "one"}, outer{Store: "two", hidden: "x"}
+	two.Log.Level = "debug"
+	for range 2 {
+		for want, section := range map[string]*outer{"one": &one, "two": &two} {
+			v := reflect.ValueOf(section).Elem()
+			if f, ok := fieldOf(v, "store"); !ok || f.value.String() != want || f.owner != v.Type() || f.name != "Store" {
+				t.Errorf("store: %+v, %v", f, ok)
+			}
+			if f, ok := fieldOf(v, "log"); !ok || f.value.Addr().Interface() != &section.Log || f.owner != reflect.TypeFor[Config]() {
+				t.Errorf("log of the embedded section: %+v, %v", f, ok)
+			}
+			if got, want := keysOf(v), keysOf(reflect.ValueOf(&Config{}).Elem()); !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+	}
+	if f, ok := fieldOf(reflect.ValueOf(two), ""); ok {
+		t.Errorf("no key is %+v", f)
+	}
 }

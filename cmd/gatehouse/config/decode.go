@@ -177,14 +177,14 @@ func (d *decoder) sequence(f field, at Place, n ast.Node) {
 		return
 	}
 	list := reflect.MakeSlice(f.value.Type(), len(seq.Values), len(seq.Values))
-	for i, item := range seq.Values {
-		name := fmt.Sprintf("%s[%d]", f.key, i)
-		p := placeOf(firstToken(item))
+	for i, value := range seq.Values {
+		name := item(f.key, i)
+		p := placeOf(firstToken(value))
 		if !seq.IsFlowStyle && i < len(seq.Entries) && placeOf(seq.Entries[i].Start).known() {
 			p = placeOf(seq.Entries[i].Start)
 		}
 		d.places[name] = p
-		d.item(field{key: name, tag: f.tag, value: list.Index(i)}, p, item)
+		d.item(field{key: name, tag: f.tag, value: list.Index(i)}, p, value)
 	}
 	f.value.Set(list)
 }

@@ -2,11 +2,11 @@ package config
 
 import (
 	"encoding"
-	"fmt"
 	"iter"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/authn"
@@ -46,31 +46,67 @@ type checker interface{ Check() error }
 // field is one key of a section.
 type field struct {
 	key   string
-	tag   reflect.StructTag
+	tag   tag
 	value reflect.Value
 	owner reflect.Type // of a key: the struct in which it is called name
 	name  string
 }
 
+// tag is what the tags of a field say.
+type tag struct {
+	reflect.StructTag
+	options        []string // of the key
+	min, max, with string
+}
+
+func readTag(text reflect.StructTag) (key string, t tag) {
+	key, options, _ := strings.Cut(text.Get("yaml"), ",")
+	return key, tag{text, strings.Split(options, ","), text.Get("min"), text.Get("max"), text.Get("with")}
+}
+
+// key is one key of a type of section.
+type key struct {
+	field       // without a value
+	index []int // of the value in the section
+}
+
+// keys are those of types of sections, in []key by reflect.Type: found once, for there may
+// be a hundred thousand rules.
+var keys sync.Map
+
 // fields yields the keys of a section, those of embedded structs among them.
 func fields(section reflect.Value) iter.Seq[field] {
 	return func(yield func(field) bool) {
-		for i := range section.NumField() {
-			f := section.Type().Field(i)
-			if f.Anonymous {
-				for inner := range fields(section.Field(i)) {
-					if !hides(section.Type(), inner.key) && !yield(inner) {
-						return
-					}
-				}
-				continue
-			}
-			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-			if key != "" && key != "-" && !yield(field{key, f.Tag, section.Field(i), section.Type(), f.Name}) {
+		for _, k := range keysOfType(section.Type()) {
+			if k.value = section.FieldByIndex(k.index); !yield(k.field) {
 				return
 			}
 		}
 	}
+}
+
+func keysOfType(section reflect.Type) []key {
+	if known, ok := keys.Load(section); ok {
+		return known.([]key)
+	}
+	var list []key
+	for i := range section.NumField() {
+		f := section.Field(i)
+		if f.Anonymous {
+			for _, inner := range keysOfType(f.Type) {
+				if !hides(section, inner.key) {
+					inner.index = slices.Concat(f.Index, inner.index)
+					list = append(list, inner)
+				}
+			}
+			continue
+		}
+		if name, tag := readTag(f.Tag); name != "" && name != "-" {
+			list = append(list, key{field{key: name, tag: tag, owner: section, name: f.Name}, f.Index})
+		}
+	}
+	keys.Store(section, list)
+	return list
 }
 
 // hides reports whether a section has a key itself, so that one of the same name in an
@@ -85,8 +121,11 @@ func hides(section reflect.Type, key string) bool {
 	return false
 }
 
-// fieldOf is the field of a key.
+// fieldOf is the field of a key; "" is none.
 func fieldOf(section reflect.Value, key string) (field, bool) {
+	if key == "" {
+		return field{}, false
+	}
 	for f := range fields(section) {
 		if f.key == key {
 			return f, true
@@ -105,10 +144,7 @@ func keysOf(section reflect.Value) []string {
 }
 
 // option reports whether the key's tag has an option such as required.
-func (f field) option(name string) bool {
-	_, options, _ := strings.Cut(f.tag.Get("yaml"), ",")
-	return slices.Contains(strings.Split(options, ","), name)
-}
+func (f field) option(name string) bool { return slices.Contains(f.tag.options, name) }
 
 var (
 	durationType   = reflect.TypeFor[time.Duration]()
@@ -151,7 +187,7 @@ func walk(f field, visit func(field)) {
 		}
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
-			walk(field{key: fmt.Sprintf("%s[%d]", f.key, i), tag: f.tag, value: v.Index(i)}, visit)
+			walk(field{key: item(f.key, i), tag: f.tag, value: v.Index(i)}, visit)
 		}
 	}
 	visit(f)

@@ -83,7 +83,7 @@ func keysIn(path string, section reflect.Value) []Key {
 func describe(path string, f field) Key {
 	k := Key{Name: f.key, Path: path, Field: fmt.Sprintf("%s.%s.%s", f.owner.PkgPath(), f.owner.Name(), f.name),
 		Required: f.option("required") || f.option("needed"), Nonempty: f.option("nonempty"),
-		Min: f.tag.Get("min"), Max: f.tag.Get("max"), With: f.tag.Get("with"), Either: f.tag.Get("either"), Since: f.tag.Get("since"),
+		Min: f.tag.min, Max: f.tag.max, With: f.tag.with, Either: f.tag.Get("either"), Since: f.tag.Get("since"),
 		Default: f.tag.Get("default"), Values: strings.Fields(f.tag.Get("values"))}
 	t := f.value.Type()
 	if k.List = t.Kind() == reflect.Slice && !scalar(t); k.List {

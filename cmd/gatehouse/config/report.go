@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -197,6 +198,9 @@ func join(path, name string) string {
 	}
 	return path + "." + name
 }
+
+// item is the path of an item of a list.
+func item(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // Print writes findings, one a line.
 func Print(w io.Writer, list []Finding) {
