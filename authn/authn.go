@@ -84,7 +84,8 @@ type Identity struct {
 	ID string
 	// DN is where an LDAP directory keeps the person; empty for static users.
 	DN string
-	// Groups are the groups, each once, sorted by name.
+	// Groups are the groups, each once, sorted by name. A list never changes: whoever
+	// wants others makes a new one.
 	Groups []Group
 	// PasswordStamp changes whenever the person's password does; empty where the
 	// directory shows nothing of the kind. It is no secret.

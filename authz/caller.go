@@ -19,7 +19,9 @@ type Caller struct {
 
 // For returns a Caller for the identity.
 func (p *Policy) For(id authn.Identity) *Caller {
-	return &Caller{policy: p, person: person{Identity: id}, heard: map[*hearers][]entry{}}
+	c := p.caller(id)
+	c.heard = map[*hearers][]entry{}
+	return &c
 }
 
 // Decide answers a request under /v2/: nothing is allowed that no rule allows,
@@ -86,15 +88,15 @@ func (c *Caller) lists(found [][]entry, h *hearers) [][]entry {
 	}
 	list, known := c.heard[h]
 	if !known {
-		list = c.speaking(h)
+		list = c.speaking(h.lists(nil, &c.person))
 		c.heard[h] = list
 	}
 	return append(found, list)
 }
 
 // speaking are those of the entries whose rules speak to the person.
-func (c *Caller) speaking(h *hearers) (list []entry) {
-	for _, entries := range h.lists(nil, &c.person) {
+func (c *Caller) speaking(lists [][]entry) (list []entry) {
+	for _, entries := range lists {
 		for _, e := range entries {
 			if c.policy.rules[e.rule].speaksTo(&c.person) {
 				list = append(list, e)
@@ -105,8 +107,11 @@ func (c *Caller) speaking(h *hearers) (list []entry) {
 }
 
 // all are the places of the rules that speak to the caller, in the policy's order.
-func (c *Caller) all() (places []int) {
-	for _, e := range c.speaking(&c.policy.all) {
+func (c *Caller) all() []int { return c.places(c.policy.all.lists(nil, &c.person)) }
+
+// places are those of the rules of entries that speak to the caller.
+func (c *Caller) places(lists [][]entry) (places []int) {
+	for _, e := range c.speaking(lists) {
 		places = append(places, e.rule)
 	}
 	slices.Sort(places)

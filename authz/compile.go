@@ -44,9 +44,11 @@ func New(cfg Config) (*Policy, error) {
 
 // newPolicy makes the rules ready to be asked.
 func newPolicy(rules []rule) *Policy {
-	p := &Policy{rules: rules, clock: time.Now}
+	p := &Policy{rules: rules, clock: time.Now, groups: newMemberships()}
 	for i := range rules {
 		rule := &rules[i]
+		p.groups.add(rule.to)
+		p.groups.add(rule.except)
 		if rule.actions != rule.actions.whole() {
 			p.halves = true
 			p.splits.add(i, loose(rule.repositories))
@@ -58,13 +60,14 @@ func newPolicy(rules []rule) *Policy {
 		}
 		p.anonymous.add(i, rule.repositories)
 		if !rule.deny && rule.actions&pullBit != 0 {
-			p.listing = append(p.listing, i)
+			p.listing = append(p.listing, entry{rule: i})
 		}
 	}
 	to := func(i int) []subject { return rules[i].to }
 	p.all.settle(to)
 	p.signedIn.settle(to)
 	p.anonymous.settle(to)
+	p.open, p.openToAll = opened(rules, p.all.entries), opened(rules, p.listing)
 	return p
 }
 

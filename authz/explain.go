@@ -19,7 +19,7 @@ type Explanation struct {
 // Explain decides and lists the conditions. An invalid Source leaves the address
 // open: rules with networks do not match then, and are conditions.
 func (p *Policy) Explain(id authn.Identity, r Request) Explanation {
-	c := Caller{policy: p, person: person{Identity: id}}
+	c := p.caller(id)
 	r.At = p.now(r.At)
 	places := c.rules(nil, bit(r.Action), r.Repository)
 	var conditions []string

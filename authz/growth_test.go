@@ -77,6 +77,19 @@ var shapes = []struct{ name, pattern, subject string }{
 	{"users", "**", "user:example/user-%06d"},
 	{"homes", "home/{user}/**", "user:example/user-%06d"},
 	{"machines", "ci/{machine}/**", "machine:robots/job-%06d/*"},
+	{"patterns", twentyPatterns(), "group:example/group-%06d"},
+}
+
+// twentyPatterns are those of one rule, some beginning alike, some ending.
+func twentyPatterns() string {
+	list := []string{"team-%06[1]d/**"}
+	for i := range 9 {
+		list = append(list, fmt.Sprintf("team-%%06[1]d/*-%d/**", i))
+	}
+	for i := range 5 {
+		list = append(list, fmt.Sprintf("team/project-%%06[1]d/%d-*", i), fmt.Sprintf("**/app-%%06[1]d/%d", i))
+	}
+	return strings.Join(list, " ")
 }
 
 // asks are requests that a policy of a shape, with n rules, gets: of its rules, of
@@ -129,9 +142,9 @@ func TestLookedAt(t *testing.T) {
 
 // lookedAt is how many patterns are held against a name for somebody.
 func lookedAt(p *Policy, id authn.Identity, repository string) (count int) {
-	who := &person{Identity: id}
+	c := p.caller(id)
 	for _, h := range p.signedIn.lists(nil, repository, repository) {
-		for _, entries := range h.lists(nil, who) {
+		for _, entries := range h.lists(nil, &c.person) {
 			count += len(entries)
 		}
 	}

@@ -66,7 +66,11 @@ func (n *byName) place(s *subject) (lists map[string][]entry, name string) {
 // lists appends to found lists in which each entry stands whose rule speaks to the person,
 // and others.
 func (h *hearers) lists(found [][]entry, who *person) [][]entry {
-	found = append(found, h.entries)
+	return h.underNames(append(found, h.entries), who)
+}
+
+// underNames does so with the entries that stand under names alone.
+func (h *hearers) underNames(found [][]entry, who *person) [][]entry {
 	if h.byName == nil || who.Anonymous() {
 		return found
 	}
@@ -81,24 +85,25 @@ func (h *hearers) lists(found [][]entry, who *person) [][]entry {
 
 // groupLists does so with the lists of the person's groups, by whichever are fewer.
 func (n *byName) groupLists(found [][]entry, who *person) [][]entry {
-	if len(n.groups)+len(n.dns) < len(who.Groups) {
+	groups := who.named()
+	if len(n.groups)+len(n.dns) < len(groups) {
 		for name, list := range n.groups {
-			if who.inGroup(name) {
+			if who.inNamed(name) {
 				found = append(found, list)
 			}
 		}
 		for dn, list := range n.dns {
-			if who.inGroupDN(dn) {
+			if who.inNamedDN(dn) {
 				found = append(found, list)
 			}
 		}
 		return found
 	}
-	for i := range who.Groups {
-		if list := n.groups[who.Groups[i].Name]; list != nil {
+	for i := range groups {
+		if list := n.groups[groups[i].Name]; list != nil {
 			found = append(found, list)
 		}
-		if list := n.dns[who.Groups[i].DN]; list != nil {
+		if list := n.dns[groups[i].DN]; list != nil {
 			found = append(found, list)
 		}
 	}

@@ -14,12 +14,15 @@ import (
 // refuses everything.
 type Policy struct {
 	rules     []rule
-	signedIn  index   // of all rules
-	anonymous index   // of those that speak to everyone
-	all       hearers // every rule once, without a pattern
-	listing   []int   // the places of those that open the catalog to the anonymous caller
-	halves    bool    // some rule speaks of one half of push
-	splits    index   // of those that do, with anything in the place of placeholders
+	signedIn  index        // of all rules
+	anonymous index        // of those that speak to everyone
+	all       hearers      // every rule once, without a pattern
+	listing   []entry      // of those that open the catalog to the anonymous caller, without a pattern
+	open      []string     // see opened: of the rules that are under no name in all
+	openToAll []string     // of listing
+	halves    bool         // some rule speaks of one half of push
+	splits    index        // of those that do, with anything in the place of placeholders
+	groups    *memberships // in which of the groups that rules name people are
 	clock     func() time.Time
 }
 
@@ -65,8 +68,12 @@ func (d Decision) By() (name, position string) {
 
 // Decide answers one request of one caller, as Caller.Decide does.
 func (p *Policy) Decide(id authn.Identity, r Request) Decision {
-	c := Caller{policy: p, person: person{Identity: id}}
+	c := p.caller(id)
 	return c.Decide(r)
+}
+
+func (p *Policy) caller(id authn.Identity) Caller {
+	return Caller{policy: p, person: person{Identity: id, known: p.groups}}
 }
 
 // Halves are the decisions on a manifest under one tag: whether it may be put there
@@ -82,7 +89,7 @@ type Halves struct {
 // what some of the tags name, these are open, and the decision is what counts but for
 // them; it is a refusal where one tag may neither be created nor overwritten.
 func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Halves) {
-	c := Caller{policy: p, person: person{Identity: id}}
+	c := p.caller(id)
 	r.Action, r.At = Push, p.now(r.At)
 	defer func() {
 		if d = c.withhold(d, &r); !d.Allowed {
@@ -149,8 +156,8 @@ func (p *Policy) catalogAt(id authn.Identity, now time.Time) Decision {
 	if !id.Anonymous() {
 		return Decision{Allowed: true}
 	}
-	for _, i := range p.listing {
-		if rule := &p.rules[i]; rule.inTime(now) {
+	for _, e := range p.listing {
+		if rule := &p.rules[e.rule]; rule.inTime(now) {
 			return rule.decision(true)
 		}
 	}
@@ -180,7 +187,7 @@ func (p *Policy) now(at time.Time) time.Time {
 // Rules are the rules that speak of the caller, whatever repositories they are of,
 // in the policy's order.
 func (p *Policy) Rules(id authn.Identity) []Rule {
-	c := Caller{policy: p, person: person{Identity: id}}
+	c := p.caller(id)
 	var list []Rule
 	for _, i := range c.all() {
 		list = append(list, p.rules[i].source)

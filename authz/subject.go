@@ -70,9 +70,9 @@ func (s *subject) matches(who *person) bool {
 	case user:
 		return who.Username == s.name && !who.Machine
 	case group:
-		return who.inGroup(s.name)
+		return who.inNamed(s.name)
 	case groupDN:
-		return who.inGroupDN(s.name)
+		return who.inNamedDN(s.name)
 	}
 	return false
 }
