@@ -134,31 +134,44 @@ func commandLine(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// age says how long ago something was, or how far off it is, in the largest unit that fits.
+// age says how long ago something was, or how far off it is.
 func age(now, then time.Time) string {
-	d, ahead := now.Sub(then), false
+	d := now.Sub(then)
 	if d < 0 {
-		d, ahead = -d, true
+		if text := ahead(-d); text != "" {
+			return "in " + text
+		}
+	} else if text := span(d); text != "" {
+		return text + " ago"
 	}
-	text := span(d)
-	switch {
-	case text == "":
-		return "just now"
-	case ahead:
-		return "in " + text
-	}
-	return text + " ago"
+	return "just now"
 }
 
-// span is a length of time in words; empty below a minute.
+const day = 24 * time.Hour
+
+// units are those of times in words, from how much on each is nearer than the next to what is
+// ahead.
+var units = []struct {
+	of, ahead time.Duration
+	name      string
+}{{365 * day, 2 * 365 * day, "year"}, {30 * day, 100 * day, "month"}, {day, 2 * day, "day"}, {time.Hour, 2 * time.Hour, "hour"}, {time.Minute, time.Minute, "minute"}}
+
+// span is a length of time in words, in the largest unit that fits; empty below a minute.
 func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	for _, unit := range []struct {
-		of   time.Duration
-		name string
-	}{{365 * day, "year"}, {30 * day, "month"}, {day, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+	for _, unit := range units {
 		if n := int(d / unit.of); n > 0 {
 			return plural(n, unit.name, unit.name+"s")
+		}
+	}
+	return ""
+}
+
+// ahead is how far off something is, to the nearest: what was just made for 30 days ends in 30
+// days, not in 29. Empty below half a minute.
+func ahead(d time.Duration) string {
+	for _, unit := range units {
+		if n := (d + unit.of/2) / unit.of; n*unit.of >= unit.ahead {
+			return plural(int(n), unit.name, unit.name+"s")
 		}
 	}
 	return ""

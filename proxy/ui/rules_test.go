@@ -117,7 +117,7 @@ func TestConfigPage(t *testing.T) {
 	body := bodyOf(t, s.get("/ui/admin/config"))
 	for _, text := range []string{"/etc/gatehouse/&lt;c&gt;.yaml", `data-sha256="` + sum + `"`, "3 hours ago", "Gatehouse 1.2.3", "<h2>1 warning</h2>", `ui.enabled: &lt;odd&gt;\u202e`,
 		`<li data-key="first-key"><code>first-key</code> <span class="badge">signs</span></li>`, `<li data-key="second-key"><code>second-key</code></li>`,
-		`data-certificate="late.example.com"`, "in 13 days <span class=\"badge soon\">soon</span>", "in 3 months</li>"} {
+		`data-certificate="late.example.com"`, "in 13 days <span class=\"badge soon\">soon</span>", "in 90 days</li>"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("no %s in\n%s", text, body)
 		}

@@ -295,18 +295,24 @@ func (t *target) with(key, value string) string {
 	return other.canonical()
 }
 
-// nextOf gives back a target to go on at, where it is one of a page that people read, byte
-// for byte as we write it; else it is as absent.
+// nextOf gives back a target to go on at, where its path is that of a page that people read,
+// byte for byte as we write it, and its query one that the page takes, in any order; else it is
+// as absent.
 func nextOf(raw string) (string, bool) {
 	if raw == "" || len(raw) > maxNext {
 		return "", false
 	}
 	t, err := parse(http.MethodGet, raw)
-	if err != nil || t.place == atStatic || t.place == atLogin || t.canonical() != raw {
+	path, query, _ := strings.Cut(raw, "?")
+	if err != nil || t.place == atStatic || t.place == atLogin || t.path() != path || strings.ContainsFunc(query, notOfQuery) {
 		return "", false
 	}
 	return raw, true
 }
+
+// notOfQuery reports whether a character cannot stand in a query as it is (RFC 3986 section
+// 3.4): such a text is no target.
+func notOfQuery(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("\"#<>\\^`{|}", c) }
 
 // reference is a REPOSITORY:TAG or REPOSITORY@DIGEST of a parameter.
 func reference(text string) (t target, err error) {

@@ -62,7 +62,6 @@ type preview struct {
 }
 
 const (
-	day         = 24 * time.Hour
 	previewRows = 50
 	soon        = 7 * day
 )
