@@ -290,6 +290,41 @@ func TestRefusedByPage(t *testing.T) {
 	}
 }
 
+// TestHiddenDeletedByPage: who may not see what they want to delete hears what they would if it
+// did not exist, and the audit stream has what they wanted.
+func TestHiddenDeletedByPage(t *testing.T) {
+	var events bytes.Buffer
+	h, m := pagesHouse(t, nil, &events)
+	cookie := h.session("alice")
+	form := url.Values{"what": {"image"}, "confirm": {"other/app"}}
+	for _, target := range []string{"/ui/delete?ref=other/app:v1", "/ui/delete?ref=none/app:v1"} {
+		if got := h.page("POST", target, cookie, form); got.StatusCode != http.StatusNotFound {
+			t.Errorf("POST %s: %s", target, got.Status)
+		}
+		if got := h.page("GET", target, cookie, nil); got.StatusCode != http.StatusNotFound {
+			t.Errorf("GET %s: %s", target, got.Status)
+		}
+	}
+	h.page("POST", "/ui/delete?ref=team/app:v1", cookie, url.Values{"what": {"tag"}, "confirm": {"team/app"}})
+	if asked := h.upstream.take(); len(asked) > 0 {
+		t.Errorf("the upstream was asked %d times", len(asked))
+	}
+	h.Close()
+	if n := strings.Count(events.String(), `"actions":"pull","repository":"other/app","reference":"v1"`); n != 2 {
+		t.Errorf("%d refusals in %s", n, events.String())
+	}
+	if text := exposition(m); !strings.Contains(text, `gatehouse_decisions_total{action="delete",result="denied"} 1`) {
+		t.Error("the metric has not the deletion that the pages refused")
+	}
+	counted := map[string]int64{}
+	for _, r := range h.gateway.load.Counts().Rules(h.gateway.decider.policy) {
+		counted[r.Position] = r.Denied
+	}
+	if counted["c.yaml:4"] != 1 {
+		t.Errorf("denied: %v", counted)
+	}
+}
+
 // TestCatalogOfPlace: each name from the upstream that serves it, and no name that cannot be.
 func TestCatalogOfPlace(t *testing.T) {
 	h, _ := pagesHouse(t, nil, nil)

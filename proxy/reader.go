@@ -64,8 +64,9 @@ func newAsked(ctx context.Context, c browse.Caller, rt route.Route, header http.
 // Refused is browse.Registry's.
 func (r *reader) Refused(ctx context.Context, c browse.Caller, rt route.Route, by authz.Decision) {
 	x := newAsked(ctx, c, rt, nil)
-	x.event.decision, x.event.rule = "denied", by.Rule
+	x.found(by)
 	x.event.err = refusal(x, by, fmt.Sprintf("%s of %s", rt.Need.Action, rt.Repository))
+	_ = r.decider.decided(x, "denied", x.event.err)
 	r.note(ctx, x, http.StatusForbidden)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,9 +42,10 @@ func TestPagesAdmin(t *testing.T) {
 		t.Errorf("the refusal: %v %s", got, row.body)
 	}
 	rules := v.get("/ui/admin/rules")
-	if labels, denied := rules.all("data-rule"), rules.all("data-denied"); !strings.HasSuffix(labels[len(labels)-1], "(stays)") || denied[len(denied)-1] != "1" || !strings.Contains(rules.body, "never used") {
+	if labels, denied := rules.all("data-rule"), rules.all("data-denied"); !strings.HasSuffix(labels[len(labels)-1], "(stays)") || denied[len(denied)-1] != "1" || !strings.Contains(rules.body, "never used since <time") {
 		t.Errorf("the rules: %v %v", labels, denied)
 	}
+	v.uses(other)
 	text, err := os.ReadFile(g.config)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +56,31 @@ func TestPagesAdmin(t *testing.T) {
 		t.Errorf("the config: %v %s", got, config.body)
 	}
 	v.watches(slapd.URL(), slapd.Stop)
+}
+
+// uses wants each page that another visitor opens to count as one use of the rule by which it is
+// theirs, and those that show no repository to count for none.
+func (v *visitor) uses(other *visitor) {
+	v.t.Helper()
+	sum := func() (n int) {
+		for _, text := range v.get("/ui/admin/rules").all("data-allowed") {
+			one, err := strconv.Atoi(text)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			n += one
+		}
+		return n
+	}
+	before := sum()
+	for target, want := range map[string]int{"/ui/r/anyuser/app": 1, "/ui/r/anyuser/app:1": 1, "/ui/delete?ref=anyuser/app:1": 1, "/ui/me?action=pull&ref=anyuser/app": 0, "/ui/help": 0} {
+		other.do(other.request(http.MethodGet, target, nil))
+		after := sum()
+		if after-before != want {
+			v.t.Errorf("%s counts as %d uses, want %d", target, after-before, want)
+		}
+		before = after
+	}
 }
 
 // explains wants the page to say what the socket said, in words and as JSON.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -27,8 +28,10 @@ type remover struct {
 }
 
 func testPagesDelete(t *testing.T, program string, alone bool) {
-	g := startGateway(t, setup{Upstream: startRegistryLike(t, registrySetup{Program: program}).url(), Sections: "ui: {enabled: true}\naudit: {file: audit.log}",
-		Policy: `  - {name: releases-stay, deny: [delete], repositories: ["prod/**"], tags: ["v*"], to: [authenticated]}`})
+	upstream := startRegistryLike(t, registrySetup{Program: program})
+	g := startGateway(t, setup{Upstream: upstream.url(), Sections: "ui: {enabled: true}\naudit: {file: audit.log}",
+		Policy: `  - {name: releases-stay, deny: [delete], repositories: ["prod/**"], tags: ["v*"], to: [authenticated]}
+  - {name: unseen, deny: [pull], repositories: ["hidden/**"], to: ["user:test"]}`})
 	r := remover{g.visit(t, "admin", adminPassword), g}
 	shared, other := r.push("team/app:a", "team/app:b"), r.push("team/app:c")
 	r.push("prod/app:v1", "prod/app:edge")
@@ -63,7 +66,9 @@ func testPagesDelete(t *testing.T, program string, alone bool) {
 	r.tags("prod/app", "edge v1")
 	r.push("team/app:x", "team/app:y")
 	r.push("team/app:z")
-	r.delete("image", "", "deleted absent deleted", "team/app:x", "team/app:y", "team/app:z")
+	r.delete("image", "", "deleted along deleted", "team/app:x", "team/app:y", "team/app:z")
+	gone := r.push("team/app:x", "team/app:y")
+	r.delete("image", "", "deleted along absent", "team/app@"+digestOf(t, gone), "team/app:y", "team/app:none")
 	r.delete("image", "", "deleted", "team/app@"+digestOf(t, other))
 
 	reader := remover{g.visit(t, "test", testPassword), g}
@@ -72,14 +77,29 @@ func testPagesDelete(t *testing.T, program string, alone bool) {
 		t.Errorf("of nobody: %d", p.status)
 	}
 	r.tags("prod/app", "edge v1")
+	r.push("hidden/app:1")
+	for _, ref := range []string{"hidden/app:1", "hidden/app@" + r.digest("hidden/app:1"), "hidden/none:1"} {
+		if p := reader.post("/ui/delete?ref="+ref, url.Values{"what": {"image"}, "confirm": {ref[:strings.IndexAny(ref, ":@")]}}); p.status != http.StatusNotFound || len(p.all("data-status")) > 0 || strings.Contains(p.body, "unseen") {
+			t.Errorf("%s, which its reader may not see: %d %s", ref, p.status, p.body)
+		}
+	}
+	reader.delete("tag", "", "absent denied", "hidden/app:1", "prod/app:edge")
+	r.tags("hidden/app", "1")
 	audit, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	deletions := regexp.MustCompile(`"event":"delete"[^\n]*"via":"ui"`).FindAll(audit, -1)
-	if want := map[bool]int{true: 5, false: 4}[alone]; len(deletions) != want || !strings.Contains(string(audit), "(releases-stay)") {
+	if want := map[bool]int{true: 6, false: 5}[alone]; len(deletions) != want || !strings.Contains(string(audit), "(releases-stay)") {
 		t.Errorf("%d deletions in the audit stream, want %d: %s", len(deletions), want, audit)
 	}
+	upstream.Stop(10 * time.Second)
+	for _, refs := range []string{"ref=prod/app:edge", "ref=prod/app:edge&ref=team/app:c"} {
+		if p := r.do(r.request(http.MethodGet, "/ui/delete?"+refs, nil)); p.status != http.StatusBadGateway || strings.Join(p.all("data-error"), " ") != "UNAVAILABLE" || strings.Join(p.all("data-page"), " ") != "error" {
+			t.Errorf("%s of a registry that is down: %d %s", refs, p.status, p.body)
+		}
+	}
+	r.delete("image", "", "failed", "team/app:c")
 }
 
 // push pushes one new image under some tags.

@@ -144,6 +144,10 @@ func (u *UI) visit(c *Call) *browse.Visit {
 		Place: c.Place, RequestID: c.RequestID})
 }
 
+// decided counts a page for the rule by which it is for the visitor, or is not, as a request
+// under /v2/ is.
+func (u *UI) decided(d authz.Decision) { u.o.Counts.Add(d, u.now()) }
+
 // toLogin leads to the login, which leads back.
 func (u *UI) toLogin(w http.ResponseWriter, c *Call) {
 	at := target{place: atLogin}

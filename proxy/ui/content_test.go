@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse/proxy/route"
+	"gatehouse/proxy/ui/browse"
 )
 
 func sha(body []byte) string {
@@ -228,6 +230,15 @@ func TestDeletePage(t *testing.T) {
 	want(t, "a protected tag", s.get("/ui/delete?ref=team/app:stable"),
 		200, "", "c.yaml:5", `!<form method="post" action="/ui/delete`)
 	want(t, "another's", s.get("/ui/delete?ref=secret/app:1"), 404, "", absent)
+	want(t, "another's form", s.post("/ui/delete?ref=secret/app:1", "what", "image", "confirm", "secret/app"), 404, "", absent, "!data-status", "!c.yaml")
+	if seen := s.last.Seen; seen.Decision != "denied" || seen.Action != "pull" || seen.Repository != "secret/app" || seen.Reference != "1" || !seen.Tag {
+		t.Errorf("seen of another's: %+v", seen)
+	}
+	want(t, "another's form, a wrong word", s.post("/ui/delete?ref=secret/app:1", "what", "image", "confirm", "x"), 404, "", absent)
+	want(t, "others' forms", s.post("/ui/delete?ref=secret/app:1&ref=none@"+digest, "what", "tag", "confirm", "2"), 404, "", absent)
+	want(t, "another's beside", s.post("/ui/delete?ref=secret/app:1&ref=team/app:9", "what", "tag", "confirm", "2"), 200, "",
+		`data-ref="secret/app:1" data-status="absent"`, `data-ref="team/app:9" data-status="absent"`, "!c.yaml")
+	want(t, "what is not there", s.get("/ui/delete?ref=team/app:9"), 404, "", absent)
 	want(t, "nothing", s.get("/ui/delete"), 404, "", absent)
 	want(t, "no reference", s.get("/ui/delete?ref=team/app"), 400, "")
 	for _, confirm := range []string{"", "team", "team/app:1", "Team/App"} {
@@ -242,9 +253,10 @@ func TestDeletePage(t *testing.T) {
 	want(t, "the image with a protected repository", s.post("/ui/delete?ref=team/app:1",
 		"what", "image", "confirm", "team/app", "digest", digest), 200,
 		"", `data-status="denied"`, "c.yaml:5")
-	if want := []string{"team/app 1 c.yaml:5"}; !slices.Equal(s.shelf.refused, want) {
+	if want := []string{"secret/app 1 ", "team/app 1 c.yaml:5"}; !slices.Equal(s.shelf.refused, want) {
 		t.Errorf("noted as refused: %q", s.shelf.refused)
 	}
+	s.shelf.refused = nil
 	s.login("root")
 	want(t, "a moved tag", s.post("/ui/delete?ref=team/app:1", "what",
 		"image", "confirm", "team/app", "digest", other), 200, "", `data-ref="team/app:1" data-status="moved"`)
@@ -277,6 +289,44 @@ func TestDeletePage(t *testing.T) {
 	want(t, "off", s.get("/ui/delete?ref=team/app:1"), 404, "", absent)
 	want(t, "off", s.post("/ui/delete?ref=team/app:1", "what", "image",
 		"confirm", "team/app"), 404, "", absent)
+}
+
+// TestDeleteBroken: where the registry shows nothing of what is to go the page is an error; where
+// it shows a part, the rest is said beside it.
+func TestDeleteBroken(t *testing.T) {
+	s := newSite(t, nil)
+	s.push("team/app", configOf("one"), nil, "1", "2")
+	s.login("root")
+	const page, both = "/ui/delete?ref=team/app:1", "/ui/delete?ref=team/app:1&ref=team/app:2"
+	for _, c := range []struct {
+		what, target string
+		fault        error
+		status       int // of the registry's answers; 0: its own
+		of           string
+		want         int
+		texts        []string
+	}{
+		{"no connection", page, errors.New("refused"), 0, "", 502, []string{`data-error="UNAVAILABLE"`, `data-page="error"`}},
+		{"no connection, of two", both, errors.New("refused"), 0, "", 502, []string{`data-error="UNAVAILABLE"`}},
+		{"no answer in time", page, browse.ErrSlow, 0, "", 504, []string{`data-error="UNAVAILABLE"`, "takes too long"}},
+		{"a fault of its own", page, nil, 500, "", 502, []string{`data-error="UNAVAILABLE"`, "cannot be read"}},
+		{"a login wanted", both, nil, 401, "", 502, []string{`data-error="UNAVAILABLE"`}},
+		{"of one of two", both, nil, 500, "2", 200, []string{`data-ref="team/app:1" data-state="ready"`, `data-ref="team/app:2" data-state="failed"`, "cannot be deleted now"}},
+		{"gone", both, nil, 404, "", 404, []string{absent}},
+	} {
+		s.shelf.set(c.fault, func(w http.ResponseWriter, rt route.Route) bool {
+			if c.status == 0 || c.of != "" && rt.Reference != c.of {
+				return false
+			}
+			w.WriteHeader(c.status)
+			return true
+		})
+		want(t, c.what, s.get(c.target), c.want, "", c.texts...)
+		if c.want >= 500 {
+			want(t, c.what+", a wrong word", s.post(c.target, "what", "image", "confirm", "no"), 422, "", "Nothing was deleted", `data-error="UNSUPPORTED"`)
+			want(t, c.what+", the form", s.post(page, "what", "image", "confirm", "team/app"), 200, "", `data-status="failed"`, "is not known")
+		}
+	}
 }
 
 // hostile are texts that must not be more than texts (I7).

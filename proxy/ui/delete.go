@@ -1,11 +1,14 @@
 package ui
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
+	"time"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/ui/browse"
 )
 
@@ -23,36 +26,62 @@ type deleteView struct {
 	Images   string // of what cannot be removed by its tag: where the image can be deleted
 }
 
-// targets are what the page is about.
-func (u *UI) targets(c *Call) ([]browse.Target, error) {
+// targets are what the page is about. nil without an error: the visitor was led to the login.
+// Of what they may not see they are told nothing, whatever they want done there.
+func (u *UI) targets(w http.ResponseWriter, c *Call) (list []browse.Target, err error) {
 	if !u.o.Config.Delete || len(c.target.query["ref"]) == 0 {
 		return nil, notFound()
 	}
-	var list []browse.Target
 	for _, text := range c.target.query["ref"] {
 		t, err := reference(text)
 		if err != nil {
 			return nil, badRequest("Each ref is REPOSITORY:TAG or REPOSITORY@DIGEST.")
 		}
 		list = append(list, browse.Target{Repository: t.repository, Reference: t.reference})
+		if c.Seen.Repository = t.repository; len(c.target.query["ref"]) == 1 {
+			c.Seen.Reference, c.Seen.Tag = t.reference, t.tag
+		}
+	}
+	if c.visitor.identity.Anonymous() {
+		u.toLogin(w, c)
+		return nil, nil
+	}
+	if err := u.visible(c, list); err != nil {
+		return nil, u.unread(w, c, err)
 	}
 	return list, nil
 }
 
-// deletePage tells what would go; fault is why it has not.
-func (u *UI) deletePage(w http.ResponseWriter, r *http.Request, c *Call, fault *Fault) error {
-	list, err := u.targets(c)
-	switch {
-	case err != nil:
+// visible is the policy's refusal where the visitor may see nothing of a list.
+func (u *UI) visible(c *Call, list []browse.Target) error {
+	visit, asked := u.visit(c), map[string]bool{}
+	err := visit.Visible(list)
+	for _, t := range list {
+		d := visit.Decide(authz.Pull, t.Repository)
+		if again := asked[t.Repository]; !again && d.Allowed == (err == nil) {
+			u.decided(d)
+		}
+		asked[t.Repository] = true
+	}
+	return err
+}
+
+// deletion tells what would go.
+func (u *UI) deletion(w http.ResponseWriter, r *http.Request, c *Call) error {
+	list, err := u.targets(w, c)
+	if list == nil {
 		return err
-	case c.visitor.identity.Anonymous():
-		u.toLogin(w, c)
-		return nil
 	}
-	v := deleteView{Plans: u.visit(c).Plans(r.Context(), list), Target: c.target.canonical(), Fault: fault}
-	if !slices.ContainsFunc(v.Plans, func(p browse.Plan) bool { return p.State != browse.Absent }) {
-		return notFound()
+	return u.deletePage(w, r, c, list, nil)
+}
+
+// deletePage tells what would go; fault is why it has not.
+func (u *UI) deletePage(w http.ResponseWriter, r *http.Request, c *Call, list []browse.Target, fault *Fault) error {
+	plans, err := u.visit(c).Plans(r.Context(), list)
+	if err != nil && (fault == nil || errors.Is(err, browse.ErrAbsent)) {
+		return u.unread(w, c, err)
 	}
+	v := deleteView{Plans: plans, Target: c.target.canonical(), Fault: fault}
 	for i := range v.Plans {
 		v.MayTag = v.MayTag || v.Plans[i].Tag.Allowed
 		v.MayImage = v.MayImage || v.Plans[i].Image.Allowed && v.Plans[i].Digest != ""
@@ -69,6 +98,7 @@ func (u *UI) showDelete(w http.ResponseWriter, r *http.Request, c *Call, v delet
 	}
 	if v.Fault != nil {
 		f.Status = v.Fault.Status
+		retryAfter(w.Header(), v.Fault.Retry)
 	}
 	f.Content = v
 	return u.show(w, r, f, "delete")
@@ -88,20 +118,17 @@ func (u *UI) remove(w http.ResponseWriter, r *http.Request, c *Call, form url.Va
 		c.target.query.Set("ref", "")
 		c.target.query["ref"] = refs
 	}
-	list, err := u.targets(c)
+	list, err := u.targets(w, c)
 	what, shown := form.Get("what"), form["digest"]
 	switch {
-	case err != nil:
+	case list == nil:
 		return err
-	case c.visitor.identity.Anonymous():
-		u.toLogin(w, c)
-		return nil
 	case what != "tag" && what != "image":
-		return u.deletePage(w, r, c, &Fault{Status: http.StatusUnprocessableEntity, Code: "UNSUPPORTED", Message: "Choose whether the tag or the image is to go. Nothing was deleted."})
-	case u.frozen(list) != "":
-		return u.deletePage(w, r, c, &Fault{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: "Pushes and deletes are stopped for now: " + u.frozen(list)})
+		return u.deletePage(w, r, c, list, &Fault{Status: http.StatusUnprocessableEntity, Code: "UNSUPPORTED", Message: "Choose whether the tag or the image is to go. Nothing was deleted."})
+	case u.frozen(list) != nil:
+		return u.deletePage(w, r, c, list, u.frozen(list))
 	case form.Get("confirm") != confirmation(list):
-		return u.deletePage(w, r, c, &Fault{Status: http.StatusUnprocessableEntity, Code: "UNSUPPORTED", Message: "What you typed is not “" + confirmation(list) + "”. Nothing was deleted."})
+		return u.deletePage(w, r, c, list, &Fault{Status: http.StatusUnprocessableEntity, Code: "UNSUPPORTED", Message: "What you typed is not “" + confirmation(list) + "”. Nothing was deleted."})
 	case len(shown) > 0 && len(shown) != len(list):
 		return badRequest("The form has not one digest for each image.")
 	}
@@ -115,14 +142,15 @@ func (u *UI) remove(w http.ResponseWriter, r *http.Request, c *Call, form url.Va
 	return u.showDelete(w, r, c, report(u.visit(c).Delete(r.Context(), orders)), list)
 }
 
-// frozen is why some of it cannot be deleted now; empty: nothing is against it.
-func (u *UI) frozen(list []browse.Target) string {
+// frozen is why some of it cannot be deleted now; nil: nothing is against it.
+func (u *UI) frozen(list []browse.Target) *Fault {
 	for _, t := range list {
-		if reason := u.closed(t.Repository); reason != "" {
-			return plain(reason)
+		if o := u.o.Freeze.Closes(t.Repository); o != nil {
+			return &Fault{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: "Pushes and deletes are stopped for now: " + plain(o.Reason),
+				Retry: max(cmp.Or(o.Left(u.now()), time.Minute), time.Second)}
 		}
 	}
-	return ""
+	return nil
 }
 
 // report tells what became of each.

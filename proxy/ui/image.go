@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/ui/browse"
 )
 
@@ -33,11 +34,11 @@ type platformLink struct {
 
 // image shows what a tag or a digest names.
 func (u *UI) image(w http.ResponseWriter, r *http.Request, c *Call) error {
-	t := &c.target
+	t, visit := &c.target, u.visit(c)
+	u.decided(visit.Decide(authz.Pull, t.repository))
 	if raw := t.query.Get("raw"); raw != "" {
-		return u.raw(w, r, c, raw)
+		return u.raw(w, r, c, visit, raw)
 	}
-	visit := u.visit(c)
 	i, err := visit.Image(r.Context(), t.repository, t.reference, t.query.Get("platform"))
 	if err != nil {
 		return u.unread(w, c, err)
@@ -71,9 +72,8 @@ func (u *UI) image(w http.ResponseWriter, r *http.Request, c *Call) error {
 }
 
 // raw shows the JSON as text; what people push is opened as nothing else.
-func (u *UI) raw(w http.ResponseWriter, r *http.Request, c *Call, what string) error {
-	t, visit := &c.target, u.visit(c)
-	read := visit.RawManifest
+func (u *UI) raw(w http.ResponseWriter, r *http.Request, c *Call, visit *browse.Visit, what string) error {
+	t, read := &c.target, visit.RawManifest
 	if what == "config" {
 		read = visit.RawConfig
 	}

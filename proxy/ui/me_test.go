@@ -169,9 +169,17 @@ func TestFrozen(t *testing.T) {
 	s.login("root")
 	want(t, "the tags", s.get("/ui/r/team/app"), 200, "", "stopped here for now: the disk is being &lt;moved&gt;")
 	want(t, "other tags", s.get("/ui/me"), 200, "", "in <code>team/app</code>: the disk is being &lt;moved&gt;", "data-freeze", "!, until")
-	want(t, "a deletion", s.post("/ui/delete?ref=team/app:1", "what",
-		"image", "confirm", "team/app", "digest", digest), 503, "",
-		"the disk is being", `data-error="UNAVAILABLE"`)
+	refused := s.post("/ui/delete?ref=team/app:1", "what", "image", "confirm", "team/app", "digest", digest)
+	want(t, "a deletion", refused, 503, "", "the disk is being", `data-error="UNAVAILABLE"`)
+	if got := refused.Header.Get("Retry-After"); got != "60" {
+		t.Errorf("Retry-After %q", got)
+	}
+	until := s.now.Add(90 * time.Second)
+	s.freeze(t, freeze.Order{Reason: "a move", Until: &until})
+	refused = s.post("/ui/delete?ref=team/app:1&ref=team/app:2", "what", "tag", "confirm", "2")
+	if want(t, "for a time", refused, 503, "", "a move"); refused.Header.Get("Retry-After") != "90" {
+		t.Error(refused.Header)
+	}
 	if len(s.shelf.deleted) > 0 {
 		t.Error(s.shelf.deleted)
 	}

@@ -24,7 +24,8 @@ type repositoriesView struct {
 func (u *UI) repositories(w http.ResponseWriter, r *http.Request, c *Call) error {
 	t := &c.target
 	q := browse.RepositoryQuery{Folder: t.repository, Search: t.query.Get("q"), Right: authz.Action(t.query.Get("rights")), Page: t.page(), Size: u.o.Config.PageSize}
-	if c.visitor.identity.Anonymous() && !u.o.Policy.Catalog(c.visitor.identity).Allowed {
+	listing := u.o.Policy.Catalog(c.visitor.identity)
+	if u.decided(listing); c.visitor.identity.Anonymous() && !listing.Allowed {
 		u.toLogin(w, c)
 		return nil
 	}

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,13 +41,74 @@ func TestRulesPage(t *testing.T) {
 		t.Errorf("the order is %s", got)
 	}
 	for _, text := range []string{`data-page="admin-rules"`, `data-total="6"`, "4 rules have decided nothing, and stand first", "deny [delete] repositories [team/app] tags [stable] to [group:team]", `data-rule="c.yaml:2" data-allowed="1234" data-denied="0"`,
-		`<td class="number">1,234</td>`, `data-rule="c.yaml:5" data-allowed="0" data-denied="1"`, ">3 hours ago<", "never used</span>", "since <time datetime=\"" + iso(s.now.Add(-72*time.Hour)), "Nothing is frozen", "There is none"} {
+		`<td class="number">1,234</td>`, `data-rule="c.yaml:5" data-allowed="0" data-denied="1"`, ">3 hours ago<", "never used since <time datetime=\"" + iso(s.now.Add(-72*time.Hour)), "\">since <time datetime=\"" + iso(s.now.Add(-72*time.Hour)), "Nothing is frozen", "There is none"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("no %s in\n%s", text, body)
 		}
 	}
 	want(t, "a search", s.get("/ui/admin/rules?q=PUBLIC"), 200, "", `data-total="1"`, `data-rule="c.yaml:3"`)
 	want(t, "nothing", s.get("/ui/admin/rules?q=%3Cb%3E"), 200, "", "No rule has “&lt;b&gt;” in it", `data-total="0"`)
+}
+
+// TestRulesOfPages: a page is counted for the rule by which it is for its visitor, or is not,
+// from what is kept too, once; what only tells of rules is not.
+func TestRulesOfPages(t *testing.T) {
+	for _, c := range []struct {
+		who, target string
+		status      int
+		want        string // what became more: rule, and + where it allowed, - where it denied
+	}{
+		{"alice", "/ui/r/team/app", 200, "c.yaml:2+"},
+		{"alice", "/ui/r/team/app:1", 200, "c.yaml:2+"},
+		{"alice", "/ui/r/team/app:1?raw=manifest", 200, "c.yaml:2+"},
+		{"alice", "/ui/r/team/app:9", 404, "c.yaml:2+"},
+		{"alice", "/ui/delete?ref=team/app:1&ref=team/app:2", 200, "c.yaml:2+"},
+		{"alice", "/ui/delete?ref=team/app:1&ref=closed/app:1", 200, "c.yaml:2+"},
+		{"alice", "/ui/delete?ref=closed/app:1", 404, "c.yaml:7-"},
+		{"alice", "/ui/r/closed/app", 404, "c.yaml:7-"},
+		{"alice", "/ui/r/nowhere/app", 404, ""},
+		{"alice", "/ui/me?action=push&ref=team/app", 200, ""},
+		{"alice", "/ui/", 200, ""},
+		{"", "/ui/", 200, "c.yaml:3+"},
+		{"", "/ui/r/public/app", 200, "c.yaml:3+"},
+		{"", "/ui/r/team/app", 303, ""},
+		{"root", "/ui/r/public/app", 200, "c.yaml:1+"},
+		{"root", "/ui/admin/explain?user=alice&action=pull&ref=public/app", 200, ""},
+	} {
+		s := newSite(t, nil)
+		s.push("team/app", configOf("x"), nil, "1", "2")
+		s.push("public/app", configOf("x"), nil, "1")
+		s.closed(t)
+		if c.who != "" {
+			s.login(c.who)
+		}
+		for range 2 { // the second time from what is kept
+			want(t, c.who+" "+c.target, s.get(c.target), c.status, map[int]string{303: "/ui/login?next=%2Fui%2Fr%2Fteam%2Fapp"}[c.status])
+		}
+		var got []string
+		for _, r := range s.ui.o.Counts.Rules(s.policy) {
+			for sign, n := range map[string]int64{"+": r.Allowed, "-": r.Denied} {
+				if n > 0 {
+					got = append(got, strings.Repeat(r.Position+sign, int(n)))
+				}
+			}
+		}
+		if text := strings.Join(got, " "); text != strings.Repeat(c.want, 2) {
+			t.Errorf("%s of %q: %s, want %s twice", c.target, c.who, text, c.want)
+		}
+	}
+}
+
+// closed makes a policy count that has one more rule, which closes a folder.
+func (s *site) closed(t *testing.T) {
+	t.Helper()
+	var err error
+	if s.policy, err = authz.New(authz.Config{Directories: []string{"local"}, Rules: append(slices.Clone(rules),
+		authz.Rule{Position: "c.yaml:7", Deny: []string{"pull"}, Repositories: []string{"closed/**"}, To: []string{"everyone"}})}); s.policy == nil {
+		t.Fatal(err)
+	}
+	s.reload(nil)
+	s.ui.o.Counts.Take(s.policy, s.now)
 }
 
 // TestManyRules: they come in pages; a text that turns itself around is shown as it is.

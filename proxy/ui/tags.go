@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/ui/browse"
 )
 
@@ -40,7 +41,9 @@ func (u *UI) repository(w http.ResponseWriter, r *http.Request, c *Call) error {
 	t := &c.target
 	q := browse.TagQuery{Repository: t.repository, Search: t.query.Get("q"), Sort: t.query.Get("sort"), Ascending: t.query.Get("order") == "asc",
 		All: t.query.Get("show") == "all", Page: t.page(), Size: u.o.Config.PageSize}
-	list, err := u.visit(c).Tags(r.Context(), q)
+	visit := u.visit(c)
+	u.decided(visit.Decide(authz.Pull, t.repository))
+	list, err := visit.Tags(r.Context(), q)
 	if err != nil {
 		return u.unread(w, c, err)
 	}

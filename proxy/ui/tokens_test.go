@@ -67,7 +67,7 @@ func TestTokensPage(t *testing.T) {
 	if err != nil || len(list) != 1 || strings.Join(list[0].Repositories, " ") != "team/app team/tools/**" || strings.Join(list[0].Actions, " ") != "pull push" || list[0].Expires.Sub(list[0].Created) != 7*day {
 		t.Errorf("%+v %v", list, err)
 	}
-	want(t, "later", s.get("/ui/me/tokens"), 200, "", "ci &lt;b&gt;", "<code>team/tools/**</code>", "in 6 days", "soon", "!"+secret)
+	want(t, "later", s.get("/ui/me/tokens"), 200, "", "ci &lt;b&gt;", "<code>team/tools/**</code>", "in 7 days", "soon", "!"+secret)
 
 	s.login("root")
 	want(t, "another's list", s.get("/ui/me/tokens"), 200, "", "You have no tokens")

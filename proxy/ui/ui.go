@@ -106,7 +106,7 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 	case atImage:
 		return u.image(w, r, c)
 	case atDelete:
-		return u.deletePage(w, r, c, nil)
+		return u.deletion(w, r, c)
 	case atLogin:
 		return u.loginPage(w, r, c)
 	case atMe:

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"gatehouse/authz"
 	"gatehouse/proxy/route"
 )
@@ -48,36 +50,58 @@ type Plan struct {
 	Tag, Image authz.Decision
 }
 
-// Plans tells what would go, and what the policy says of it. Errors of single targets are in
-// their State; of a repository that the caller may not pull from nothing is told but that
-// it is Absent.
-func (v *Visit) Plans(ctx context.Context, targets []Target) []Plan {
-	ctx, cancel := context.WithTimeout(ctx, imageLimit)
-	defer cancel()
-	scans := map[string]*found{}
-	plans := make([]Plan, len(targets))
-	for i, t := range targets {
-		plans[i] = Plan{Target: t, State: Absent}
-		if v.may(authz.Pull, t.Repository) == nil {
-			v.plan(ctx, &plans[i], scans)
+// Visible is the policy's refusal where the caller may pull from the repository of no target, and
+// nil where there is one to be shown: of the others nothing is told but that they are Absent.
+func (v *Visit) Visible(targets []Target) error {
+	var refusal error
+	for _, t := range targets {
+		err := v.may(authz.Pull, t.Repository)
+		if err == nil {
+			return nil
+		}
+		if refusal == nil {
+			refusal = err
 		}
 	}
-	return plans
+	return refusal
 }
 
-func (v *Visit) plan(ctx context.Context, p *Plan, scans map[string]*found) {
+// Plans tells what would go, and what the policy says of it. Errors of single targets are in
+// their State; the error is ErrAbsent where none of them is there, or what kept the registry
+// from showing any.
+func (v *Visit) Plans(ctx context.Context, targets []Target) (plans []Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, imageLimit)
+	defer cancel()
+	faults := make([]error, len(targets))
+	plans = make([]Plan, len(targets))
+	var readers errgroup.Group
+	readers.SetLimit(scanReaders)
+	for i, t := range targets {
+		plans[i], faults[i] = Plan{Target: t, State: Absent}, ErrAbsent
+		if v.may(authz.Pull, t.Repository) == nil {
+			readers.Go(func() error { faults[i] = v.plan(ctx, &plans[i]); return nil })
+		}
+	}
+	_ = readers.Wait() // whose errors are in faults
+	err = ErrAbsent
+	for _, fault := range faults {
+		if fault == nil || errors.Is(err, ErrAbsent) {
+			err = fault
+		}
+	}
+	return plans, err
+}
+
+func (v *Visit) plan(ctx context.Context, p *Plan) error {
 	n, err := v.current(ctx, p.Repository, p.Reference)
 	if err != nil {
 		p.State = unread("", err).State
-		return
+		return err
 	}
 	p.State, p.Digest = Ready, n.digest
-	f, known := scans[p.Repository]
-	if !known {
-		if f, err = v.scan(ctx, p.Repository); err != nil {
-			f = &found{}
-		}
-		scans[p.Repository] = f
+	f, err := v.scan(ctx, p.Repository)
+	if err != nil {
+		f = &found{}
 	}
 	p.Tags, p.Checked, p.All = slices.Clone(f.tags[n.digest]), f.checked, f.all
 	if p.tag() && !slices.Contains(p.Tags, p.Reference) {
@@ -88,6 +112,7 @@ func (v *Visit) plan(ctx context.Context, p *Plan, scans map[string]*found) {
 		p.Tag = v.Decide(authz.Delete, p.Repository, p.Reference)
 	}
 	p.Image = v.decideImage(p.Repository, p.Tags)
+	return nil
 }
 
 // decideImage is the policy's decision on deleting an image with its tags: as under /v2/,
@@ -121,7 +146,7 @@ type Status string
 const (
 	Deleted     Status = "deleted"
 	Along       Status = "along"       // it went with another one of the same orders
-	Missing     Status = "absent"      // it was not there any more
+	Missing     Status = "absent"      // it was not there any more, or is not for the caller
 	Refused     Status = "denied"      // by the policy
 	Moved       Status = "moved"       // the tag names another digest than the one shown
 	Unsupported Status = "unsupported" // the registry cannot remove a tag alone
@@ -145,6 +170,8 @@ type Result struct {
 // is gone is ended nevertheless.
 func (v *Visit) Delete(ctx context.Context, orders []Order) []Result {
 	ctx = context.WithoutCancel(ctx)
+	orders = slices.Clone(orders)
+	v.nameAll(ctx, orders)
 	gone := map[Target]bool{} // images, by digest
 	results := make([]Result, len(orders))
 	for i, o := range orders {
@@ -156,12 +183,42 @@ func (v *Visit) Delete(ctx context.Context, orders []Order) []Result {
 	return results
 }
 
+// nameAll finds out which images the tags of several orders name for which no digest was
+// shown: once one is gone the registry no longer tells which tags went with it.
+func (v *Visit) nameAll(ctx context.Context, orders []Order) {
+	var readers errgroup.Group
+	readers.SetLimit(scanReaders)
+	for i := range orders {
+		o := &orders[i]
+		if len(orders) == 1 || !o.Image || o.digest() != "" || v.may(authz.Pull, o.Repository) != nil {
+			continue
+		}
+		readers.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, readLimit)
+			defer cancel()
+			n, err := v.current(ctx, o.Repository, o.Reference)
+			o.Shown = n.digest
+			return err
+		})
+	}
+	_ = readers.Wait() // whoever is not known is asked for once more
+}
+
+// digest is what was shown, or what the order itself says; empty: neither.
+func (o *Order) digest() string {
+	if o.Shown == "" && !o.tag() {
+		return o.Reference
+	}
+	return o.Shown
+}
+
 func (v *Visit) delete(ctx context.Context, o Order, gone map[Target]bool) Result {
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
 	r := Result{Order: o}
-	if gone[Target{o.Repository, o.Shown}] || gone[o.Target] {
-		r.Status, r.Digest = Along, o.Shown
+	if d := v.Decide(authz.Pull, o.Repository); !d.Allowed { // to its caller it is not there
+		v.refuse(ctx, &r, d)
+		r.Status, r.Rule = Missing, ""
 		return r
 	}
 	if !o.Image && !o.tag() { // nothing but an image has that name
@@ -173,11 +230,18 @@ func (v *Visit) delete(ctx context.Context, o Order, gone map[Target]bool) Resul
 		return r
 	}
 	n, err := v.current(ctx, o.Repository, o.Reference)
+	if errors.Is(err, ErrAbsent) {
+		n.digest = o.digest()
+	}
+	if r.Digest = n.digest; gone[Target{o.Repository, n.digest}] {
+		r.Status = Along
+		return r
+	}
 	if err != nil {
 		r.fail(err)
 		return r
 	}
-	if r.Digest = n.digest; o.Shown != "" && o.Shown != n.digest {
+	if o.Shown != "" && o.Shown != n.digest {
 		r.Status = Moved
 		return r
 	}
@@ -200,9 +264,7 @@ func (v *Visit) refuse(ctx context.Context, r *Result, by authz.Decision) {
 // decide is the policy's decision on an order, where these tags are known to go with it.
 // Registry decides once more.
 func (v *Visit) decide(o Order, along []string) authz.Decision {
-	switch d := v.Decide(authz.Pull, o.Repository); {
-	case !d.Allowed:
-		return d
+	switch {
 	case !o.Image:
 		return v.Decide(authz.Delete, o.Repository, o.Reference)
 	case o.tag() && !slices.Contains(along, o.Reference):

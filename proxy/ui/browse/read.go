@@ -44,6 +44,9 @@ func (v *Visit) read(ctx context.Context, kind string, rt route.Route, header ht
 	defer release()
 	r, err := v.ask(ctx, rt, header, most)
 	v.library.count(kind, r, err)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errors.Join(ErrSlow, err)
+	}
 	return r, err
 }
 
