@@ -51,7 +51,7 @@ type Report struct {
 	LeftOut int64 `json:"left_out"` // requests that found no room
 	// Unknown are pushes of which the registry did not say, or not in time, what their tags
 	// named, so that nothing was compared.
-	Unknown int64 `json:"unknown"`
+	Unknown int64 `json:"unknown,omitempty"`
 }
 
 // Table counts differences. Its zero value is empty. It outlives reloads and is safe for

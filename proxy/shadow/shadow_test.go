@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -89,8 +90,15 @@ func TestMiss(t *testing.T) {
 	if err := r.Print(&out); err != nil || r.Unknown != 2 || !strings.HasSuffix(out.String(), "LAST\n2 pushes are not compared, as the registry did not say what their tags named\n") {
 		t.Errorf("%d: %v %s", r.Unknown, err, out.String())
 	}
+	text, err := json.Marshal(r)
+	if err != nil || string(text) != `{"rows":[],"left_out":0,"unknown":2}` {
+		t.Errorf("%s %v", text, err)
+	}
 	if table.Take("two"); table.Report().Unknown != 0 {
 		t.Error("another policy keeps the count")
+	}
+	if text, err = json.Marshal(table.Report()); err != nil || string(text) != `{"rows":[],"left_out":0}` {
+		t.Errorf("%s %v", text, err)
 	}
 }
 
