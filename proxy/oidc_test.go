@@ -233,7 +233,11 @@ func TestJobReload(t *testing.T) {
 	} {
 		d.reload(t, c.change)
 		d.push(first.Token, c.status)
-		resp, body := d.ask(d.form("grant_type", "refresh_token", "refresh_token", first.RefreshToken))
+		resp, body := d.ask(d.request("GET", "/v2/", first.Token, nil))
+		if challenge := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != c.status || c.status == 401 && !strings.HasSuffix(challenge, `,error="invalid_token"`) {
+			t.Errorf("%s: %d %q %s", c.name, resp.StatusCode, challenge, body)
+		}
+		resp, body = d.ask(d.form("grant_type", "refresh_token", "refresh_token", first.RefreshToken))
 		if resp.StatusCode != c.status {
 			t.Errorf("%s: %d %s", c.name, resp.StatusCode, body)
 		}
@@ -449,6 +453,10 @@ func TestRefusedExchange(t *testing.T) {
 		{"a foreign resource", job, 400, "invalid_target", []string{"resource", "https://other.example.com"}},
 		{"a foreign service", job, 400, "invalid_request", []string{"service", "other"}},
 		{"no token", "", 400, "invalid_request", nil},
+		{"two tokens", job, 400, "invalid_request", []string{"subject_token", job}},
+		{"two types", job, 400, "invalid_request", []string{"subject_token_type", typeIDToken, "subject_token_type", typeJWT}},
+		{"two audiences", job, 400, "invalid_request", []string{"audience", audience, "audience", audience}},
+		{"two grants", job, 400, "invalid_request", []string{"grant_type", "password"}},
 		{"no time", job, 400, "invalid_request", []string{"expires_in", "0"}},
 		{"less than none", job, 400, "invalid_request", []string{"expires_in", "-5"}},
 		{"no number", job, 400, "invalid_request", []string{"expires_in", "soon"}},

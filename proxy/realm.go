@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"gatehouse/authn"
@@ -28,6 +29,7 @@ type realm struct {
 // serve answers in both dialects: distribution's GET with Basic
 // credentials, and the OAuth2 form (RFC 6749 sections 4.3 and 6).
 func (rl *realm) serve(x *exchange) error {
+	x.event.grant = "anonymous" // until something is shown
 	request, err := rl.tokenRequest(x)
 	if err == nil {
 		err = tellToken(x, rl.grant(x, request))
@@ -141,6 +143,9 @@ func (rl *realm) formRequest(x *exchange) (tokens.GrantRequest, error) {
 		return tokens.GrantRequest{}, err
 	}
 	form, err := rl.readForm(x)
+	if slices.Contains(form["grant_type"], exchangeGrant) {
+		x.event.grant = "exchange"
+	}
 	if err != nil {
 		return tokens.GrantRequest{}, err
 	}
@@ -206,18 +211,19 @@ var errFormSize = &apiError{status: http.StatusRequestEntityTooLarge, code: "SIZ
 
 var errFormTime = &apiError{status: http.StatusRequestTimeout, code: "UNSUPPORTED", message: "the realm form came too slowly", limit: "header_timeout"}
 
-// parseForm reads fields of which only scope may repeat.
+// parseForm reads fields of which only scope may repeat. What could be read is returned
+// beside an error.
 func (l *Limits) parseForm(raw string) (url.Values, error) {
 	if len(raw) > l.FormBytes {
 		return nil, errFormSize
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, badRequest("the request's fields are malformed")
+		return values, badRequest("the request's fields are malformed")
 	}
 	for key, list := range values {
 		if key != "scope" && len(list) > 1 {
-			return nil, badRequest("the field " + clip(key) + " stands twice")
+			return values, badRequest("the field " + clip(key) + " stands twice")
 		}
 	}
 	scopes := 0
@@ -225,7 +231,7 @@ func (l *Limits) parseForm(raw string) (url.Values, error) {
 		scopes += len(strings.Fields(scope))
 	}
 	if scopes > l.Scopes {
-		return nil, &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: "too many scopes", limit: "scopes"}
+		return values, &apiError{status: http.StatusBadRequest, code: "UNSUPPORTED", message: "too many scopes", limit: "scopes"}
 	}
 	return values, nil
 }

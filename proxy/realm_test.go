@@ -354,6 +354,34 @@ func TestChallengeWhole(t *testing.T) {
 	}
 }
 
+// TestAnonymousGrant: a request that shows nothing is counted as one, and what shows
+// something as that, whatever became of it.
+func TestAnonymousGrant(t *testing.T) {
+	d := newDock(t, nil)
+	for grant, requests := range map[string][]*http.Request{
+		`anonymous",result="granted"} 4`: {d.request("GET", "/auth", "", nil), d.basic("/auth", "", ""), d.form("grant_type", "password"), d.form("grant_type", "password", "username", "")},
+		`anonymous",result="invalid"} 3`: {d.form("grant_type", "x"), d.form(), d.request("GET", "/auth?service=x", "", nil)},
+		`basic",result="granted"} 1`:     {d.basic("/auth", "carol", "carol-secret")},
+		`password",result="granted"} 1`:  {d.form("grant_type", "password", "username", "carol", "password", "carol-secret")},
+		`refresh",result="refused"} 1`:   {d.form("grant_type", "refresh_token", "refresh_token", "x")},
+		`oidc",result="granted"} 1`:      {d.basic("/auth", "", d.job(nil))},
+		`exchange",result="invalid"} 1`:  {d.form("grant_type", exchangeGrant)},
+	} {
+		for _, r := range requests {
+			d.ask(r)
+		}
+		if shown := scraped(d.metrics); !strings.Contains(shown, `gatehouse_token_requests_total{grant="`+grant+"\n") {
+			t.Errorf("no %s in %s", grant, shown)
+		}
+	}
+	if strings.Contains(scraped(d.metrics), `grant=""`) {
+		t.Error("a request without a grant")
+	}
+	if d.granted(d.request("GET", "/auth", "", nil)); d.told(&d.log, "grant") != "anonymous" || strings.Contains(d.told(&d.audit, "msg", "grant"), "anonymous") {
+		t.Errorf("log %q, audit %s", d.told(&d.log, "grant"), d.audit.String())
+	}
+}
+
 // TestRealmAnswers: JSON and no challenge but Basic on every answer of the realm,
 // whatever reaches it.
 func TestRealmAnswers(t *testing.T) {

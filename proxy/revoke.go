@@ -17,7 +17,7 @@ type revoker struct {
 }
 
 // serve answers 200 whether or not there was something to end (section 2.2), so that
-// nobody learns of tokens here; but not where it could not be ended (2.2.1).
+// nobody learns of tokens here, and none at all is such a case; but not where it could not be ended (2.2.1).
 func (rv *revoker) serve(x *exchange) error {
 	if err := rv.realm.caps.holdRealm(x); err != nil {
 		return err
@@ -26,11 +26,7 @@ func (rv *revoker) serve(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	shown := form.Get("token")
-	if shown == "" {
-		return badRequest("the form has no token")
-	}
-	l, err := rv.keyring.EndToken(x.r.Context(), rv.chain, *newAttempt("", shown, x.peer))
+	l, err := rv.keyring.EndToken(x.r.Context(), rv.chain, *newAttempt("", form.Get("token"), x.peer))
 	x.event.credential, x.event.identity = l.Shown, l.Identity
 	switch {
 	case err == nil:

@@ -22,7 +22,6 @@ const (
 
 // exchangeRequest reads the form of a token exchange (RFC 8693 section 2.1).
 func exchangeRequest(x *exchange, form url.Values, request tokens.GrantRequest) (tokens.GrantRequest, error) {
-	x.event.grant = "exchange"
 	asked := &tokens.Exchange{Audience: form.Get("audience")}
 	request.Exchange, request.Offline = asked, false
 	for _, key := range []string{"actor_token", "actor_token_type"} {

@@ -85,6 +85,28 @@ func TestSessionForms(t *testing.T) {
 	}
 }
 
+// bound is a book of tokens that everybody needs.
+type bound struct{ PersonalTokens }
+
+func (bound) Required(authn.Identity) bool { return true }
+
+// TestLoginPersonWhoNeedsToken: a password that is good for making tokens alone begins a
+// session all the same, for there they are made.
+func TestLoginPersonWhoNeedsToken(t *testing.T) {
+	k := ring(t, nil, generate(t))
+	k.cfg.Personal = bound{}
+	chain := authn.NewChain(authn.ChainConfig{Directories: []authn.Directory{alice()}})
+	for password, want := range map[authn.Secret]error{"good": nil, "bad": authn.ErrInvalidCredentials} {
+		a := authn.Attempt{Login: "alice", Password: password}
+		if l, err := k.LoginPerson(t.Context(), chain, a); !errors.Is(err, want) || err == nil && l.Identity.Username != "alice" || l.Shown.Kind != FromPerson {
+			t.Errorf("%s: %+v %v", string(password), l, err)
+		}
+	}
+	if _, err := k.Login(t.Context(), chain, authn.Attempt{Login: "alice", Password: "good"}); !errors.Is(err, ErrTokenRequired) {
+		t.Errorf("at the realm: %v", err)
+	}
+}
+
 // TestLoginPerson: a password begins a session, and no token in the place of one.
 func TestLoginPerson(t *testing.T) {
 	k := ring(t, nil, generate(t))

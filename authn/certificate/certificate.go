@@ -162,7 +162,7 @@ func (d *Directory) Lookup(_ context.Context, ref authn.Ref) (authn.Identity, er
 	case errors.Is(err, authn.ErrUnavailable):
 		return authn.Identity{}, err
 	case err != nil:
-		return authn.Identity{}, fmt.Errorf("%w: %w", authn.ErrUnknownUser, err)
+		return authn.Identity{}, fmt.Errorf("%w: %v", authn.ErrUnknownUser, err) // no authn.ErrBadToken: the token shown is ours, and good
 	case m.id.Username != ref.Username || m.id.ID != ref.ID || m.id.PasswordStamp != ref.Stamp:
 		return authn.Identity{}, fmt.Errorf("%w: the certificate is another machine's now", authn.ErrUnknownUser)
 	case !d.now().Before(m.id.ValidUntil):

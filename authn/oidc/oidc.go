@@ -225,7 +225,7 @@ func (d *Directory) Lookup(_ context.Context, ref authn.Ref) (authn.Identity, er
 	id, err := d.recalled.Of(ref.Proof)
 	switch {
 	case err != nil:
-		return authn.Identity{}, fmt.Errorf("%w: %w", authn.ErrUnknownUser, err)
+		return authn.Identity{}, fmt.Errorf("%w: %v", authn.ErrUnknownUser, err) // no authn.ErrBadToken: the token shown is ours, and good
 	case id.Username != ref.Username || id.ID != ref.ID || d.stamp != ref.Stamp:
 		return authn.Identity{}, fmt.Errorf("%w: the claims are another machine's now", authn.ErrUnknownUser)
 	case !d.now().Before(id.ValidUntil):

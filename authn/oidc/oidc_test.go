@@ -160,7 +160,7 @@ func TestLookup(t *testing.T) {
 		now = now.Add(c.after)
 		got, err := c.d.Lookup(t.Context(), c.ref)
 		now = began
-		if c.ok && (err != nil || got.Username != id.Username || got.Proof.Carried != id.Proof.Carried) || !c.ok && !errors.Is(err, authn.ErrUnknownUser) {
+		if c.ok && (err != nil || got.Username != id.Username || got.Proof.Carried != id.Proof.Carried) || !c.ok && (!errors.Is(err, authn.ErrUnknownUser) || errors.Is(err, authn.ErrBadToken)) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}

@@ -55,6 +55,9 @@ func parse(text string) (*token, error) {
 	if t.claims, err = object(parts[1]); err != nil {
 		return nil, malformed("claims: %w", err)
 	}
+	if _, err = base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil { // or one token could be written in several ways
+		return nil, malformed("signature: not base64url")
+	}
 	t.alg, _ = t.header["alg"].(string)
 	t.kid, _ = t.header["kid"].(string)
 	t.jti, t.subject = word(t.claims["jti"]), word(t.claims["sub"])

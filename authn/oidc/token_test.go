@@ -95,6 +95,8 @@ func TestBrokenTokens(t *testing.T) {
 		{"no signature", parts[0] + "." + parts[1] + ".", malformed, "not base64url"},
 		{"padding", parts[0] + "=." + parts[1] + "." + parts[2], malformed, "not base64url"},
 		{"other letters", parts[0] + "." + parts[1] + "." + parts[2] + "+", malformed, "not base64url"},
+		{"unused bits of the signature", parts[0] + "." + parts[1] + "." + unused(parts[2]), malformed, "signature: not base64url"},
+		{"a letter too many", good + "AAA", malformed, "signature: not base64url"},
 		{"too long", with(map[string]any{"more": strings.Repeat("x", 16<<10)}), malformed, "over 16 KiB"},
 		{"a header that is no object", raw(`["alg"]`, string(payload)), malformed, "header: not an object"},
 		{"a header that is no JSON", raw(`{"alg":`, string(payload)), malformed, "header: not JSON"},
@@ -161,6 +163,12 @@ func TestBrokenTokens(t *testing.T) {
 	if id, err := d.Prove(t.Context(), authn.Secret(good)); err != nil {
 		t.Errorf("%+v, %v", id, err)
 	}
+}
+
+// unused is a part with another last letter, whose bits that count are the same.
+func unused(part string) string {
+	last := len(part) - 1
+	return part[:last] + string(base64url[strings.IndexByte(base64url, part[last])^1])
 }
 
 func refused(t *testing.T, d *Directory, name, text string, kind error, reason string) {
