@@ -10,6 +10,7 @@ import (
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui"
+	"gatehouse/proxy/ui/browse"
 	"gatehouse/tokens"
 )
 
@@ -141,7 +142,11 @@ func (p *pages) refusal(x *exchange, status int) {
 	if x.peer.Client.IsValid() {
 		r.Address = x.peer.ClientText()
 	}
-	if e.err != nil {
+	var denied *browse.Denied
+	switch {
+	case errors.As(e.cause(), &denied): // which its visitor was not told
+		r.Reason = denied.Error()
+	case e.err != nil:
 		r.Reason = e.err.message
 	}
 	p.memory.Refuse(r)

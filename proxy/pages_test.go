@@ -310,7 +310,7 @@ func TestHiddenDeletedByPage(t *testing.T) {
 		t.Errorf("the upstream was asked %d times", len(asked))
 	}
 	h.Close()
-	if n := strings.Count(events.String(), `"actions":"pull","repository":"other/app","reference":"v1"`); n != 2 {
+	if n := strings.Count(events.String(), `"actions":"pull","repository":"other/app","reference":"v1","reason":"Not there, or not for you.: NOT_FOUND: no rule of the policy allows it"`); n != 2 {
 		t.Errorf("%d refusals in %s", n, events.String())
 	}
 	if text := exposition(m); !strings.Contains(text, `gatehouse_decisions_total{action="delete",result="denied"} 1`) {

@@ -17,7 +17,8 @@ import (
 // answer, the config that is served, and the directory's server that goes down.
 func TestPagesAdmin(t *testing.T) {
 	slapd := startDirectory(t)
-	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: slapd, Basic: true, Socket: "admin.sock", Policy: `  - {name: stays, deny: [delete], repositories: ["anyuser/**"], to: [authenticated]}`,
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), LDAP: slapd, Basic: true, Socket: "admin.sock", Policy: `  - {name: unseen, deny: [pull], repositories: ["hidden/**"], to: [authenticated]}
+  - {name: stays, deny: [delete], repositories: ["anyuser/**"], to: [authenticated]}`,
 		Sections: "ui: {enabled: true, admins: [\"user:local/admin\"]}"})
 	v, other := g.visit(t, "admin", adminPassword), g.visit(t, "mozart", musicians)
 	for _, path := range []string{"", "explain", "directories", "refusals", "rules", "config"} {
@@ -40,6 +41,10 @@ func TestPagesAdmin(t *testing.T) {
 	row := v.get("/ui/admin/refusals?q=" + refused.header.Get("X-Request-Id"))
 	if got := row.all("data-refusal"); len(got) != 1 || got[0] != refused.header.Get("X-Request-Id") || !strings.Contains(row.body, "(stays)") || !strings.Contains(row.body, "mozart") {
 		t.Errorf("the refusal: %v %s", got, row.body)
+	}
+	hidden := other.do(other.request(http.MethodGet, "/ui/r/hidden/app:1", nil))
+	if row := v.get("/ui/admin/refusals?q=" + hidden.header.Get("X-Request-Id")); hidden.status != http.StatusNotFound || !strings.Contains(row.body, "hidden/app:1") || !strings.Contains(row.body, "(unseen)") || !strings.Contains(row.body, "denies it") || strings.Contains(hidden.body, "denies") {
+		t.Errorf("the refused page: %d %s", hidden.status, row.body)
 	}
 	rules := v.get("/ui/admin/rules")
 	if labels, denied := rules.all("data-rule"), rules.all("data-denied"); !strings.HasSuffix(labels[len(labels)-1], "(stays)") || denied[len(denied)-1] != "1" || !strings.Contains(rules.body, "never used since <time") {

@@ -175,6 +175,10 @@ func TestTagsOfKinds(t *testing.T) {
 	s.push("team/chart", object{}, object{"config": chart}, "1.0")
 	s.push("team/report", object{}, object{"artifactType": "application/spdx+json"}, "1.0")
 	s.login("alice")
+	want(t, "a chart's raw views", s.get("/ui/r/team/chart:1.0"), 200, "", "?raw=manifest", "?raw=config")
+	if raw := s.get("/ui/r/team/chart:1.0?raw=config"); raw.Header.Get("Content-Security-Policy") != sandbox || bodyOf(t, raw) != `{"name":"chart"}` {
+		t.Errorf("a chart's own words: %v", raw)
+	}
 	want(t, "a chart", s.get("/ui/r/team/chart"), 200, "", `value="helm pull oci://registry.example.com/team/chart --version 1.0" data-command="helm"`,
 		`data-copy="helm pull oci://registry.example.com/team/chart --version 1.0" aria-label="Copy: helm`, "!docker pull")
 	want(t, "an artifact", s.get("/ui/r/team/report"), 200, "", `value="oras pull registry.example.com/team/report:1.0" data-command="oras"`, `data-copy="oras pull registry.example.com/team/report:1.0"`,

@@ -84,9 +84,9 @@ func (u *UI) unread(w http.ResponseWriter, c *Call, err error) error {
 	switch {
 	case errors.As(err, &denied):
 		c.Seen.Action, c.Seen.Decision, c.Seen.Rule = authz.Pull, "denied", denied.Rule
-		return u.nowhere(w, c)
+		return u.nowhere(w, c, err)
 	case errors.Is(err, browse.ErrAbsent):
-		return u.nowhere(w, c)
+		return u.nowhere(w, c, nil)
 	case errors.Is(err, browse.ErrSlow):
 		return &Fault{Status: http.StatusGatewayTimeout, Code: "UNAVAILABLE", Message: "The registry has not answered in time. What was begun goes on; reload the page in a moment.", Cause: err}
 	case errors.Is(err, browse.ErrAnswer):
@@ -95,13 +95,16 @@ func (u *UI) unread(w http.ResponseWriter, c *Call, err error) error {
 	return err
 }
 
-// nowhere is the same answer for what is not there and for what the visitor may not see.
-func (u *UI) nowhere(w http.ResponseWriter, c *Call) error {
+// nowhere is the same answer for what is not there and for what the visitor may not see; the
+// cause is for those who look after the gateway alone.
+func (u *UI) nowhere(w http.ResponseWriter, c *Call, cause error) error {
 	if c.visitor.identity.Anonymous() {
 		u.toLogin(w, c)
 		return nil
 	}
-	return notFound()
+	f := notFound()
+	f.Cause = cause
+	return f
 }
 
 // Told is what a visitor is told of an error that is not a Fault, of which the caller knows

@@ -34,7 +34,7 @@ func (u *UI) repositories(w http.ResponseWriter, r *http.Request, c *Call) error
 		return u.unread(w, c, err)
 	}
 	if q.Folder != "" && list.Total == 0 && q.Search == "" && q.Right == "" {
-		return u.nowhere(w, c)
+		return u.nowhere(w, c, nil)
 	}
 	page, heading := atHome, "Repositories"
 	if q.Folder != "" {

@@ -185,7 +185,7 @@ func (i *Image) describe(d, config *document) {
 	if s := d.manifest.Subject; s != nil && route.ValidDigest(s.Digest) {
 		i.Subject = s.Digest
 	}
-	i.HasConfig = config != nil && config.body != nil
+	i.HasConfig = config != nil && config.body != nil || d.otherConfiguration() != nil
 	switch {
 	case config == nil:
 	case config.config == nil:
@@ -262,9 +262,12 @@ func (v *Visit) RawManifest(ctx context.Context, name, reference, platform strin
 	return d.whole()
 }
 
-// RawConfig is the JSON of its configuration.
+// RawConfig is the JSON of its configuration, also of a type that is not known here.
 func (v *Visit) RawConfig(ctx context.Context, name, reference, platform string) ([]byte, error) {
-	_, _, config, err := v.raw(ctx, name, reference, platform)
+	d, child, config, err := v.raw(ctx, name, reference, platform)
+	if c := image(d, child).otherConfiguration(); err == nil && c != nil {
+		config, err = v.configOf(ctx, name, c.Digest)
+	}
 	if err != nil {
 		return nil, err
 	}

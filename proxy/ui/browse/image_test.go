@@ -58,6 +58,39 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestOtherConfiguration: JSON that an artifact has in the place of an image's configuration is
+// shown as it is, and nothing else is.
+func TestOtherConfiguration(t *testing.T) {
+	d := newDouble(t)
+	body := []byte(`{"name":"tools","version":"1.0.0"}`)
+	at := d.put("team/chart", "application/octet-stream", body)
+	for tag, c := range map[string]struct {
+		config any
+		want   error // nil: it is shown
+	}{
+		"chart":  {object{"mediaType": typeChart, "digest": at, "size": len(body)}, nil},
+		"own":    {object{"mediaType": "application/vnd.example.thing+json", "digest": at, "size": len(body)}, nil},
+		"binary": {object{"mediaType": "application/vnd.example.thing", "digest": at, "size": len(body)}, ErrAbsent},
+		"empty":  {object{"mediaType": "application/vnd.oci.empty.v1+json", "digest": at, "size": 2}, ErrAbsent},
+		"large":  {object{"mediaType": typeChart, "digest": at, "size": mostConfig + 1}, ErrAbsent},
+		"odd":    {object{"mediaType": typeChart, "digest": "../x", "size": 1}, ErrAbsent},
+		"none":   {nil, ErrAbsent},
+	} {
+		d.tag("team/chart", tag, d.put("team/chart", typeManifest, asJSON(object{"schemaVersion": 2, "mediaType": typeManifest, "config": c.config, "layers": []object{}, "annotations": object{"of": tag}})))
+		v := d.visit(d.library(t), "bob")
+		raw, err := v.RawConfig(t.Context(), "team/chart", tag, "")
+		if !errors.Is(err, c.want) || c.want == nil && string(raw) != string(body) {
+			t.Errorf("%s: %q %v", tag, raw, err)
+		}
+		if i, err := v.Image(t.Context(), "team/chart", tag, ""); err != nil || i.HasConfig != (c.want == nil) || i.ConfigFault != "" {
+			t.Errorf("%s: %+v %v", tag, i, err)
+		}
+		if _, err := d.visit(v.library, "eve").RawConfig(t.Context(), "team/chart", tag, ""); !errors.As(err, new(*Denied)) {
+			t.Errorf("%s for eve: %v", tag, err)
+		}
+	}
+}
+
 // TestReferrers: from the registry's own list, the fallback tag and cosign's.
 func TestReferrers(t *testing.T) {
 	d := newDouble(t)

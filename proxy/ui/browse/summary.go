@@ -3,9 +3,12 @@ package browse
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"gatehouse/proxy/route"
 )
 
 // State is how far something is read.
@@ -206,6 +209,19 @@ func (d *document) configuration() *descriptor {
 		return d.manifest.Config
 	}
 	return nil
+}
+
+// otherConfiguration is where JSON stands that an artifact, such as a chart, has in the place of
+// an image's configuration; nil: there is none that can be shown.
+func (d *document) otherConfiguration() *descriptor {
+	if d == nil || d.manifest == nil || d.isIndex() || d.manifest.Config == nil || d.configuration() != nil {
+		return nil
+	}
+	c := d.manifest.Config
+	if !route.ValidDigest(c.Digest) || c.MediaType == spec.MediaTypeEmptyJSON || !strings.HasSuffix(c.MediaType, "json") || c.Size > mostConfig {
+		return nil
+	}
+	return c
 }
 
 // kind is what a manifest is of.

@@ -197,18 +197,29 @@ func sortVersions(tags []string) []string {
 	return sorted
 }
 
-// newestOf is the newest release of tags in the order of versions; where there is none,
-// the newest version, or the last word. "": there are no tags.
+// newestOf is the newest release of tags in the order of versions, of its kinds the one without a
+// word behind its numbers, such as 1.1 beside 1.1-alpine; where there is no release, the newest
+// version, or the last word. "": there are no tags.
 func newestOf(sorted []string) string {
-	newest := version{core: -1}
+	newest, release := version{core: -1}, version{core: -1}
 	for _, tag := range slices.Backward(sorted) {
 		v := parseVersion(tag)
-		if !v.word() && v.prefix() == "" && !v.early() {
+		of := !v.word() && v.prefix() == "" && !v.early()
+		switch {
+		case of && release.word():
+			release = v
+		case !release.word() && (v.word() || v.prefix() != "" || compareCores(v.tag[v.core:v.rest], release.tag[release.core:release.rest]) != 0):
+			return release.tag
+		}
+		if of && v.rest == len(tag) {
 			return tag
 		}
 		if newest.tag == "" || newest.word() && !v.word() {
 			newest = v
 		}
+	}
+	if !release.word() {
+		return release.tag
 	}
 	return newest.tag
 }

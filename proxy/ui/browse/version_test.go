@@ -36,7 +36,9 @@ func TestVersionOrder(t *testing.T) {
 // TestNewest: a release before an early version, a version before a word.
 func TestNewest(t *testing.T) {
 	for tags, want := range map[string]string{"": "", "latest": "latest", "latest edge": "latest", "latest 1.0-rc1": "1.0-rc1",
-		"latest 1.0-rc1 0.9": "0.9", "v2 v10 v9": "v10", "latest release-3": "release-3", "release-3 1.0": "1.0"} {
+		"latest 1.0-rc1 0.9": "0.9", "v2 v10 v9": "v10", "latest release-3": "release-3", "release-3 1.0": "1.0",
+		"1.1 1.1-alpine 1.1-bookworm 1.1-rc1 1.0": "1.1", "1.1-alpine 1.1-rc1 1.0": "1.1-alpine", "v1.1 v1.1-alpine": "v1.1", "1.1-alpine": "1.1-alpine",
+		"latest 2-slim 2-rc1 edge": "2-slim", "2-slim x-2": "2-slim"} {
 		if got := newestOf(sortVersions(strings.Fields(tags))); got != want {
 			t.Errorf("%q: %q, want %q", tags, got, want)
 		}
