@@ -57,7 +57,8 @@ func untrusted(err error) bool {
 
 // cut reports whether the connection ended before there was an answer.
 func cut(err error) bool {
-	return ended(err) || errors.Is(err, net.ErrClosed) || ldap.IsErrorWithCode(err, ldap.ErrorNetwork) || strings.Contains(err.Error(), "unable to read LDAP response packet")
+	return ended(err) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || ldap.IsErrorWithCode(err, ldap.ErrorNetwork) || strings.Contains(err.Error(), "unable to read LDAP response packet") ||
+		strings.Contains(err.Error(), "unable to send request")
 }
 
 // failedLocked notes the last fault of a server.

@@ -41,6 +41,8 @@ func TestClass(t *testing.T) {
 		{fmt.Errorf("TLS: %w", tls.RecordHeaderError{Msg: "no record"}), "TLS fails"},
 		{fmt.Errorf("%w; the server closed the connection without an answer: if this is its TLS port, write ldaps://", io.EOF), "the connection ended"},
 		{io.EOF, "the connection ended"},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, "the connection ended"},
+		{fmt.Errorf("unable to send request: %s", syscall.EPIPE), "the connection ended"},
 		{ldap.NewError(ldap.ErrorNetwork, errors.New("ldap: connection closed")), "the connection ended"},
 		{fmt.Errorf("reading dc=x: %w", result(32)), "it answers 32, No Such Object"},
 		{result(3), "it answers 3, Time Limit Exceeded"},
