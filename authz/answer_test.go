@@ -2,6 +2,7 @@ package authz
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -82,5 +83,14 @@ func TestRuleCounts(t *testing.T) {
 	}
 	if !(Rule{}).Counts(time.Now()) {
 		t.Error("a rule without a time is there")
+	}
+}
+
+// TestUnknown: the answer about nobody is complete, and refuses.
+func TestUnknown(t *testing.T) {
+	a := Unknown(Person{User: "eve", Directory: "local"}, errors.New("there is no eve"))
+	text, err := json.Marshal(a)
+	if err != nil || a.Allowed || a.Rule.Position != "none" || a.Identity.User != "eve" || a.Identity.Unknown != "there is no eve" || a.Identity.Groups == nil || a.Conditions == nil {
+		t.Errorf("%s, %v", text, err)
 	}
 }

@@ -153,3 +153,20 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("%v", prints)
 	}
 }
+
+// TestCountsGo: what was counted of rules that are no more goes, however many.
+func TestCountsGo(t *testing.T) {
+	var c Counts
+	old, begin := policy(t, allow("pull", "a", "everyone"), allow("pull", "b", "everyone"), allow("pull", "c", "everyone")), time.Unix(1_700_000_000, 0)
+	c.Take(old, begin)
+	for _, name := range []string{"a", "b", "c"} {
+		c.Add(old.Decide(anonymous, Request{Repository: name, Action: Pull}), begin)
+	}
+	c.Take(policy(t, allow("pull", "d", "everyone")), begin)
+	c.Take(old, begin.Add(time.Hour))
+	for _, r := range c.Rules(old) {
+		if r.Allowed != 0 || !r.Since.Equal(begin.Add(time.Hour)) {
+			t.Errorf("of a rule that was gone: %+v", r)
+		}
+	}
+}

@@ -206,6 +206,45 @@ func TestHearers(t *testing.T) {
 	}
 }
 
+// TestHearersByTheirNames: where somebody is in more groups that rules name than the rules of
+// one place do, these are looked up; each list of somebody is found, and no other.
+func TestHearersByTheirNames(t *testing.T) {
+	rules := append(rulesOf(40, "b/**", "group:example/group-%06d"), rulesOf(40, "b/**", "group:cn=group-%06d,ou=groups,dc=example,dc=com")...)
+	for i := range 10 {
+		name := fmt.Sprintf("group-%06d", 10+i)
+		rules = append(rules, allow("*", "a/**", "group:example/"+name), allow("*", "a/**", "group:cn="+name+",ou=groups,dc=example,dc=com"))
+	}
+	p := policy(t, rules...)
+	for groups, want := range map[int]int{10: 0, 11: 2, 15: 10, 20: 20, 21: 20, 30: 20, 40: 20} {
+		if got := lookedAt(p, member(groups), "a/x"); got != want {
+			t.Errorf("%d groups: %d are looked at, want %d", groups, got, want)
+		}
+		if d := p.Decide(member(groups), Request{Repository: "a/x", Action: Pull}); d.Allowed != (want > 0) || d.Allowed && d.Rule != "p:81" {
+			t.Errorf("%d groups: %+v", groups, d)
+		}
+	}
+	fewer := member(40)
+	for i := range fewer.Groups { // the names of others, and their own DNs
+		fewer.Groups[i].Name = "x" + fewer.Groups[i].Name
+	}
+	if d := p.Decide(fewer, Request{Repository: "a/x", Action: Pull}); d.Rule != "p:82" {
+		t.Errorf("by DN alone: %+v", d)
+	}
+}
+
+// TestOrderOfRules: the first rule of the policy decides, wherever the index has it.
+func TestOrderOfRules(t *testing.T) {
+	rules := []Rule{allow("pull", "a/b/c", "everyone"), allow("pull", "**/c", "everyone"), allow("pull", "a/b/**", "everyone"), allow("pull", "a/**", "everyone"), allow("pull", "**", "everyone")}
+	for range rules {
+		for _, id := range []authn.Identity{mozart, anonymous} {
+			if d := policy(t, slices.Clone(rules)...).Decide(id, Request{Repository: "a/b/c", Action: Pull}); d.Rule != "p:1" {
+				t.Errorf("%s decides, and %v is the first", d.Rule, rules[0].Repositories)
+			}
+		}
+		rules = append(rules[1:], rules[0])
+	}
+}
+
 // TestCoveringLooksOnce: each deny that may be all of a rule's is held against it once.
 func TestCoveringLooksOnce(t *testing.T) {
 	p := policy(t, deny("*", "**", "user:bach"), deny("*", "a/**", "user:bach"), deny("*", "a/b", "user:bach"), deny("*", "**/b", "user:bach"), deny("*", "c/**", "user:bach"))
