@@ -47,7 +47,7 @@ func TestProven(t *testing.T) {
 		{"with a line's end", "two", " t2\n", nil, "app"},
 		{"another's", "one", "t2", ErrMalformedToken, ""},
 		{"nobody's", "three", "t1", ErrUnknownToken, ""},
-		{"none", "", "t1", ErrUnknownToken, ""},
+		{"none", "", "t1", ErrMalformedToken, ""},
 		{"in other letters", "ONE", "t1", ErrUnknownToken, ""},
 	} {
 		id, err := c.Proven(t.Context(), test.issuer, Attempt{Login: "x", Password: Secret(test.token)})

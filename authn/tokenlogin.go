@@ -35,6 +35,9 @@ func (c *Chain) Proven(ctx context.Context, issuer string, a Attempt) (Identity,
 			return id, err
 		}
 	}
+	if issuer == "" {
+		return Identity{}, fmt.Errorf("%w: no claims with an iss that can be read", ErrMalformedToken)
+	}
 	return Identity{}, fmt.Errorf("%w: no directory has its issuer", ErrUnknownToken)
 }
 

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"errors"
+	"slices"
 
 	"gatehouse/authn"
 )
@@ -24,6 +25,29 @@ func NewAudience(words, directories, machines []string) (*Audience, error) {
 		return nil, errors.Join(c.found...)
 	}
 	return a, errors.Join(c.found...)
+}
+
+// Misses are the words of other, by their index, whose people are surely not all among a's.
+// Groups may be anybody's, so of a person or a group that is said only where a has none.
+func (a *Audience) Misses(other *Audience) []int {
+	var list []int
+	loose := slices.ContainsFunc(a.to, func(t subject) bool { return t.kind == group || t.kind == directory })
+	for i, s := range other.to {
+		switch s.kind {
+		case machine, anyMachine:
+			continue
+		case everyone, authenticated:
+			s.kind = anyPerson
+		case user, group:
+			if loose {
+				continue
+			}
+		}
+		if !slices.ContainsFunc(a.to, func(t subject) bool { return t.kind == anyPerson || t.covers(s) }) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // Has reports whether the caller is among them.

@@ -51,6 +51,17 @@ func NewCeiling(repositories, actions []string) (*Ceiling, error) {
 	return c, nil
 }
 
+// Impossible are the patterns that no repository can ever match.
+func (c *Ceiling) Impossible() []string {
+	var list []string
+	for i, p := range c.patterns {
+		if !p.Possible() {
+			list = append(list, c.repositories[i])
+		}
+	}
+	return list
+}
+
 // Repositories are the patterns; none: all repositories.
 func (c *Ceiling) Repositories() []string { return c.repositories }
 

@@ -25,6 +25,25 @@ func NewPattern(text string) (Pattern, error) {
 	return Pattern{p}, nil
 }
 
+// Possible reports whether there can be a repository that it matches.
+func (p Pattern) Possible() bool {
+	var sample []string
+	for _, c := range p.compiled.components {
+		if c.anyNumber {
+			continue
+		}
+		text := ""
+		for _, part := range c.parts {
+			if part.kind == star {
+				part.text = "a" // where another run of letters would do, one letter does
+			}
+			text += part.text
+		}
+		sample = append(sample, text)
+	}
+	return len(sample) == 0 || ValidRepository(strings.Join(sample, "/"))
+}
+
 // Match reports whether the pattern matches a repository.
 func (p Pattern) Match(repository string) bool {
 	return strings.HasPrefix(repository, p.compiled.prefix) && matchName(p.compiled.components, repository, values{})

@@ -77,7 +77,7 @@ func (d *dock) assemble(t *testing.T, c *Config, change func(*oidc.Config)) {
 		t.Fatal(err)
 	}
 	c.Listen.Basic, c.Keyring, c.Chain, c.Policy, c.Metrics = true, d.keyring, chain, policy, d.metrics
-	c.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: d.keyring, Chain: chain, Policy: policy})
+	c.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: d.keyring, Chain: chain, Policy: policy, Addresses: []string{"https://pull.example.com"}})
 	c.Access, c.Audit = slog.New(slog.NewJSONHandler(&d.log, nil)), slog.New(slog.NewJSONHandler(&d.audit, nil))
 }
 
@@ -258,6 +258,7 @@ func TestBadJobs(t *testing.T) {
 		"repository is absent":     d.issuer.Sign(t, d.issuer.Claims(d.now, audience, nil)),
 		`ref is \"refs/heads/dev`:  d.job(map[string]any{"ref": "refs/heads/dev"}),
 		"expired at":               d.job(map[string]any{"iat": d.now.Add(-time.Hour).Unix(), "exp": d.now.Add(-time.Minute).Unix()}),
+		"no claims with an iss":    d.job(map[string]any{"iss": 5}),
 		"no directory has its iss": d.job(map[string]any{"iss": "https://other.example.com"}),
 		"over 2048":                d.job(map[string]any{"actor": strings.Repeat("x", 3000)}),
 		"over 16 KiB":              d.job(map[string]any{"more": strings.Repeat("x", 17000)}),
@@ -288,7 +289,7 @@ func TestBadJobs(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
-	for _, want := range []string{`{kind="oidc",result="ok"} 2`, `{kind="oidc",result="malformed"} 2`, `{kind="oidc",result="mismatch"} 8`, `{kind="oidc",result="expired"} 2`, `{kind="oidc",result="unknown"} 4`} {
+	for _, want := range []string{`{kind="oidc",result="ok"} 2`, `{kind="oidc",result="malformed"} 4`, `{kind="oidc",result="mismatch"} 8`, `{kind="oidc",result="expired"} 2`, `{kind="oidc",result="unknown"} 4`} {
 		if shown := scraped(d.metrics); !strings.Contains(shown, "gatehouse_credentials_total"+want) {
 			t.Errorf("no %s", want)
 		}
@@ -358,6 +359,8 @@ func TestTokenExchange(t *testing.T) {
 		"named":          {"scope", scope, "requested_token_type", typeAccess, "service", "gatehouse"},
 		"our service":    {"scope", scope, "audience", "gatehouse"},
 		"our audience":   {"scope", scope, "audience", audience},
+		"our address":    {"scope", scope, "audience", "https://pull.example.com"},
+		"and a slash":    {"scope", scope, "resource", "https://pull.example.com/"},
 		"offline_access": {"scope", scope, "offline_token", "true"},
 	} {
 		got := d.swap(job, 200, fields...)
@@ -384,7 +387,7 @@ func TestTokenExchange(t *testing.T) {
 	if short := d.swap(job, 200, "expires_in", "30", "requested_token_type", typeRefresh); short.ExpiresIn != 30 {
 		t.Errorf("shortened: %+v", short)
 	}
-	if d.swap(job, 200, "subject_token_type", typeJWT); !strings.Contains(scraped(d.metrics), `gatehouse_token_requests_total{grant="exchange",result="granted"} 10`) {
+	if d.swap(job, 200, "subject_token_type", typeJWT); !strings.Contains(scraped(d.metrics), `gatehouse_token_requests_total{grant="exchange",result="granted"} 12`) {
 		t.Error("the exchanges are not counted")
 	}
 }

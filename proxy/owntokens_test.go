@@ -88,6 +88,8 @@ func TestOwnTokenStatuses(t *testing.T) {
 		{"carol-secret", `{"name":"b","lifetime":"-1h"}`, 400}, {"carol-secret", `{"name":"b","lifetime":""}`, 400},
 		{"carol-secret", `{"name":"b","repositories":["{user}/**"]}`, 400}, {"carol-secret", `{"name":"b","repositories":"**"}`, 400}, {"carol-secret", `{"name":"b","repositories":[null]}`, 400},
 		{"carol-secret", `{"name":"b","actions":["fly"]}`, 400}, {"carol-secret", long, 413},
+		{"carol-secret", `{"name":"b","repositories":["A/b"]}`, 400}, {"carol-secret", `{"name":"b","repositories":[".."]}`, 400},
+		{"carol-secret", "{\"name\":\"b\xff\"}", 400}, {"carol-secret", `{"name":"\ud800"}`, 400}, {"carol-secret", `{"name":"b\u202e"}`, 400},
 		{"carol-secret", `{"name":"b","lifetime":"1h","repositories":[],"actions":["pull","push"]}`, 201}, {"carol-secret", `{"name":"c"}`, 201}, {"carol-secret", `{"name":"d"}`, 409},
 	} {
 		resp, body := c.ask(c.ordered(o.password, o.body))

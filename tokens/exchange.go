@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/authn"
@@ -27,7 +29,7 @@ type Exchange struct {
 // exchange is Grant for an Exchange. Reply.Token is the token that was asked for.
 func (g *Granter) exchange(ctx context.Context, r GrantRequest, asked authz.Scope) (Reply, error) {
 	k := g.cfg.Keyring
-	if a := r.Exchange.Audience; a != "" && a != k.cfg.Service && !g.cfg.Chain.Takes(a) {
+	if a := r.Exchange.Audience; a != "" && a != k.cfg.Service && !g.cfg.Chain.Takes(a) && !slices.ContainsFunc(g.cfg.Addresses, sameAddress(a)) {
 		return Reply{}, ErrTarget
 	}
 	l, err := k.loginByIDToken(ctx, g.cfg.Chain, *r.Attempt)
@@ -51,6 +53,11 @@ func (g *Granter) exchange(ctx context.Context, r GrantRequest, asked authz.Scop
 		reply.RefreshID = reply.Granted.ID
 	}
 	return reply, err
+}
+
+// sameAddress reports whether two URLs are one but for a slash at the end.
+func sameAddress(a string) func(string) bool {
+	return func(b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 }
 
 var errNoIDToken = errors.New("no ID token")

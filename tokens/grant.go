@@ -19,6 +19,9 @@ type GranterConfig struct {
 	Chain *authn.Chain
 	// Policy says which part of the asked scope is granted.
 	Policy *authz.Policy
+	// Addresses are the URLs that clients know us by, each of which means us as the audience
+	// of an Exchange.
+	Addresses []string
 }
 
 // Granter answers requests for tokens. It is immutable.
@@ -93,12 +96,15 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	if err != nil {
 		return reply, err
 	}
+	if r.Offline && !l.Identity.Anonymous() && l.Shown.Kind != FromRefresh {
+		if err = g.refresh(l, &reply); err != nil {
+			return reply, err
+		}
+		l.Via = reply.RefreshID // what is issued beside it ends with it too
+	}
 	reply.Token, reply.Granted, err = g.cfg.Keyring.Issue(tokenFor(Access, l, g.cfg.Policy.Grant(l.Identity, asked, r.Source)))
 	reply.ExpiresIn = reply.Granted.Expires.Sub(reply.Granted.IssuedAt)
-	if err != nil || !r.Offline || l.Identity.Anonymous() || l.Shown.Kind == FromRefresh {
-		return reply, err
-	}
-	return reply, g.refresh(l, &reply)
+	return reply, err
 }
 
 // identify checks what the client brought along.

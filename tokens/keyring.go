@@ -336,7 +336,7 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("lives too long")
 	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != "" || c.Proof != nil):
 		return errors.New("a person without a directory")
-	case c.Credential == "" && (c.CredentialID != "" || c.Via != ""):
+	case c.Credential == "" && c.CredentialID != "":
 		return errors.New("half a credential")
 	case (c.Credential == string(FromPersonal)) != (len(c.Actions) > 0):
 		return errors.New("a personal token without a ceiling, or a ceiling without one")

@@ -146,12 +146,12 @@ func TestTokensReachNoPeople(t *testing.T) {
 		{"a refresh token with blanks", authn.Secret(" " + refresh + "\n"), FromRefresh, nil, 0},
 		{"an access token", authn.Secret(access), FromOIDC, authn.ErrUnknownToken, 0},
 		{"an ID token", jwt(`{"alg":"RS256","typ":"JWT"}`), FromOIDC, authn.ErrUnknownToken, 0},
-		{"alg none", authn.Secret(b64of(`{"alg":"none"}`) + ".e30."), FromOIDC, authn.ErrUnknownToken, 0},
-		{"a header that is cut", jwt(`{"alg":"RS256","ty`), FromOIDC, authn.ErrUnknownToken, 0},
+		{"alg none", authn.Secret(b64of(`{"alg":"none"}`) + ".e30."), FromOIDC, authn.ErrMalformedToken, 0},
+		{"a header that is cut", jwt(`{"alg":"RS256","ty`), FromOIDC, authn.ErrMalformedToken, 0},
 		{"an escaped name", jwt(`{"\u0061lg":"RS256"}`), FromOIDC, authn.ErrUnknownToken, 0},
-		{"padded", authn.Secret(base64.URLEncoding.EncodeToString([]byte(`{"alg":"R"}`)) + ".e30=.e30="), FromOIDC, authn.ErrUnknownToken, 0},
-		{"an odd payload", authn.Secret(b64of(`{"alg":"RS256","typ":"refresh+jwt"}`) + ".bm8.c2ln"), FromOIDC, authn.ErrUnknownToken, 0},
-		{"no payload", authn.Secret(b64of(`{"alg":"RS256"}`) + ".."), FromOIDC, authn.ErrUnknownToken, 0},
+		{"padded", authn.Secret(base64.URLEncoding.EncodeToString([]byte(`{"alg":"R"}`)) + ".e30=.e30="), FromOIDC, authn.ErrMalformedToken, 0},
+		{"an odd payload", authn.Secret(b64of(`{"alg":"RS256","typ":"refresh+jwt"}`) + ".bm8.c2ln"), FromOIDC, authn.ErrMalformedToken, 0},
+		{"no payload", authn.Secret(b64of(`{"alg":"RS256"}`) + ".."), FromOIDC, authn.ErrMalformedToken, 0},
 	} {
 		s.people.asked.Store(0)
 		s.machines.asked.Store(0)

@@ -205,8 +205,13 @@ func TestEndToken(t *testing.T) {
 	if _, err := shop.keyring.Verify(redeemed.Token, Access, 0); !errors.Is(err, ErrRevoked) {
 		t.Errorf("what it was redeemed for: %v", err)
 	}
-	if _, err := shop.keyring.Verify(offline.Token, Access, 0); err != nil {
-		t.Errorf("what was issued beside it by the password: %v", err)
+	if _, err := shop.keyring.Verify(offline.Token, Access, 0); !errors.Is(err, ErrRevoked) {
+		t.Errorf("what was issued beside it by the same password: %v", err)
+	}
+	if again, err := shop.granter.Grant(t.Context(), GrantRequest{Attempt: &attempt}); err != nil || again.Granted.Via != "" {
+		t.Errorf("the password itself: %+v, %v", again, err)
+	} else if _, err := shop.keyring.Verify(again.Token, Access, 0); err != nil {
+		t.Errorf("what it was good for later: %v", err)
 	}
 	if l, err := end(string(shop.token)); err != nil || l.Identity.Username != "ci/app" || l.Shown.Kind != FromMachine {
 		t.Errorf("a machine's, from another network: %+v, %v", l, err)

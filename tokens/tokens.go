@@ -66,8 +66,8 @@ type Token struct {
 	Session bool
 	// Ceiling is that of the personal token which it was issued for; nil: none.
 	Ceiling *authz.Ceiling
-	// Via is the id of the refresh token that an access token was issued for, where that was
-	// issued for something itself; empty: none.
+	// Via is the id of the refresh token that an access token was issued beside, or for, where
+	// that was issued for something itself; empty: none. It ends with that.
 	Via string
 	// Credential is the token of a machine, or of a person's program, that this one was
 	// issued for, also by way of a refresh token; zero: a password was shown.

@@ -216,7 +216,11 @@ func names(cert *x509.Certificate) map[string]any {
 		for i, text := range list {
 			values[i] = text
 		}
-		if len(values) > 0 {
+		switch len(values) {
+		case 0:
+		case 1:
+			all[claim] = values[0]
+		default:
 			all[claim] = values
 		}
 	}

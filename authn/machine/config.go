@@ -38,7 +38,10 @@ type Token struct {
 }
 
 // Expiry is the end of a token; zero: never.
-type Expiry struct{ time.Time }
+type Expiry struct {
+	time.Time
+	unread bool // what stood there was none
+}
 
 // Never is how an Expiry without an end is written.
 const Never = "never"
@@ -54,7 +57,7 @@ func (e *Expiry) UnmarshalText(text []byte) error {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339, string(text))
-	if err != nil {
+	if e.unread = err != nil; e.unread {
 		return fmt.Errorf("must be a day such as 2027-03-01, a moment such as 2027-03-01T12:00:00Z, or never, not %.100q", text)
 	}
 	e.Time = at
@@ -155,7 +158,7 @@ func (b *builder) token(key string, m *member, t Token) {
 	if err == nil {
 		b.directory.hold(newToken(m, hash, t))
 	}
-	if t.Expires.IsZero() {
+	if t.Expires.IsZero() && !t.Expires.unread {
 		b.Warn(key+".expires", errors.New("the token never ends: if it leaks it is good until somebody sees it; give it a day, and rotate it"))
 	}
 }

@@ -27,7 +27,7 @@ func made(t testing.TB) (authn.Secret, string, apitoken.Hash) {
 	return text, token.Hash.String(), token.Hash
 }
 
-func at(d time.Duration) Expiry { return Expiry{start.Add(d)} }
+func at(d time.Duration) Expiry { return Expiry{Time: start.Add(d)} }
 
 const day = 24 * time.Hour
 

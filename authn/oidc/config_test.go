@@ -68,6 +68,7 @@ func TestConfig(t *testing.T) {
 		{"GitHub by names", at(github, "repository", "octo-org/app"), "workloads[0].match.repository: is a name", true},
 		{"GitHub by sub", at(github, "sub", "repo:octo-org/app:**"), "workloads[0].match.sub: is a name", true},
 		{"gitlab.com, any", at(gitlab, "ref", "main"), open + "gitlab.com signs for everybody", false},
+		{"gitlab.com, its ways", at(gitlab, "ref", "main"), open + "gitlab.com signs for everybody, and this takes tokens of others: match one of namespace_id, namespace_path, project_id by a text without *, or namespace_path through OWNER/, or project_path through OWNER/, or sub through project_path:OWNER/\n", false},
 		{"gitlab.com, a group", at(gitlab, "project_path", "group/**"), "workloads[0].match.project_path: is a name", true},
 		{"gitlab.com, a group and its id", at(gitlab, "project_path", "group/**", "namespace_id", "7"), "", false},
 		{"gitlab.com, a namespace", at(gitlab, "namespace_path", "group", "project_id", "7"), "", false},
@@ -82,11 +83,11 @@ func TestConfig(t *testing.T) {
 		{"CircleCI", at("https://oidc.circleci.com/org/1", "sub", "org/1/project/2/**"), "", false},
 		{"Buildkite, any", at("https://agent.buildkite.com", "pipeline_slug", "x"), open, false},
 		{"Buildkite", at("https://agent.buildkite.com", "organization_id", "x"), "", false},
-		{"Google, any", at("https://accounts.google.com", "email_verified", "true"), open, false},
+		{"Google, any", at("https://accounts.google.com", "email_verified", "true"), open + "Google signs for everybody, and this takes tokens of others: match one of sub, email, hd, azp, /google/compute_engine/project_id, /google/compute_engine/project_number by a text without *\n", false},
 		{"Google, a domain by mail", at("https://accounts.google.com", "email", "*@example.com"), open, false},
 		{"Google", at("https://accounts.google.com", "sub", "1234"), "", false},
 		{"Google, by mail", at("https://accounts.google.com", "email", "a@example.com"), "workloads[0].match.email: is a name", true},
-		{"Entra, any", at("https://login.microsoftonline.com/t/v2.0", "iss", "**"), open, false},
+		{"Entra, any", at("https://login.microsoftonline.com/t/v2.0", "iss", "**"), open + "Entra signs for everybody, and this takes tokens of others: match one of tid, oid, sub, azp, appid by a text without *\n", false},
 		{"Entra", at("https://sts.windows.net/t/", "tid", "t", "appid", "a"), "", false},
 		{"roots that are not used", func(c *Config) {
 			c.JWKSFile = authn.File{Name: "k", Data: []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)}
@@ -96,7 +97,7 @@ func TestConfig(t *testing.T) {
 		cfg := testConfig(issuer)
 		c.change(&cfg)
 		d, err := New(cfg)
-		if (d == nil) == (c.want == "" || c.warning) || (err == nil) != (c.want == "") || !strings.Contains("\n"+fmt.Sprint(err), "\n"+c.want) {
+		if (d == nil) == (c.want == "" || c.warning) || (err == nil) != (c.want == "") || !strings.Contains("\n"+fmt.Sprint(err)+"\n", "\n"+c.want) {
 			t.Errorf("%s: %v, %v; want %q", c.name, d != nil, err, c.want)
 		}
 	}

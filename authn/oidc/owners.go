@@ -89,7 +89,7 @@ func checkOwners(issuer string, list []workload.Workload) error {
 			continue // told already
 		}
 		if s != nil && !s.fixed(w.Match) {
-			faults.Add(key, fmt.Errorf("%s signs for everybody, and this takes tokens of others: match one of %s by a text without *, %s", s.name, strings.Join(s.owners, ", "), s.ways()))
+			faults.Add(key, fmt.Errorf("%s signs for everybody, and this takes tokens of others: match one of %s by a text without *%s", s.name, strings.Join(s.owners, ", "), s.ways()))
 			continue
 		}
 		of := s
@@ -103,15 +103,15 @@ func checkOwners(issuer string, list []workload.Workload) error {
 	return faults.Err()
 }
 
-// ways are how a pattern fixes the owner, in words.
+// ways are how a pattern fixes the owner, as the end of a sentence; empty: it cannot.
 func (s *shared) ways() string {
 	var list []string
 	for claim, way := range s.through {
 		sample := strings.NewReplacer("^", "", "[^/:]+", "OWNER", "[^:]+", "OWNER").Replace(way.String())
-		list = append(list, claim+" through "+sample)
+		list = append(list, ", or "+claim+" through "+sample)
 	}
 	slices.Sort(list)
-	return strings.Join(append([]string{"or"}, list...), " ")
+	return strings.Join(list, "")
 }
 
 // fixed reports whether one of the conditions fixes the owner.

@@ -148,12 +148,15 @@ func (d *Desk) record(owner authn.Identity, o Order) (record, authn.Secret, erro
 	if !d.Open(owner) {
 		return record{}, "", ErrForbidden
 	}
-	if n := utf8.RuneCountInString(o.Name); n < 1 || n > 64 || strings.TrimSpace(o.Name) == "" || !utf8.ValidString(o.Name) || strings.ContainsFunc(o.Name, unicode.IsControl) {
-		return record{}, "", fmt.Errorf("%w: the name has to be of 1 to 64 characters", ErrInvalid)
+	if err := checkName(o.Name); err != nil {
+		return record{}, "", err
 	}
 	ceiling, err := authz.NewCeiling(o.Repositories, o.Actions)
 	if err != nil {
 		return record{}, "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if never := ceiling.Impossible(); len(never) > 0 {
+		return record{}, "", fmt.Errorf("%w: pattern %q can never match: no repository is called so", ErrInvalid, never[0])
 	}
 	r := record{Name: o.Name, Directory: owner.Directory, User: owner.Username, LastingID: owner.ID, Made: d.Book.now().UTC().Truncate(time.Second),
 		Repositories: ceiling.Repositories(), Actions: ceiling.Actions()}
@@ -162,6 +165,21 @@ func (d *Desk) record(owner authn.Identity, o Order) (record, authn.Secret, erro
 	}
 	secret := r.key()
 	return r, secret, nil
+}
+
+// checkName wants text that lists, logs and pages show as it was meant: nothing that turns
+// what follows around, or is not seen, and nothing that a decoder has put for what it could
+// not read.
+func checkName(name string) error {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 64 || strings.TrimSpace(name) == "" {
+		return fmt.Errorf("%w: the name has to be of 1 to 64 characters", ErrInvalid)
+	}
+	for _, r := range name {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) {
+			return fmt.Errorf("%w: the name may have no characters that are not seen, and none that cannot be read", ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // key gives the record a new token.

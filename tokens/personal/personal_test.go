@@ -176,6 +176,9 @@ func TestOrders(t *testing.T) {
 	}{
 		{Order{Name: "a"}, nil}, {Order{Name: "a"}, ErrTaken}, {Order{Name: "A"}, nil}, {Order{Name: strings.Repeat("ü", 64)}, nil},
 		{Order{Name: ""}, ErrInvalid}, {Order{Name: " "}, ErrInvalid}, {Order{Name: strings.Repeat("x", 65)}, ErrInvalid}, {Order{Name: "a\nb"}, ErrInvalid}, {Order{Name: "\xff"}, ErrInvalid},
+		{Order{Name: "a\u202eb"}, ErrInvalid}, {Order{Name: "a\u200bb"}, ErrInvalid}, {Order{Name: "a\u2028b"}, ErrInvalid}, {Order{Name: "a\ufffdb"}, ErrInvalid}, {Order{Name: "\u7d44\u3000\U0001F680"}, nil},
+		{Order{Name: "m1", Repositories: []string{"A/b"}}, ErrInvalid}, {Order{Name: "m2", Repositories: []string{"a", ".."}}, ErrInvalid}, {Order{Name: "m3", Repositories: []string{"team/-*/x"}}, ErrInvalid},
+		{Order{Name: "m4", Repositories: []string{"team/*-x", "**/a_*", "*.*"}}, nil},
 		{Order{Name: "1s", Lifetime: span(time.Second)}, nil}, {Order{Name: "0s", Lifetime: span(0)}, ErrInvalid}, {Order{Name: "-1s", Lifetime: span(-time.Second)}, ErrInvalid},
 		{Order{Name: "short", Lifetime: span(999 * time.Millisecond)}, ErrInvalid}, {Order{Name: "most", Lifetime: span(8760 * time.Hour)}, nil}, {Order{Name: "more", Lifetime: span(8760*time.Hour + 1)}, ErrInvalid},
 		{Order{Name: "all", Repositories: []string{"a/**", "b/*"}, Actions: []string{"delete", "pull", "push", "pull"}}, nil},
@@ -204,6 +207,24 @@ func TestOrders(t *testing.T) {
 		if _, _, err := o.Make(t.Context(), nobody, Order{Name: "x"}); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%+v: %v", nobody, err)
 		}
+	}
+}
+
+// TestOldCeilings: a token of which a pattern can match nothing is still good for the rest.
+func TestOldCeilings(t *testing.T) {
+	o := newOffice(t, "file")
+	for name, want := range map[string]string{"a\u202e": "characters that are not seen", "a\x00": "characters that are not seen", "": "1 to 64 characters"} {
+		if _, _, err := o.Make(t.Context(), alice, Order{Name: name}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	made := record{Name: "old", Directory: alice.Directory, User: alice.Username, LastingID: alice.ID, Made: o.now, Repositories: []string{"A/b", "team/**"}, Actions: []string{"pull"}}
+	secret := made.key()
+	if err := o.add(t.Context(), made, func(map[string][]byte) ([]store.Write, error) { return written(made), nil }); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := o.Find(t.Context(), shown(t, secret)); err != nil || held.Owner.Username != alice.Username {
+		t.Errorf("%+v, %v", held, err)
 	}
 }
 

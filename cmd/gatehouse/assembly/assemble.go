@@ -1,6 +1,8 @@
 package assembly
 
 import (
+	"fmt"
+
 	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
@@ -75,6 +77,11 @@ func (b *builder) desk() *personal.Desk {
 	if !c.Enabled {
 		return nil
 	}
+	if makers != nil && bound != nil {
+		for _, i := range makers.Misses(bound) {
+			b.Warn(fmt.Sprintf("personal_tokens.required_of[%d]", i), "goes beyond personal_tokens.to: who is not of both can neither use a password nor make a token")
+		}
+	}
 	book := b.shared.Personal
 	if book == nil {
 		book = personal.NewBook(nil, nil)
@@ -127,7 +134,7 @@ func (b *builder) gateway(s *Snapshot) *proxy.Gateway {
 		cfg.Lasting = c.Tokens.Lasting()
 	}
 	if s.Keyring != nil && s.Policy != nil {
-		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy})
+		cfg.Granter = tokens.NewGranter(tokens.GranterConfig{Keyring: s.Keyring, Chain: s.Chain, Policy: s.Policy, Addresses: c.Listen.PublicURLs})
 	}
 	for _, e := range c.Entries() {
 		if e.URL == "" && len(e.URLs) == 0 { // told already

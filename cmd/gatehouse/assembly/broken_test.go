@@ -170,6 +170,16 @@ func TestBrokenMachines(t *testing.T) {
 	}
 }
 
+// TestUnreadEnd: an end that cannot be read is a fault, and not one that is never besides.
+func TestUnreadEnd(t *testing.T) {
+	for _, text := range []string{"Never", "2099-1-1", "90d"} {
+		s := prepared(t, strings.Replace(soundMachines, "2099-03-01", text, 1))
+		if faults := faultsOf(s); len(faults) != 1 || !strings.Contains(faults[0], "must be a day such as") || strings.Contains(fmt.Sprint(s.Loaded.Warnings()), "never ends") {
+			t.Errorf("%s: %s, %v", text, faults, s.Loaded.Warnings())
+		}
+	}
+}
+
 // TestMachineWarnings: what works, and its owner should know.
 func TestMachineWarnings(t *testing.T) {
 	for _, c := range []struct{ from, to, want string }{
