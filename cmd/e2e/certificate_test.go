@@ -244,10 +244,10 @@ func (s svid) GetX509SVID() (*x509svid.SVID, error) { return s.SVID, nil }
 // host is a name of the gateway that no resolver knows.
 const host = "gatehouse.invalid"
 
-// TestCertificateClients: docker, skopeo, curl and a program with go-spiffe push and pull
-// with nothing but their certificate.
+// TestCertificateClients: docker, podman, skopeo, curl and a program with go-spiffe push and
+// pull with nothing but their certificate.
 func TestCertificateClients(t *testing.T) {
-	authntest.Need(t, "skopeo", "curl")
+	authntest.Need(t, "podman", "skopeo", "curl")
 	f := startFleet(t, setup{})
 	cert := f.first.URI(t, fleetName)
 	folder := t.TempDir()
@@ -283,7 +283,40 @@ func TestCertificateClients(t *testing.T) {
 		token := g.grant("repository:ci/ns/web/sa/app/skopeo:pull").accessToken(t)
 		g.get("/v2/ci/ns/web/sa/app/skopeo/manifests/v1", token).want(t, "a pull", http.StatusOK)
 	})
+	t.Run("podman", func(t *testing.T) { podmanCertificate(t, f, folder) })
 	t.Run("docker", func(t *testing.T) { dockerCertificate(t, f, cert) })
+}
+
+// podmanCertificate has podman push and pull by a folder of certificates.
+func podmanCertificate(t *testing.T, f *fleet, folder string) {
+	home := t.TempDir()
+	write(t, filepath.Join(home, "storage.conf"), fmt.Sprintf("[storage]\ndriver = \"vfs\"\nrunroot = %q\ngraphroot = %q\n", filepath.Join(home, "run"), filepath.Join(home, "storage")))
+	t.Setenv("CONTAINERS_STORAGE_CONF", filepath.Join(home, "storage.conf"))
+	write(t, filepath.Join(home, "auth.json"), "{}")
+	t.Setenv("REGISTRY_AUTH_FILE", filepath.Join(home, "auth.json"))
+	t.Setenv("HOME", home)
+	podman := func(args ...string) (string, error) { return authntest.Run(exec.Command("podman", args...)) }
+	image, elsewhere := f.address+"/ci/ns/web/sa/app/podman:v1", f.address+"/ci/else/podman:v1"
+	_, source := imageFolder(t, 50_000)
+	archive := filepath.Join(home, "image.tar")
+	skopeo(t, "copy", source, "docker-archive:"+archive+":"+image)
+	for _, args := range [][]string{{"load", "-q", "-i", archive}, {"push", "--cert-dir=" + folder, image}, {"rmi", image}, {"pull", "--cert-dir=" + folder, image}, {"tag", image, elsewhere}} {
+		if out, err := podman(args...); err != nil {
+			t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	if _, err := podman("push", "--cert-dir="+folder, elsewhere); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("pushed elsewhere: %v", err)
+	}
+	bare := t.TempDir()
+	authority, err := os.ReadFile(filepath.Join(folder, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(bare, "ca.crt"), string(authority))
+	if _, err := podman("pull", "--cert-dir="+bare, image); err == nil || !strings.Contains(err.Error(), "unauthorized") {
+		t.Errorf("pulled without a certificate: %v", err)
+	}
 }
 
 // dockerCertificate has a Docker Engine push and pull by its folder of certificates. It

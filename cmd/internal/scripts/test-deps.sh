@@ -11,7 +11,7 @@ set -euo pipefail
 # program:package, one for each program that a test starts
 needed=("$@")
 test $# -gt 0 || needed=(
-	slapd:slapd slapadd:slapd ldapsearch:ldap-utils
+	podman:podman slapd:slapd slapadd:slapd ldapsearch:ldap-utils
 	docker-registry:docker-registry skopeo:skopeo
 	dockerd:docker.io docker:docker.io iptables:iptables
 	nginx:nginx-light haproxy:haproxy caddy:caddy wrk:wrk promtool:prometheus prometheus:prometheus
