@@ -54,10 +54,7 @@ func (k *Keyring) showToken(ctx context.Context, chain *authn.Chain, kind Creden
 	}
 	l.Origin = l.Shown
 	if l.Identity, err = chain.Machine(token.Hash, a); err == nil {
-		err = k.AdmitToken(l.Identity, token.ID)
-	}
-	if err == nil {
-		err = k.cfg.Revoker.sees(time.Time{})
+		err = k.Standing(l.Identity, l.Shown)
 	}
 	return l, err
 }
@@ -100,6 +97,16 @@ func (k *Keyring) AdmitToken(id authn.Identity, tokenID string) error {
 		return authn.ErrRevokedToken
 	}
 	return nil
+}
+
+// Standing reports by an error why a credential is not good whatever its directory says of
+// it: it, or whoever it is of, is revoked, or that is not known.
+func (k *Keyring) Standing(of authn.Identity, shown Credential) error {
+	err := k.AdmitToken(of, shown.ID)
+	if err == nil && shown.Kind == FromMachine {
+		err = k.cfg.Revoker.sees(time.Time{})
+	}
+	return err
 }
 
 // KindOf tells passwords from what is shown in their place.

@@ -36,28 +36,33 @@ func (k *Keyring) required(l Login) error {
 // showPersonal takes a person's token.
 func (k *Keyring) showPersonal(ctx context.Context, chain *authn.Chain, shown apitoken.Token, from netip.Addr) (Login, error) {
 	l := Login{Shown: Credential{FromPersonal, shown.ID}}
+	held, id, err := k.ExaminePersonal(ctx, chain, shown)
+	if err != nil {
+		l.Identity = authn.Identity{Directory: held.Owner.Directory, Username: held.Owner.Username}
+		return l, err
+	}
+	l.Identity, l.Origin, l.Ends = id, l.Shown, held.Ends
+	k.cfg.Personal.Used(held.ID, from)
+	return l, nil
+}
+
+// ExaminePersonal is a person's token and its owner, as a login with it finds them, without
+// noting a use. Beside an error it is as much as is known.
+func (k *Keyring) ExaminePersonal(ctx context.Context, chain *authn.Chain, shown apitoken.Token) (held Held, owner authn.Identity, err error) {
 	switch {
 	case k.cfg.Personal == nil:
-		return l, fmt.Errorf("%w: personal tokens are off", authn.ErrUnknownToken)
+		return held, owner, fmt.Errorf("%w: personal tokens are off", authn.ErrUnknownToken)
 	case k.revoked.ids[shown.ID], k.cfg.Revoker.list().ids[shown.ID]:
-		return l, authn.ErrRevokedToken
+		return held, owner, authn.ErrRevokedToken
 	}
-	held, err := k.cfg.Personal.Find(ctx, shown)
-	l.Identity = authn.Identity{Directory: held.Owner.Directory, Username: held.Owner.Username}
+	held, err = k.cfg.Personal.Find(ctx, shown)
 	if err == nil {
 		err = k.cfg.Revoker.sees(time.Time{})
 	}
-	if err != nil {
-		return l, err
+	if err == nil {
+		owner, err = k.owner(ctx, chain, held)
 	}
-	l.Origin, l.Ends = l.Shown, held.Ends
-	id, err := k.owner(ctx, chain, held)
-	if err != nil {
-		return l, err
-	}
-	k.cfg.Personal.Used(held.ID, from)
-	l.Identity = id
-	return l, nil
+	return held, owner, err
 }
 
 // owner is the person of a token as behind an access token: live, or stale while their

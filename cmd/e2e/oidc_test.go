@@ -146,6 +146,64 @@ func TestJobOutlivesItsToken(t *testing.T) {
 	}
 }
 
+// inspected is what token inspect says of a token, and its status.
+func inspected(t *testing.T, config, token string) (said string, status int) {
+	t.Helper()
+	cmd := exec.Command(binary, "token", "inspect", "-c", config)
+	cmd.Stdin = strings.NewReader(token + "\n")
+	out, _ := cmd.CombinedOutput() // the status tells
+	if strings.Contains(string(out), token) {
+		t.Errorf("it shows the token:\n%s", out)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// TestInspectExchanged: what was issued for an ID token is judged as the gateway would: by what
+// is revoked, and by the workloads of the moment; the ID token itself by tokens.revoked.
+func TestInspectExchanged(t *testing.T) {
+	issuer := authntest.StartIssuer(t)
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), Directories: jobs(issuer.URL), Policy: jobRules, Socket: "admin.sock",
+		Tokens: fmt.Sprintf("key_files: [%q]", signingKey(t)), Sections: "store: {file: store.db}"})
+	token := job(t, issuer, map[string]any{"jti": "job-77"})
+	refresh := exchanged(t, g, token)
+	access := g.realm("x", refresh).accessToken(t)
+	want := func(when, token string, status int, texts ...string) {
+		t.Helper()
+		said, got := inspected(t, g.config, token)
+		for _, text := range texts {
+			if !strings.Contains(said, text) {
+				t.Errorf("%s: no %q in:\n%s", when, text, said)
+			}
+		}
+		if got != status {
+			t.Errorf("%s: status %d, want %d:\n%s", when, got, status, said)
+		}
+	}
+	want("refresh", refresh, 0, "good\nkind: refresh\n", "user: github/octo-org/app", "credential: oidc job-77")
+	want("access", access, 0, "good\nkind: access\n", "credential: oidc job-77")
+	want("ID token", token, 0, "good\nkind: oidc\nid: job-77\n")
+	if _, err := authntest.Run(exec.Command(binary, "token", "revoke", "-c", g.config, "--user", "github/octo-org/app")); err != nil {
+		t.Fatal(err)
+	}
+	g.get("/v2/", access).want(t, "what is revoked", http.StatusUnauthorized)
+	want("refresh, revoked", refresh, 1, "not good: invalid token: revoked\nkind: refresh\n")
+	want("access, revoked", access, 1, "not good: invalid token: revoked\nkind: access\n")
+	want("ID token", token, 0, "good\nkind: oidc\n")
+	config, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is issued in the second of a revocation is revoked too
+	later := exchanged(t, g, token)
+	want("issued later", later, 0, "good\n")
+	write(t, g.config, strings.Replace(string(config), "refs/heads/main", "refs/heads/release", 1))
+	g.reload(t)
+	want("the match is tighter", later, 1, "not good: ", "kind: refresh\n")
+	write(t, g.config, strings.Replace(string(config), "tokens: {", "tokens: {revoked: [{token: job-77}], ", 1))
+	want("on tokens.revoked", token, 1, "not good: it is on tokens.revoked\nkind: oidc\nid: job-77\n")
+	want("issued for it", later, 1, "not good: invalid token: revoked\n")
+}
+
 // TestInspectIDToken: the command names the workload, or what does not fit, and 3 where
 // the issuer is at fault.
 func TestInspectIDToken(t *testing.T) {
@@ -154,14 +212,12 @@ func TestInspectIDToken(t *testing.T) {
 	good := job(t, issuer, nil)
 	inspect := func(token string, status int, want ...string) {
 		t.Helper()
-		cmd := exec.Command(binary, "token", "inspect", "-c", config)
-		cmd.Stdin = strings.NewReader(token + "\n")
-		out, _ := cmd.CombinedOutput()
-		if got := cmd.ProcessState.ExitCode(); got != status || strings.Contains(string(out), token) {
+		out, got := inspected(t, config, token)
+		if got != status {
 			t.Errorf("status %d, want %d:\n%s", got, status, out)
 		}
 		for _, line := range want {
-			if !strings.Contains(string(out), line) {
+			if !strings.Contains(out, line) {
 				t.Errorf("no %q in:\n%s", line, out)
 			}
 		}

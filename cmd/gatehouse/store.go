@@ -116,9 +116,8 @@ func (s *server) office() *held.Office {
 			defer sn.Release()
 			return do(sn)
 		},
-		Told: func(t personal.Token) {
-			s.audit.Record(audit.Credential, "result", string(audit.Revoked), "user", t.Owner.Username, "directory", t.Owner.Directory,
-				"credential", string(tokens.FromPersonal), "credential_id", t.ID, "by", "admin", "name", t.Name)
+		Told: func(what ...any) {
+			s.audit.Record(audit.Credential, append([]any{"result", string(audit.Revoked)}, what...)...)
 		},
 	}
 }

@@ -31,6 +31,21 @@ func (f *File) Copy() (*os.File, error) {
 	return out, nil
 }
 
+// OpenIdle opens a store that no gateway has open, to read it alone. One that is not there has
+// nothing in it, and one that is in use is ErrInUse.
+func OpenIdle(path string) (*File, error) {
+	db, err := whole(path, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err = os.Stat(filepath.Dir(path)); err == nil {
+			return &File{}, nil
+		}
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return &File{db}, nil
+}
+
 // CopyIdle writes all of a store that no gateway has open, which is checked first. One
 // that is in use is ErrInUse.
 func CopyIdle(path string, to io.Writer) error {

@@ -176,3 +176,56 @@ func TestBackupRace(t *testing.T) {
 	}
 	wantAlone(t, dir, "copy")
 }
+
+// TestOpenIdle: a store is read while no gateway has it, and stays as it is; one that is not
+// there yet has nothing in it.
+func TestOpenIdle(t *testing.T) {
+	f, path := newFile(t)
+	put(t, f, Write{Table: "t", Key: "k", Value: []byte("v")}, Write{Table: "log", Value: []byte("e"), Log: true})
+	if _, err := OpenIdle(path); !errors.Is(err, ErrInUse) || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("in use: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := OpenIdle(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, idle, "t", "k")
+	if list, err := idle.Since(t.Context(), "log", ""); len(list) != 1 || err != nil {
+		t.Errorf("%d entries, %v", len(list), err)
+	}
+	if err := idle.Put(t.Context(), Write{Table: "t", Key: "x", Value: []byte("v")}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("written: %v", err)
+	}
+	if err := idle.Close(); err != nil {
+		t.Error(err)
+	}
+	none, err := OpenIdle(path + ".none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := none.Get(t.Context(), "t", "k"); !errors.Is(err, ErrNone) {
+		t.Errorf("none there: %v", err)
+	}
+	if list, err := none.Since(t.Context(), "log", ""); len(list) != 0 || err != nil {
+		t.Errorf("%d entries, %v", len(list), err)
+	}
+	if err := none.Put(t.Context(), Write{Table: "t", Key: "x", Value: []byte("v")}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("written: %v", err)
+	}
+	wantAlone(t, filepath.Dir(path), filepath.Base(path))
+	if err := none.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenIdle(filepath.Join(path+".none", "store.db")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("without its folder: %v", err)
+	}
+	if err := os.Truncate(path, 9000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenIdle(path); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("cut: %v", err)
+	}
+}

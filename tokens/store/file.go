@@ -27,7 +27,9 @@ const version = "1"
 
 // File is a Backend of a bbolt file, which one process has at a time. Each change is on
 // the disk when it is answered.
-type File struct{ db *bbolt.DB }
+type File struct {
+	db *bbolt.DB // nil: there is none yet, and it is only read
+}
 
 var _ Backend = (*File)(nil)
 
@@ -293,12 +295,20 @@ func (f *File) Since(_ context.Context, log, after string) (entries []Entry, err
 func (f *File) Remote() bool { return false }
 
 // Close is of Backend.
-func (f *File) Close() error { return f.db.Close() }
+func (f *File) Close() error {
+	if f.db == nil {
+		return nil
+	}
+	return f.db.Close()
+}
 
 // view and update run a transaction; a fault of the disk, or of the file, is none of the
 // process.
 func (f *File) view(do func(*bbolt.Tx) error) (err error) {
 	defer faulty(&err)
+	if f.db == nil {
+		return nil
+	}
 	return unavailable(f.db.View(do))
 }
 

@@ -8,10 +8,12 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/authn/oidc"
+	"gatehouse/tokens"
 )
 
 // inspectIDToken is about a token of this issuer, who is asked for the keys.
-func inspectIDToken(ctx context.Context, v *verdict, d *oidc.Directory, text authn.Secret) {
+// What is left to be asked is whether it, or its machine, is revoked.
+func (o *Opened) inspectIDToken(ctx context.Context, v *Verdict, d *oidc.Directory, text authn.Secret) Question {
 	e := d.Examine(ctx, string(text))
 	v.say("kind", "oidc")
 	v.say("id", e.ID)
@@ -28,8 +30,9 @@ func inspectIDToken(ctx context.Context, v *verdict, d *oidc.Directory, text aut
 		v.say("does not fit", misfit)
 	}
 	if e.Err != nil {
-		v.reason, v.down = e.Err.Error(), errors.Is(e.Err, authn.ErrUnavailable)
+		v.Reason, v.Down = e.Err.Error(), errors.Is(e.Err, authn.ErrUnavailable)
 	}
+	return o.standing(v, authn.Identity{Directory: d.Name(), Username: e.Machine}, tokens.Credential{Kind: tokens.FromOIDC, ID: e.ID})
 }
 
 // issuerOf is the directory of the token's issuer, or nil.

@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,136 +17,113 @@ import (
 
 // Opened is a config as token inspect needs it.
 type Opened struct {
-	// Keyring knows our own tokens and what is revoked; nil: its files could not be read.
+	// Keyring knows what is revoked and, but for Keyless, our own tokens; nil where there are
+	// Faults.
 	Keyring *tokens.Keyring
+	// Keyless is why Keyring has not the keys of a running gateway; empty: it has.
+	Keyless string
 	// Machines are the directories of machines.
 	Machines []*machine.Directory
 	// Issuers are the directories of ID tokens.
 	Issuers []*oidc.Directory
-	// Personal asks the running gateway for a personal token by its `id` and `hash`; nil: they
-	// are off. The error is of a gateway or a store that does not answer.
-	Personal func(ctx context.Context, token url.Values) (Personal, error)
+	// Personal: personal tokens are on.
+	Personal bool
 	// Certified is the machine of a client's certificate, see authn.Chain; nil: none.
 	Certified func(sent []*x509.Certificate) (authn.Identity, error)
+	// Ask puts a question to the running gateway or, where none runs, to the store. The error
+	// says why neither could be asked.
+	Ask func(context.Context, Question) (Verdict, error)
 	// Faults keep anything from being said.
 	Faults []string
+	// Close lets go of all of it.
+	Close func()
 }
 
-// Personal is what the store says of a personal token.
-type Personal struct {
-	// User is its owner, DIRECTORY/NAME; empty: it is nobody's.
-	User string `json:"user"`
-	// Created and Expires are its times; a nil Expires is never.
-	Created time.Time  `json:"created"`
-	Expires *time.Time `json:"expires"`
-	// Repositories and Actions are its ceiling; no repositories: all.
-	Repositories []string `json:"repositories"`
-	Actions      []string `json:"actions"`
-	// Reason is why it is not good; empty: it is.
-	Reason string `json:"reason"`
-}
-
-// verdict is what is said of a token.
-type verdict struct {
-	reason string // why it is not good; empty: it is
-	down   bool   // an issuer is at fault, so nothing is known
-	lines  []string
-}
-
-func (v *verdict) say(key, value string) {
-	if value != "" {
-		v.lines = append(v.lines, key+": "+value)
-	}
-}
-
-func (v *verdict) print(w io.Writer) {
-	first := "good"
-	if v.reason != "" {
-		first = "not good: " + v.reason
-	}
-	fmt.Fprintln(w, strings.Join(append([]string{first}, v.lines...), "\n"))
-}
-
-// inspect judges a token without asking anybody but the config, and its issuer for keys.
-func (o *Opened) inspect(ctx context.Context, text authn.Secret) *verdict {
-	v := &verdict{}
-	if d := o.issuerOf(text); d != nil {
-		inspectIDToken(ctx, v, d, text)
+// inspect judges a token as the config has it, and then as the gateway or the store has.
+func (o *Opened) inspect(ctx context.Context, text authn.Secret) *Verdict {
+	v := &Verdict{}
+	q := o.read(ctx, v, text)
+	if v.Reason != "" {
 		return v
 	}
-	switch {
-	case apitoken.Machine.Looks(text), apitoken.Personal.Looks(text):
-		o.inspectAPIToken(ctx, v, text)
-	case strings.HasPrefix(string(text), "-----BEGIN "):
-		o.inspectCertificate(v, text)
-	case o.Keyring == nil:
-		v.reason = "it is no token of a machine, and the keys that know others (tokens.key_files) cannot be read"
-	case o.Keyring.KindOf(text) == tokens.FromPerson:
-		v.reason = "it is no token"
-	default:
-		o.inspectSigned(v, text)
+	said, err := o.Ask(ctx, q)
+	if err != nil {
+		v.Reason, v.Down = "whether it is revoked could not be checked: "+err.Error(), true
+		return v
+	}
+	v.Reason, v.Down, v.Note = said.Reason, said.Down, said.Note
+	if len(said.Lines) > 0 {
+		v.Lines = said.Lines
 	}
 	return v
 }
 
-// inspectAPIToken is about a token that begins with its kind.
-func (o *Opened) inspectAPIToken(ctx context.Context, v *verdict, text authn.Secret) {
-	token, err := apitoken.Parse(text)
-	if err != nil {
-		v.reason = err.Error()
-		return
+// read is what the config says, and what it leaves to be asked.
+func (o *Opened) read(ctx context.Context, v *Verdict, text authn.Secret) Question {
+	if d := o.issuerOf(text); d != nil {
+		return o.inspectIDToken(ctx, v, d, text)
 	}
-	if token.Kind == apitoken.Personal {
-		o.inspectPersonal(ctx, v, token)
-		return
-	}
-	v.say("kind", "machine")
-	v.say("id", token.ID)
-	v.say("hash", token.Hash.String())
-	v.reason = "no machine of the config has its hash"
-	for _, d := range o.Machines {
-		if held, ok := d.Held(token.Hash); ok {
-			v.reason = ""
-			o.describe(v, token, held)
-			return
+	switch kind := o.Keyring.KindOf(text); {
+	case kind == tokens.FromMachine, kind == tokens.FromPersonal:
+		return o.inspectAPIToken(v, text)
+	case strings.HasPrefix(string(text), "-----BEGIN "):
+		return o.inspectCertificate(v, text)
+	case kind == tokens.FromPerson:
+		v.Reason = "it is no token"
+	case o.Keyless == "":
+		t, err := o.Keyring.Read(string(text))
+		if err == nil {
+			_, err = o.Keyring.Verify(string(text), t.Kind, 0)
 		}
+		v.signed(t, err)
 	}
+	return Question{Token: string(text)}
 }
 
-// inspectPersonal is about a person's token, which the gateway's store knows.
-func (o *Opened) inspectPersonal(ctx context.Context, v *verdict, token apitoken.Token) {
-	v.say("kind", "personal")
-	v.say("id", token.ID)
-	if o.Personal == nil {
-		v.reason = "personal tokens are off"
-		return
-	}
-	p, err := o.Personal(ctx, url.Values{"id": {token.ID}, "hash": {token.Hash.String()}})
+// inspectAPIToken is about a token that begins with its kind.
+func (o *Opened) inspectAPIToken(v *Verdict, text authn.Secret) (q Question) {
+	token, err := apitoken.Parse(text)
 	if err != nil {
-		v.reason, v.down = "the store says nothing of it: "+err.Error(), true
-		return
+		v.Reason = err.Error()
+		return q
 	}
-	v.reason = p.Reason
-	v.say("user", p.User)
-	if p.User == "" {
-		return
+	v.say("kind", string(o.Keyring.KindOf(text)))
+	v.say("id", token.ID)
+	if token.Kind == apitoken.Personal {
+		if !o.Personal {
+			v.Reason = "personal tokens are off"
+		}
+		o.standing(v, authn.Identity{}, tokens.Credential{Kind: tokens.FromPersonal, ID: token.ID})
+		return Question{Token: string(text)}
 	}
-	v.say("created", p.Created.UTC().Format(time.RFC3339))
-	v.say("repositories", strings.Join(p.Repositories, ", "))
-	v.say("actions", strings.Join(p.Actions, ", "))
-	ends := "never"
-	if p.Expires != nil {
-		ends = p.Expires.UTC().Format(time.RFC3339)
+	v.say("hash", token.Hash.String())
+	v.Reason = "no machine of the config has its hash"
+	for _, d := range o.Machines {
+		if held, ok := d.Held(token.Hash); ok {
+			v.Reason = ""
+			describe(v, held)
+			return o.standing(v, held.Identity, tokens.Credential{Kind: tokens.FromMachine, ID: token.ID})
+		}
 	}
-	v.say("ends", ends)
+	return q
+}
+
+// standing holds a credential that the config takes against what it has revoked. The
+// question is whether it is revoked elsewhere.
+func (o *Opened) standing(v *Verdict, of authn.Identity, shown tokens.Credential) Question {
+	q := Question{Kind: string(shown.Kind), ID: shown.ID, Directory: of.Directory, User: of.Username}
+	if v.Reason == "" && o.Keyring.Standing(of, shown) != nil {
+		v.Reason = "it is on tokens.revoked"
+	}
+	return q
 }
 
 // inspectCertificate is about a client's certificate, which those that signed it may follow.
-func (o *Opened) inspectCertificate(v *verdict, text authn.Secret) {
+func (o *Opened) inspectCertificate(v *Verdict, text authn.Secret) (q Question) {
 	sent, err := authn.ParseCertificates(authn.File{Name: "what was given", Data: []byte(text)})
 	if err != nil || o.Certified == nil {
-		v.reason = "it is no token, and no certificate"
-		return
+		v.Reason = "it is no token, and no certificate"
+		return q
 	}
 	id, err := o.Certified(sent)
 	v.say("kind", "certificate")
@@ -158,15 +133,16 @@ func (o *Opened) inspectCertificate(v *verdict, text authn.Secret) {
 	}
 	v.say("ends", sent[0].NotAfter.UTC().Format(time.RFC3339))
 	if err != nil {
-		v.reason, v.down = err.Error(), errors.Is(err, authn.ErrUnavailable)
-		return
+		v.Reason, v.Down = err.Error(), errors.Is(err, authn.ErrUnavailable)
+		return q
 	}
 	v.say("machine", id.Directory+"/"+id.Username)
 	v.say("groups", groupNames(id))
+	return o.standing(v, id, tokens.Credential{Kind: tokens.FromCertificate, ID: id.Proof.ID})
 }
 
 // describe is about a machine's token that the config knows.
-func (o *Opened) describe(v *verdict, token apitoken.Token, held machine.Held) {
+func describe(v *Verdict, held machine.Held) {
 	id := held.Identity
 	v.say("machine", id.Directory+"/"+id.Username)
 	v.say("groups", groupNames(id))
@@ -179,11 +155,8 @@ func (o *Opened) describe(v *verdict, token apitoken.Token, held machine.Held) {
 	if held.Note != "" {
 		v.say("note", fmt.Sprintf("%q", held.Note))
 	}
-	switch {
-	case held.Ended:
-		v.reason = "it has ended"
-	case o.Keyring != nil && o.Keyring.AdmitToken(id, token.ID) != nil:
-		v.reason = "it is on tokens.revoked"
+	if held.Ended {
+		v.Reason = "it has ended"
 	}
 }
 
@@ -193,29 +166,4 @@ func groupNames(id authn.Identity) string {
 		names = append(names, g.Name)
 	}
 	return strings.Join(names, ", ")
-}
-
-// inspectSigned is about a token of ours. Whether its person is still there is for their
-// directory to say, which is not asked.
-func (o *Opened) inspectSigned(v *verdict, text authn.Secret) {
-	kind := tokens.Access
-	t, err := o.Keyring.Verify(string(text), kind, 0)
-	if err != nil {
-		if refresh, other := o.Keyring.Verify(string(text), tokens.Refresh, 0); other == nil || refresh.ID != "" {
-			kind, t, err = tokens.Refresh, refresh, other
-		}
-	}
-	if t.ID != "" {
-		v.say("kind", string(kind))
-		v.say("id", t.ID)
-		v.say("user", strings.Trim(t.Subject.Directory+"/"+t.Subject.Username, "/"))
-		v.say("credential", strings.TrimSpace(string(t.Credential.Kind)+" "+t.Credential.ID))
-		v.say("scope", t.Scope.String())
-		if !t.Expires.IsZero() {
-			v.say("ends", t.Expires.UTC().Format(time.RFC3339))
-		}
-	}
-	if err != nil {
-		v.reason = err.Error()
-	}
 }

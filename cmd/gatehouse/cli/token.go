@@ -87,8 +87,9 @@ func inspectCommand(open func(path string) Opened) *cobra.Command {
 		Short: "Read a token on stdin and say what it is",
 		Long: "Reads a token on stdin and says what it is, whose, and until when, as the config has it. It never prints\n" +
 			"the token. Of an ID token it says which workload takes it, or for each what does not fit, and asks the\n" +
-			"issuer for its keys; of a personal token the running gateway says what the store has, by the config's\n" +
-			"admin.socket. A client's certificate in PEM is taken too.\nStatus 0: good, 1: not, 3: the issuer or the store is at fault, or no gateway answers.",
+			"issuer for its keys. A client's certificate in PEM is taken too. Whether it is revoked, and whose it is, the\n" +
+			"running gateway is asked by the config's admin.socket; where none runs, the store is read and the person's\n" +
+			"directory asked.\nStatus 0: good, 1: not, 3: the issuer, the store or the directory is at fault, so that nothing is known.",
 		Example: "  gatehouse token inspect -c gatehouse.yaml <token.txt",
 		Args:    cobra.NoArgs,
 	}
@@ -99,16 +100,20 @@ func inspectCommand(open func(path string) Opened) *cobra.Command {
 			return Exit(Fault, "%w", err)
 		}
 		o := open(ConfigPath(*path))
+		defer o.Close()
 		if len(o.Faults) > 0 {
 			fmt.Fprintln(cmd.ErrOrStderr(), strings.Join(o.Faults, "\n"))
 			return Exit(Fault, "the config has %d fault(s), so nothing can be said", len(o.Faults))
 		}
 		v := o.inspect(cmd.Context(), authn.Secret(strings.TrimSpace(string(text))))
 		v.print(cmd.OutOrStdout())
+		if v.Note != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), "note:", v.Note)
+		}
 		switch {
-		case v.down:
+		case v.Down:
 			return &Error{Status: Down}
-		case v.reason != "":
+		case v.Reason != "":
 			return &Error{Status: Fault}
 		}
 		return nil
