@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/metrics"
+	"gatehouse/proxy/ui"
 )
 
 // answers write what the gateway itself says.
@@ -43,6 +44,10 @@ func (a *answers) refuse(x *exchange, err error) {
 	h := x.w.Header()
 	clear(h)
 	x.ownHeaders()
+	if a.pages.asked(x.r) { // refused before the page was asked
+		h.Del("Docker-Distribution-Api-Version")
+		ui.Guard(h)
+	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	switch {

@@ -195,11 +195,11 @@ func (g *Gateway) serve(x *exchange) (err error) {
 	if x.origin, err = g.edge.Admit(x.r, x.peer); err != nil {
 		return err
 	}
-	if err = checkFields(x.r); err != nil {
-		return err
-	}
 	if g.pages.asked(x.r) {
 		return g.pages.serve(x)
+	}
+	if err = checkFields(x.r, "Authorization", "Content-Type"); err != nil {
+		return err
 	}
 	if x.route, err = route.Parse(x.r.Method, x.r.RequestURI); err != nil {
 		return err

@@ -24,11 +24,12 @@ func (l *Limits) checkHeader(r *http.Request) error {
 	return nil
 }
 
-// checkFields refuses fields of which another reader might believe another value.
+// checkFields refuses fields of which another reader might believe another value: a second
+// one of those that count once, and a malformed length.
 // The server checks a length only over HTTP/1.1; over HTTP/2 a malformed one would
 // count as none (RFC 9113 section 8.1.1).
-func checkFields(r *http.Request) error {
-	for _, key := range []string{"Authorization", "Content-Type"} {
+func checkFields(r *http.Request, once ...string) error {
+	for _, key := range once {
 		if len(r.Header[key]) > 1 {
 			return badRequest("two " + key + " fields")
 		}

@@ -54,6 +54,9 @@ func (p *pages) asked(r *http.Request) bool { return p.ui != nil && ui.Serves(r.
 func (p *pages) serve(x *exchange) error {
 	x.route = route.Route{Kind: route.UI, Method: x.r.Method, Page: -1}
 	x.page = &ui.Call{Client: x.peer.Client, Via: x.peer.Via(), Origin: x.origin, Place: p.at.place(x), RequestID: x.event.requestID}
+	if err := checkFields(x.r, "Content-Type"); err != nil { // Authorization counts for nothing here
+		return err
+	}
 	if x.r.Method == http.MethodPost {
 		body := newRequestBody(x.w, x.r.Body)
 		body.needed, body.left = math.MaxInt, p.within

@@ -33,7 +33,9 @@ func TestPagesOrder(t *testing.T) {
 				r.Header.Set("X-Field-"+string(rune('a'+i%26))+strings.Repeat("x", i), "1")
 			}
 		}, http.StatusRequestHeaderFieldsTooLarge, true},
-		{"two Authorization fields", func(r *http.Request) { r.Header["Authorization"] = []string{"Basic x", "Basic y"} }, http.StatusBadRequest, true},
+		{"two Authorization fields", func(r *http.Request) { r.Header["Authorization"] = []string{"Basic x", "Basic y"} }, http.StatusOK, false},
+		{"two types", func(r *http.Request) { r.Header["Content-Type"] = []string{formType, formType} }, http.StatusBadRequest, false},
+		{"a length that is none", func(r *http.Request) { r.Header["Content-Length"] = []string{"x"} }, http.StatusBadRequest, false},
 		{"Authorization counts for nothing", func(r *http.Request) { r.SetBasicAuth("alice", "alice-secret") }, http.StatusOK, false},
 		{"a body", func(r *http.Request) { r.ContentLength = 3; r.Body = http.NoBody }, http.StatusBadRequest, false},
 		{"another method", func(r *http.Request) { r.Method = http.MethodPatch }, http.StatusMethodNotAllowed, false},
@@ -55,12 +57,29 @@ func TestPagesOrder(t *testing.T) {
 		if got := strings.HasPrefix(w.Header().Get("Content-Type"), "application/json"); got != test.json {
 			t.Errorf("%s: %s", test.what, w.Header().Get("Content-Type"))
 		}
+		if ui.Serves(r.RequestURI) {
+			guarded(t, test.what, w.Header())
+		}
 		if w.Header().Get("X-Request-Id") == "" || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %v", test.what, w.Header())
 		}
 	}
 	if seen := h.upstream.take(); len(seen) > 0 {
 		t.Errorf("%d requests reached the upstream", len(seen))
+	}
+}
+
+// guarded holds what every answer under /ui/ has against one, whatever refused it.
+func guarded(t *testing.T, what string, h http.Header) {
+	t.Helper()
+	for key, value := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin", "Docker-Distribution-Api-Version": ""} {
+		if got := h.Get(key); got != value {
+			t.Errorf("%s: %s: %q", what, key, got)
+		}
+	}
+	if policy := h.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		t.Errorf("%s: %s", what, policy)
 	}
 }
 

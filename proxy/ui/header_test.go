@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gatehouse/proxy/listener"
 )
 
 // TestHeaders: section 4 of the contract, on pages, redirects, errors and files (I9, I12).
@@ -21,6 +23,24 @@ func TestHeaders(t *testing.T) {
 			if got := h.Get(key); got != value {
 				t.Errorf("%s: %s: %q", target, key, got)
 			}
+		}
+	}
+}
+
+// TestPolicyOfHosts: a host that no browser takes for a source has pages all the same, and their
+// forms; a script has only what no pushed blob can be.
+func TestPolicyOfHosts(t *testing.T) {
+	for host, written := range map[string]bool{"registry.example.com": true, "127.0.0.1:5000": true, "localhost": true, "xn--bcher-kva.example:8443": true,
+		"[::1]:5000": false, "[2001:db8::1]": false, "my_registry.example": false, "a.example.:443": false, "a;b": false, "": false} {
+		got := policyOf(listener.Origin{Scheme: "https", Host: host})
+		if strings.Contains(got, "script-src https://"+host+"/ui/static/; ") != written || strings.Contains(got, "form-action https://"+host+"/ui/; ") != written {
+			t.Errorf("%s: %s", host, got)
+		}
+		if written == strings.Contains(got, "'self'") || written == strings.Contains(got, "script-src 'none'") || !written && !strings.Contains(got, "style-src 'self'; ") {
+			t.Errorf("%s: %s", host, got)
+		}
+		if !written && !strings.Contains(got, "; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'") {
+			t.Errorf("%s: %s", host, got)
 		}
 	}
 }

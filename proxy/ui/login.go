@@ -77,7 +77,10 @@ func loginResult(err error) string {
 // logout ends the session; the browser forgets it, and what it kept of the pages.
 func (u *UI) logout(w http.ResponseWriter, r *http.Request, c *Call) error {
 	c.setSession(w, "")
-	c.Seen.Logout = c.visitor.session.ID != ""
+	t := c.visitor.session
+	if c.Seen.Logout = t.ID != ""; c.visitor.identity.Anonymous() { // as the directory could not say who they are
+		c.Seen.Identity = authn.Identity{Directory: t.Subject.Directory, Username: t.Subject.Username, ID: t.Subject.ID}
+	}
 	if err := u.stop(r.Context(), c); err != nil {
 		return err
 	}

@@ -18,10 +18,11 @@ const (
 )
 
 // checkOrigin refuses a form that a page of another site sent, and whatever cannot show
-// that it came from ours: browsers say so in Sec-Fetch-Site or in Origin.
+// that it came from ours: browsers say so in Sec-Fetch-Site or in Origin. An empty field says
+// nothing.
 func checkOrigin(protection *http.CrossOriginProtection, r *http.Request, at listener.Origin) error {
 	site, origin := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
-	if len(site) == 0 && len(origin) == 0 || len(site) > 1 || len(origin) > 1 {
+	if r.Header.Get("Sec-Fetch-Site") == "" && len(origin) == 0 || len(site) > 1 || len(origin) > 1 {
 		return refused()
 	}
 	if len(origin) == 1 && !sameOrigin(origin[0], at) {

@@ -47,7 +47,8 @@ func (c *Call) setSession(w http.ResponseWriter, text string) {
 }
 
 // visitor finds out who asks: the session is verified, and the person's directory tells if
-// they are still there and are who they were. The error is a directory's at fault.
+// they are still there and are who they were. The error is a directory's at fault; the session
+// that the browser brought is told in any case, as it can be ended.
 func (u *UI) visitor(r *http.Request, c *Call) (visitor, error) {
 	text := c.cookie(r)
 	if text == "" {
@@ -55,7 +56,7 @@ func (u *UI) visitor(r *http.Request, c *Call) (visitor, error) {
 	}
 	t, err := u.o.Keyring.Verify(text, tokens.Session, 0)
 	if err != nil && !errors.Is(err, tokens.ErrInvalidToken) { // what is revoked is not known
-		return visitor{}, err
+		return visitor{session: t}, err
 	}
 	if err != nil || !u.now().Before(t.IssuedAt.Add(u.o.Config.Session)) || u.o.Memory.ended(t.ID) {
 		return visitor{ended: true}, nil
@@ -64,9 +65,9 @@ func (u *UI) visitor(r *http.Request, c *Call) (visitor, error) {
 	id, err := u.o.Keyring.Identify(r.Context(), u.o.Chain, t, false)
 	switch {
 	case errors.Is(err, tokens.ErrInvalidToken):
-		return visitor{ended: true}, nil
+		return visitor{ended: true, session: t}, nil
 	case err != nil:
-		return visitor{}, err
+		return visitor{session: t}, err
 	}
 	return visitor{identity: id, session: t}, nil
 }
@@ -84,7 +85,7 @@ func (u *UI) end(login time.Time) time.Time {
 // idle shorter.
 func (u *UI) renew(w http.ResponseWriter, c *Call) {
 	t := c.visitor.session
-	if t.ID == "" || c.settled {
+	if t.ID == "" || c.settled || c.visitor.identity.Anonymous() {
 		return
 	}
 	if end := u.end(t.IssuedAt); end.Sub(t.Expires).Abs() >= time.Second {

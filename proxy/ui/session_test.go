@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -159,6 +160,53 @@ func TestLogout(t *testing.T) {
 	s.jar[secureCookie] = old
 	want(t, "the session before the last login", s.get("/ui/r/team/"),
 		303, "/ui/login?next=%2Fui%2Fr%2Fteam%2F")
+}
+
+// TestLogoutUnasked: a session ends also while the directory cannot say whose it is, and while
+// its person is gone: neither comes back with them.
+func TestLogoutUnasked(t *testing.T) {
+	s := newSite(t, nil)
+	for what, change := range map[string]func(){
+		"a directory at fault": func() { s.people.set(true, "") },
+		"a person who is gone": func() { s.people.set(false, "alice") },
+	} {
+		s.people.set(false, "")
+		s.login("alice")
+		kept := s.jar[secureCookie]
+		change()
+		want(t, what, s.post("/ui/logout"), 303, "/ui/login")
+		if seen := s.last.Seen; !seen.Logout || seen.SessionID == "" || seen.Identity.Username != "alice" || seen.Identity.Directory != "local" {
+			t.Errorf("%s: %+v", what, seen)
+		}
+		s.people.set(false, "")
+		s.jar[secureCookie] = kept
+		want(t, what, s.get("/ui/r/team/"), 303, "/ui/login?next=%2Fui%2Fr%2Fteam%2F")
+		s.jar = map[string]string{}
+	}
+	s.login("alice")
+	kept := s.jar[secureCookie]
+	s.people.set(true, "")
+	s.now = s.now.Add(time.Minute)
+	if got := s.get("/ui/help"); got.Header.Get("Set-Cookie") != "" {
+		t.Errorf("a session is put off of which nobody said that it is one: %s", got.Header.Get("Set-Cookie"))
+	}
+	s.post("/ui/login", "login", "alice", "password", "alice-secret")
+	s.people.set(false, "")
+	s.jar[secureCookie] = kept
+	want(t, "a login that failed", s.get("/ui/me"), 200, "", ">alice<")
+	want(t, "nobody's", s.ask(s.anonymousLogout()), 303, "/ui/login")
+	if s.last.Seen.Logout || s.last.Seen.Identity.Username != "" {
+		t.Errorf("%+v", s.last.Seen)
+	}
+}
+
+// anonymousLogout is a logout of a browser without a session.
+func (s *site) anonymousLogout() *http.Request {
+	s.jar = map[string]string{}
+	r := httptest.NewRequest("POST", "/ui/logout", nil)
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	return r
 }
 
 // TestForeignCookies: what is no session of ours, or stands under the other scheme's name,

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"gatehouse/authz"
 )
 
 // version is a tag with its place in the order of versions. There may be a million of them,
@@ -199,10 +201,14 @@ func sortVersions(tags []string) []string {
 
 // newestOf is the newest release of tags in the order of versions, of its kinds the one without a
 // word behind its numbers, such as 1.1 beside 1.1-alpine; where there is no release, the newest
-// version, or the last word. "": there are no tags.
+// version, or the last word. What the registry lists and is no tag is none, as it would stand in
+// a command. "": there are no tags.
 func newestOf(sorted []string) string {
 	newest, release := version{core: -1}, version{core: -1}
 	for _, tag := range slices.Backward(sorted) {
+		if !authz.ValidTag(tag) {
+			continue
+		}
 		v := parseVersion(tag)
 		of := !v.word() && v.prefix() == "" && !v.early()
 		switch {

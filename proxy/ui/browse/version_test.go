@@ -38,7 +38,8 @@ func TestNewest(t *testing.T) {
 	for tags, want := range map[string]string{"": "", "latest": "latest", "latest edge": "latest", "latest 1.0-rc1": "1.0-rc1",
 		"latest 1.0-rc1 0.9": "0.9", "v2 v10 v9": "v10", "latest release-3": "release-3", "release-3 1.0": "1.0",
 		"1.1 1.1-alpine 1.1-bookworm 1.1-rc1 1.0": "1.1", "1.1-alpine 1.1-rc1 1.0": "1.1-alpine", "v1.1 v1.1-alpine": "v1.1", "1.1-alpine": "1.1-alpine",
-		"latest 2-slim 2-rc1 edge": "2-slim", "2-slim x-2": "2-slim"} {
+		"latest 2-slim 2-rc1 edge": "2-slim", "2-slim x-2": "2-slim",
+		"1.0 99.0;x": "1.0", "9\u202e.0 latest": "latest", "..": "", "-1 $(id)": ""} {
 		if got := newestOf(sortVersions(strings.Fields(tags))); got != want {
 			t.Errorf("%q: %q, want %q", tags, got, want)
 		}
