@@ -333,6 +333,39 @@ func TestDeleteBroken(t *testing.T) {
 	}
 }
 
+// TestDeleteNotShown: what the page could not show is not deleted by its form, once the registry is
+// well again; a form without digests, which shows nothing, deletes what it names.
+func TestDeleteNotShown(t *testing.T) {
+	s := newSite(t, nil)
+	one := s.push("team/app", configOf("one"), nil, "1")
+	two := s.push("team/app", configOf("two"), nil, "2")
+	s.login("root")
+	const both = "/ui/delete?ref=team/app:1&ref=team/app:2"
+	s.shelf.set(nil, func(w http.ResponseWriter, rt route.Route) bool {
+		if rt.Reference == "1" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return rt.Reference == "1"
+	})
+	want(t, "the page", s.get(both), 200, "", "cannot be deleted now", `name="digest" value=""`, `name="digest" value="`+two+`"`)
+	s.shelf.set(nil, func(w http.ResponseWriter, rt route.Route) bool {
+		if rt.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusAccepted)
+		}
+		return rt.Method == http.MethodDelete
+	})
+	for _, what := range []string{"image", "tag"} {
+		s.shelf.deleted = nil
+		want(t, what, s.post(both, "what", what, "confirm", "2", "digest", "", "digest", two), 200, "", `data-ref="team/app:1" data-status="moved"`,
+			"did not say which image it is", `data-ref="team/app:2" data-status="deleted"`)
+		if len(s.shelf.deleted) != 1 || strings.HasSuffix(s.shelf.deleted[0], " 1") || strings.HasSuffix(s.shelf.deleted[0], one) {
+			t.Errorf("%s: deleted %q", what, s.shelf.deleted)
+		}
+	}
+	want(t, "one alone", s.post("/ui/delete?ref=team/app@"+one, "what", "image", "confirm", "team/app", "digest", ""), 200, "", `data-status="moved"`)
+	want(t, "no digest", s.post("/ui/delete?ref=team/app:1", "what", "image", "confirm", "team/app"), 200, "", `data-status="deleted"`)
+}
+
 // hostile are texts that must not be more than texts (I7).
 var hostile = []string{
 	`<script>alert(1)</script>`,

@@ -136,7 +136,7 @@ func (u *UI) remove(w http.ResponseWriter, r *http.Request, c *Call, form url.Va
 	for i, t := range list {
 		orders[i] = browse.Order{Target: t, Image: what == "image"}
 		if len(shown) > 0 {
-			orders[i].Shown = shown[i]
+			orders[i].Shown = cmp.Or(shown[i], browse.Unseen)
 		}
 	}
 	return u.showDelete(w, r, c, report(u.visit(c).Delete(r.Context(), orders)), list)
@@ -186,6 +186,9 @@ func (v deleteView) Sentence(r browse.Result) string {
 		}
 		return "Refused by the rule " + r.Rule + "."
 	case browse.Moved:
+		if r.Shown == browse.Unseen {
+			return "Not deleted: the page that you sent did not say which image it is. Look at it again."
+		}
 		return "Not deleted: the tag names another image by now than the one that was shown to you."
 	case browse.Unsupported:
 		return "This registry cannot remove a tag alone."

@@ -133,11 +133,14 @@ type Order struct {
 	// Target is what to delete.
 	Target
 	// Shown is the digest that the person saw: where the tag names another one by now,
-	// nothing is deleted. Empty: none was shown.
+	// nothing is deleted, nor where it is Unseen. Empty: the person was shown nothing.
 	Shown string
 	// Image deletes the image with all its tags; else the tag alone is removed.
 	Image bool
 }
+
+// Unseen is the digest of what a page could not show: that the registry told none.
+const Unseen = "unseen"
 
 // Status is what became of an Order.
 type Status string
@@ -148,7 +151,7 @@ const (
 	Along       Status = "along"       // it went with another one of the same orders
 	Missing     Status = "absent"      // it was not there any more, or is not for the caller
 	Refused     Status = "denied"      // by the policy
-	Moved       Status = "moved"       // the tag names another digest than the one shown
+	Moved       Status = "moved"       // the tag names another digest than the one shown, or none was
 	Unsupported Status = "unsupported" // the registry cannot remove a tag alone
 	Off         Status = "off"         // the registry does not delete anything
 	Broken      Status = "failed"      // the registry did not answer, or with an error; what it did is not known
@@ -230,7 +233,7 @@ func (v *Visit) delete(ctx context.Context, o Order, gone map[Target]bool) Resul
 		return r
 	}
 	n, err := v.current(ctx, o.Repository, o.Reference)
-	if errors.Is(err, ErrAbsent) {
+	if errors.Is(err, ErrAbsent) && o.Shown != Unseen {
 		n.digest = o.digest()
 	}
 	if r.Digest = n.digest; gone[Target{o.Repository, n.digest}] {

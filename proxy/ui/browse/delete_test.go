@@ -232,3 +232,39 @@ func TestDeleteSomeHidden(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteUnseen: what its caller was not shown is not deleted, neither the tag nor the image, by
+// tag or by digest; nor does the registry hear of it. What is not there, or not theirs, is said as
+// ever.
+func TestDeleteUnseen(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		d := newDouble(t, guarded...)
+		one := d.image("team/app", "a", "linux/amd64", someDay, 1)
+		two := d.image("team/app", "b", "linux/arm64", someDay, 1)
+		d.image("prod/app", "v1", "linux/amd64", someDay, 1)
+		d.image("team/app", "down", "linux/amd64", someDay, 2)
+		d.answers["HEAD /v2/team/app/manifests/down"] = reply{status: 500}
+		var orders []Order
+		for _, o := range []Target{{"team/app", "a"}, {"team/app", "none"}, {"team/app", "down"}, {"prod/app", "v1"}, {"team/app", "b"}} {
+			orders = append(orders, Order{Target: o, Image: whole, Shown: Unseen})
+		}
+		orders[4].Shown = two
+		if whole {
+			orders = append(orders, Order{Target: Target{"team/app", one}, Image: true, Shown: Unseen})
+		}
+		want := []Status{Moved, Missing, Broken, Refused, Deleted, Moved}
+		for i, r := range d.visit(d.library(t), "alice").Delete(t.Context(), orders) {
+			if r.Status != want[i] {
+				t.Errorf("image %v: %+v, want %s", whole, r, want[i])
+			}
+		}
+		if kept := d.in("team/app").tags; kept["a"] != one || kept["down"] == "" || kept["b"] != "" {
+			t.Errorf("image %v: left are %v", whole, kept)
+		}
+		for _, line := range d.requests() {
+			if strings.HasPrefix(line, "DELETE") && !strings.HasSuffix(line, "/b") && !strings.HasSuffix(line, two) {
+				t.Errorf("image %v: the registry was asked %s", whole, line)
+			}
+		}
+	}
+}
