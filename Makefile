@@ -20,6 +20,10 @@ CERTIFICATES  ?= /etc/ssl/certs/ca-certificates.crt
 # The gateway that `make bench` holds ours against: the last before it was made lean.
 BENCH_BASE ?= 61990bc19c6115fdbe198fad976f24a88d62fbf4
 
+# Binaries of docker_auth and of zot that `make bench` measures beside ours; empty: none.
+BENCH_DOCKER_AUTH ?=
+BENCH_ZOT         ?=
+
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 10s
 
@@ -70,7 +74,7 @@ lint: ## gofmt, vet, staticcheck, known vulnerabilities
 	@GOVULNCHECK=$(GOVULNCHECK) cmd/internal/scripts/vulncheck.sh
 
 bench: ## the gateway against a bare registry and nginx, Go benchmarks; writes docs/performance.md
-	go run ./cmd/bench -page docs -base $(BENCH_BASE)
+	go run ./cmd/bench -page docs -base '$(BENCH_BASE)' -docker-auth '$(BENCH_DOCKER_AUTH)' -zot '$(BENCH_ZOT)'
 
 full: test lint bench $(SUITES) ## all of the above and every slow suite
 

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ func TestParse(t *testing.T) {
 		{"-blob 0", false},
 		{"-sample -1s", false},
 		{"more", false},
+		{"-bare 127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,/tls", true},
+		{"-bare 127.0.0.1:1", false},
 		{"-unknown", false},
 	} {
 		if _, err := parse(strings.Fields(c.arguments), io.Discard); (err == nil) != c.good {
@@ -92,11 +95,95 @@ func TestTargetsHaveMeasures(t *testing.T) {
 	for _, m := range measures(&load{}) {
 		lines[m.line()] = m
 	}
-	for _, x := range targets {
+	for _, x := range slices.Concat(targets, others) {
 		m := lines[x.line]
 		if m == nil || !slices.Contains(m.ways, x.way) || x.to != "" && !slices.Contains(m.ways, x.to) {
 			t.Errorf("%s: no measure %q by %s and %s", x.work, x.line, x.way, x.to)
 		}
+	}
+}
+
+// TestHeld holds what is to be no less than before against what that is in the same rounds.
+func TestHeld(t *testing.T) {
+	x := target{line: "m /s plain", figure: rateOf, way: "gateway", to: "nginx", least: true, bound: 2, before: "base"}
+	of := func(rate float64) []sample { return []sample{{rate: rate}, {rate: rate}} }
+	for _, c := range []struct {
+		gateway, base  float64 // nginx has 100; base 0: it was not measured
+		asked, verdict string
+	}{
+		{150, 150, ">= 1.50 (2 once)", "met"},
+		{144, 150, ">= 1.50 (2 once)", "as before"},
+		{140, 150, ">= 1.50 (2 once)", "MISSED"},
+		{250, 300, ">= 3 (2 once)", "MISSED"},
+		{190, 0, ">= 2", "MISSED"},
+		{200, 0, ">= 2", "met"},
+	} {
+		m := &measure{name: "m", scheme: plain, unit: requests, samples: map[string][]sample{"gateway": of(c.gateway), "nginx": of(100)}}
+		if c.base > 0 {
+			m.samples["base"] = of(c.base)
+		}
+		held := x.held([]*measure{m})
+		if got, missed := held.verdict(held.values([]*measure{m})); held.asked() != c.asked || got != c.verdict || missed != (c.verdict == "MISSED") {
+			t.Errorf("%+v: %s, %s", c, held.asked(), got)
+		}
+	}
+}
+
+// TestOthers prints what was measured, and nothing of what was not.
+func TestOthers(t *testing.T) {
+	var out bytes.Buffer
+	all := measures(&load{})
+	all[0].samples["cached"], all[0].samples["zot"] = []sample{{rate: 900}}, []sample{{rate: 300}}
+	printOthers(&out, all)
+	if text := out.String(); !regexp.MustCompile(`hit: requests/s +\| zot +\| +3.00 \|`).MatchString(text) || strings.Contains(text, "docker_auth") {
+		t.Error(text)
+	}
+}
+
+// TestBare answers what the upstream said, and asks it once; what failed is asked again.
+func TestBare(t *testing.T) {
+	var asked atomic.Int32
+	var broken atomic.Bool
+	source := newSource()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1); broken.Load() {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		source.ServeHTTP(w, r)
+	}))
+	defer upstream.Close()
+	server := httptest.NewServer(&bare{upstream: upstream.URL})
+	defer server.Close()
+	path := "/v2/a/manifests/" + digestOf(manifestOf(1))
+	for _, c := range []struct {
+		broken bool
+		status int
+		asked  int32
+	}{{true, http.StatusBadGateway, 1}, {false, http.StatusOK, 2}, {true, http.StatusOK, 2}} {
+		broken.Store(c.broken)
+		response, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != c.status || asked.Load() != c.asked {
+			t.Errorf("%+v: %v, status %d, asked %d times", c, err, response.StatusCode, asked.Load())
+		}
+		if c.status == http.StatusOK && (!bytes.Equal(body, manifestOf(1)) || response.Header.Get("Content-Type") != manifestType) {
+			t.Errorf("%q as %v", body, response.Header)
+		}
+	}
+}
+
+// TestServeBare has addresses of clear text and of TLS, and ends where one is taken.
+func TestServeBare(t *testing.T) {
+	taken := httptest.NewServer(http.NotFoundHandler())
+	defer taken.Close()
+	address := taken.Listener.Addr().String()
+	if err := serveBare([]string{address, address, address, filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("it served at an address that was taken")
 	}
 }
 

@@ -36,6 +36,10 @@ func main() {
 	if err != nil {
 		os.Exit(2)
 	}
+	if o.bare != nil {
+		fmt.Fprintln(os.Stderr, "bench:", serveBare(o.bare))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, o); err != nil {
@@ -108,6 +112,7 @@ func benchProxies(ctx context.Context, notes, out io.Writer, o options) (drawing
 	if len(all) > 0 {
 		printTable(out, all)
 		missed = printTargets(out, all)
+		printOthers(out, all)
 	}
 	if o.only != "" && o.only != memoryOnly {
 		return nil, missed, nil

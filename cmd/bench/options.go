@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type options struct {
 	only     string
 
 	base, dockerAuth, zot, page string
+
+	bare []string // not to measure, but to be the server of net/http: see serveBare
 }
 
 // parse reads the flags; where they are wrong it has said so.
@@ -36,12 +39,16 @@ func parse(arguments []string, messages io.Writer) (options, error) {
 	set.DurationVar(&o.gobench, "gobench", time.Second, "`time` of each Go benchmark; 0: none")
 	set.BoolVar(&o.tuned, "tuned", false, "give nginx buffers of 256 KiB")
 	set.StringVar(&o.only, "only", "", "take only measures whose line begins with this `text` (\"blob push MB/s TLS\")")
+	bare := set.String("bare", "", "be a server of net/http: `ADDRESS,ADDRESS,UPSTREAM,NAME` of clear text, of TLS, and of NAME.crt and NAME.key; for this program's own use")
 	set.BoolVar(&o.strict, "strict", false, "status 1 where a target is missed")
 	if err := set.Parse(arguments); err != nil {
 		return o, err
 	}
 	o.blobSize = *mebibytes << 20
-	if set.NArg() > 0 || o.rounds < 1 || *mebibytes < 1 || o.sample < 0 {
+	if *bare != "" {
+		o.bare = strings.Split(*bare, ",")
+	}
+	if set.NArg() > 0 || len(o.bare) != 0 && len(o.bare) != 4 || o.rounds < 1 || *mebibytes < 1 || o.sample < 0 {
 		fmt.Fprintln(messages, "Example: go run ./cmd/bench -rounds 9 -blob 256")
 		set.Usage()
 		return o, errors.New("usage")

@@ -114,7 +114,11 @@ const pageHead = `# What it costs
 
 Made by ` + "`make bench`" + ` (` + "`go run ./cmd/bench -page docs`" + `); do not edit. The real binary in front of a real distribution
 registry, beside the same registry bare, behind an nginx that only passes on, and, without a gateway, with a registry that
-verifies tokens itself ("verifying"). "cached" is the gateway with the section ` + "`cache`" + `, and a folder for it; "gateway" is without.
+verifies tokens itself ("verifying"). "cached" is the gateway with the section ` + "`cache`" + `, and a folder for it; "gateway" is without; "base" is
+the gateway before the cache was built. "net/http" answers the same from memory with nothing but Go's server: no login, no log.
+"docker_auth" is a registry that verifies tokens which docker_auth gave, "zot" checks the password itself.
+What is to be no less than before is held against "base" in the same rounds ("once" is what was measured on another day); within
+5 % it is "as before", since medians of one program move by that.
 Clients, proxies and registries share one machine, so absolute figures say little. Samples of all ways are taken in turns,
 figures are medians over rounds, ratios are the medians of each round's own ratio; "scatter" is how far the middle half of
 the samples lies apart, by their median. CPU is that of the process that the client talks to.

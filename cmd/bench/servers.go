@@ -240,10 +240,10 @@ func (h *house) startAll(ctx context.Context, out io.Writer, o options) error {
 	if err := h.startGateways(ctx, direct); err != nil {
 		return err
 	}
-	if err := h.startNginx(out, direct, o.tuned); err != nil {
+	if err := errors.Join(h.startNginx(out, direct, o.tuned), h.startBare(direct)); err != nil {
 		return err
 	}
-	return errors.Join(h.startBase(ctx, out, o.base), h.startDockerAuth(ctx, out, registry, o.dockerAuth), h.startZot(out, o.zot))
+	return errors.Join(h.startBase(ctx, out, o.base, direct), h.startDockerAuth(ctx, out, registry, o.dockerAuth), h.startZot(out, o.zot))
 }
 
 // startRegistry starts distribution; all share one storage.
@@ -377,7 +377,7 @@ func (h *house) startNginx(out io.Writer, direct string, tuned bool) (err error)
 }
 
 // startBase builds the gateway of another commit, to hold ours against it.
-func (h *house) startBase(ctx context.Context, out io.Writer, commit string) error {
+func (h *house) startBase(ctx context.Context, out io.Writer, commit, direct string) error {
 	if commit == "" {
 		fmt.Fprintln(out, "-base names no commit: nothing is held against an older gateway")
 		return nil
@@ -394,9 +394,17 @@ func (h *house) startBase(ctx context.Context, out io.Writer, commit string) err
 	if err != nil {
 		return err
 	}
-	to, err := h.startGateway(ctx, binary, "base", null, settings{Upstream: h.source.address, Old: true})
-	h.endpoints = append(h.endpoints, to)
-	return err
+	for _, g := range []struct {
+		scheme   scheme
+		upstream string
+	}{{null, h.source.address}, {plain, direct}, {overs, direct}} {
+		to, err := h.startGateway(ctx, binary, "base", g.scheme, settings{Upstream: g.upstream, Secure: g.scheme == overs, Old: true})
+		if err != nil {
+			return err
+		}
+		h.endpoints = append(h.endpoints, to)
+	}
+	return nil
 }
 
 // startDockerAuth starts a docker_auth, and a registry that verifies its tokens.
@@ -489,6 +497,16 @@ func buildRegistry(ctx context.Context, out io.Writer) (string, error) {
 		return "", err
 	}
 	return binary, nil
+}
+
+// twoAddresses are one for clear text and one for TLS.
+func twoAddresses() (clear, secure string, err error) {
+	clear, err = authntest.NewAddress()
+	if err != nil {
+		return "", "", err
+	}
+	secure, err = authntest.NewAddress()
+	return clear, secure, err
 }
 
 func (h *house) path(name string) string { return filepath.Join(h.folder, name) }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// bare is a server of net/http that answers from memory and does nothing else: what any
+// server made of net/http could come to. What it does not have yet it asks for once.
+type bare struct {
+	upstream string   // http://host:port
+	content  sync.Map // *copied, by path
+}
+
+// copied is an answer that was kept.
+type copied struct {
+	header http.Header
+	body   []byte
+}
+
+// ServeHTTP sends the content with the six fields that a client needs.
+func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kept, ok := b.content.Load(r.URL.Path)
+	if !ok {
+		c, err := b.fetch(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		kept, _ = b.content.LoadOrStore(r.URL.Path, c)
+	}
+	c := kept.(*copied)
+	h := w.Header()
+	for _, key := range []string{"Content-Type", "Content-Length", "Docker-Content-Digest", "Docker-Distribution-Api-Version", "Etag"} {
+		h[key] = c.header[key] // net/http adds Date
+	}
+	_, _ = w.Write(c.body) // nobody is left to tell
+}
+
+// fetch asks the upstream.
+func (b *bare) fetch(r *http.Request) (*copied, error) {
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, b.upstream+r.URL.Path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header["Accept"] = r.Header["Accept"]
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the upstream answered %s", response.Status)
+	}
+	return &copied{response.Header, body}, err
+}
+
+// serveBare is the process itself: in clear text at one address, with TLS at another. It
+// ends with a fault only; who started it ends it.
+func serveBare(addresses []string) error {
+	b := &bare{upstream: "http://" + addresses[2]}
+	var both errgroup.Group
+	both.Go(func() error { return http.ListenAndServe(addresses[0], b) })
+	both.Go(func() error { return http.ListenAndServeTLS(addresses[1], addresses[3]+".crt", addresses[3]+".key", b) })
+	return both.Wait()
+}
+
+// startBare adds its ways: this program once more, as a server.
+func (h *house) startBare(direct string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	address, secure, err := twoAddresses()
+	if err != nil {
+		return err
+	}
+	p, err := h.start(address, program, "-bare", strings.Join([]string{address, secure, direct, h.path("tls")}, ","))
+	h.endpoints = append(h.endpoints,
+		endpoint{name: "net/http", scheme: plain, base: "http://" + address, front: p},
+		endpoint{name: "net/http", scheme: overs, base: "https://" + secure, front: p})
+	return err
+}
