@@ -34,6 +34,7 @@ type claims struct {
 	Actions       []string `json:"act,omitempty"`
 	Ends          int64    `json:"end,omitempty"` // of what it was issued for
 	Via           string   `json:"via,omitempty"` // a refresh token
+	After         int64    `json:"aft,omitempty"` // nanoseconds since 1970, see Token.After
 
 	Proof json.RawMessage `json:"prf,omitempty"` // see authn.Proof.Carried
 }
@@ -63,7 +64,7 @@ func checkShape(raw string) error {
 	if err := checkNames(parts[0], "alg", "kid", "typ"); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid", "prf", "rep", "act", "end", "via"); err != nil {
+	if err := checkNames(parts[1], "iss", "aud", "sub", "jti", "iat", "exp", "dir", "id", "pws", "scope", "crd", "cid", "prf", "rep", "act", "end", "via", "aft"); err != nil {
 		return fmt.Errorf("claims: %w", err)
 	}
 	return nil

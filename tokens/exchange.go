@@ -32,7 +32,9 @@ func (g *Granter) exchange(ctx context.Context, r GrantRequest, asked authz.Scop
 	if a := r.Exchange.Audience; a != "" && a != k.cfg.Service && !g.cfg.Chain.Takes(a) && !slices.ContainsFunc(g.cfg.Addresses, sameAddress(a)) {
 		return Reply{}, ErrTarget
 	}
+	seen := k.cfg.Revoker.list()
 	l, err := k.loginByIDToken(ctx, g.cfg.Chain, *r.Attempt)
+	l.since(seen)
 	reply := Reply{Identity: l.Identity, Credential: l.Shown}
 	if err != nil {
 		return reply, err

@@ -88,7 +88,9 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	if r.Exchange != nil {
 		return g.exchange(ctx, r, asked)
 	}
+	seen := g.cfg.Keyring.cfg.Revoker.list()
 	l, err := g.identify(ctx, r)
+	l.since(seen)
 	reply := Reply{Identity: l.Identity, Credential: l.Shown}
 	if l.Shown.Kind == FromRefresh {
 		reply.RefreshID = l.Shown.ID
@@ -123,7 +125,7 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 // tokenFor is a token to be issued. What a machine showed ends it at the latest.
 func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
 	id := l.Identity
-	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Via: l.Via, Credential: l.Origin}
+	t := Token{Kind: kind, Subject: id.Ref(), PasswordStamp: id.PasswordStamp, Scope: scope, Via: l.Via, Credential: l.Origin, After: l.After}
 	t.Subject.Stamp = "" // it stands beside it
 	switch {
 	case id.Machine:

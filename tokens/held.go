@@ -34,6 +34,8 @@ type Held struct {
 	Owner authn.Ref
 	// Made and Ends are its times; a zero Ends is never.
 	Made, Ends time.Time
+	// After is as Token.After.
+	After time.Time
 	// Ceiling is what it lets its owner do at most; never nil.
 	Ceiling *authz.Ceiling
 }

@@ -30,7 +30,7 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 		return authn.Identity{}, fmt.Errorf("%w: personal tokens are off", ErrInvalidToken)
 	case t.Credential.Kind != FromPersonal && id.PasswordStamp != t.PasswordStamp:
 		return authn.Identity{}, errChanged
-	case k.ended(id, t.IssuedAt):
+	case k.ended(id, t.Subject, t.IssuedAt, t.After):
 		return authn.Identity{}, ErrRevoked
 	}
 	if t.Ceiling != nil {
@@ -39,9 +39,13 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 	return id, nil
 }
 
-// ended reports whether what the person was given at that moment is revoked.
-func (k *Keyring) ended(id authn.Identity, issued time.Time) bool {
-	return k.revoked.ends(id.Directory, id.Username, issued) || k.cfg.Revoker.list().ends(id.Directory, id.Username, issued)
+// ended reports whether what the person was given at that moment is revoked. after is of
+// the name that they had then: where they have another it tells nothing.
+func (k *Keyring) ended(id authn.Identity, was authn.Ref, issued, after time.Time) bool {
+	if id.Username != was.Username {
+		after = time.Time{}
+	}
+	return k.revoked.ends(id.Directory, id.Username, issued, after) || k.cfg.Revoker.list().ends(id.Directory, id.Username, issued, after)
 }
 
 var errChanged = fmt.Errorf("%w: the password was changed", ErrInvalidToken)
@@ -51,7 +55,7 @@ var errChanged = fmt.Errorf("%w: the password was changed", ErrInvalidToken)
 // would be good again once they are off the list. The error is an
 // authn.ErrInvalidCredentials, so they are told what a wrong password is told.
 func (k *Keyring) Admit(id authn.Identity) error {
-	if k.revoked.ends(id.Directory, id.Username, endOfTime) {
+	if k.revoked.ends(id.Directory, id.Username, endOfTime, time.Time{}) {
 		return errListed
 	}
 	return nil

@@ -88,6 +88,9 @@ const maxToken = 16 << 10
 func (k *Keyring) Issue(t Token) (string, Token, error) {
 	t.ID = rand.Text()
 	t.IssuedAt = k.cfg.Now().Truncate(time.Second)
+	if !t.IssuedAt.Before(t.After) {
+		t.After = time.Time{}
+	}
 	t.Expires = t.IssuedAt.Add(k.lifetime(t))
 	if !t.Ends.IsZero() && t.Ends.Before(t.Expires) {
 		t.Expires = later(t.Ends.Truncate(time.Second), t.IssuedAt.Add(time.Second))
@@ -134,6 +137,9 @@ func (k *Keyring) claims(t Token) *claims {
 	}
 	if !t.Ends.IsZero() && (t.Ceiling != nil || t.Kind == Access) {
 		c.Ends = t.Ends.Unix()
+	}
+	if !t.After.IsZero() {
+		c.After = t.After.UnixNano()
 	}
 	if c.Directory == "" {
 		c.Subject = anonymous
@@ -326,6 +332,9 @@ func (k *Keyring) content(typ any, c claims) (Token, error) {
 	if c.Ends != 0 {
 		t.Ends = time.Unix(c.Ends, 0)
 	}
+	if c.After != 0 {
+		t.After = time.Unix(0, c.After)
+	}
 	t.Scope, err = authz.ParseScope(c.Scope)
 	return t, err
 }
@@ -337,13 +346,13 @@ func (k *Keyring) checkClaims(kind Kind, c *claims) error {
 		return errors.New("another issuer")
 	case c.Audience != k.cfg.Service:
 		return errors.New("another audience")
-	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40 || c.Ends < 0 || c.Ends > 1<<40:
+	case c.ID == "" || c.Subject == "" || c.IssuedAt <= 0 || c.Expires <= c.IssuedAt || c.Expires > 1<<40 || c.Ends < 0 || c.Ends > 1<<40 || c.After < 0:
 		return errors.New("a claim is missing or out of range")
 	case time.Unix(c.IssuedAt, 0).After(k.cfg.Now().Add(maxSkew)):
 		return errors.New("issued in the future")
 	case kind == Access && c.Expires-c.IssuedAt > int64(maxLife/time.Second):
 		return errors.New("lives too long")
-	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != "" || c.Proof != nil):
+	case c.Directory == "" && (c.Subject != anonymous || c.LastingID != "" || c.PasswordStamp != "" || c.Credential != "" || c.Proof != nil || c.After != 0):
 		return errors.New("a person without a directory")
 	case c.Credential == "" && c.CredentialID != "":
 		return errors.New("half a credential")

@@ -74,7 +74,7 @@ func (k *Keyring) owner(ctx context.Context, chain *authn.Chain, held Held) (aut
 		return id, fmt.Errorf("%w: %w", authn.ErrOwnerlessToken, err)
 	case err != nil:
 		return id, err
-	case k.Admit(id) != nil, k.ended(id, held.Made):
+	case k.Admit(id) != nil, k.ended(id, held.Owner, held.Made, held.After):
 		return id, authn.ErrRevokedToken
 	}
 	id.Ceiling = held.Ceiling

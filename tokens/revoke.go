@@ -23,6 +23,7 @@ type revocations struct {
 type revokedPerson struct {
 	directory string    // empty: any
 	before    time.Time // zero: all
+	told      bool      // what was issued since says that it was, see Token.After
 }
 
 // compileRevocations checks the list. Its errors are *authn.KeyError values with
@@ -37,7 +38,7 @@ func compileRevocations(list []Revocation) (r revocations, faults []error) {
 		case v.ID != "":
 			r.ids[v.ID] = true
 		case name != "":
-			r.people[name] = append(r.people[name], revokedPerson{directory, v.Before})
+			r.people[name] = append(r.people[name], revokedPerson{directory: directory, before: v.Before})
 		case v.Before.After(r.before):
 			r.before = v.Before
 		}
@@ -47,13 +48,27 @@ func compileRevocations(list []Revocation) (r revocations, faults []error) {
 
 // revoked reports whether a token is on the list.
 func (r *revocations) revoked(t *Token) bool {
-	return r.ids[t.ID] || r.ids[t.Credential.ID] || r.ids[t.Via] || t.IssuedAt.Before(r.before) || r.ends(t.Subject.Directory, t.Subject.Username, t.IssuedAt)
+	return r.ids[t.ID] || r.ids[t.Credential.ID] || r.ids[t.Via] || t.IssuedAt.Before(r.before) || r.ends(t.Subject.Directory, t.Subject.Username, t.IssuedAt, t.After)
 }
 
-// ends reports whether the list ends what the person was given at that moment. The
-// anonymous caller, who is of no directory, has no name.
-func (r *revocations) ends(directory, name string, issued time.Time) bool {
+// ends reports whether the list ends what the person was given at that moment, after being
+// as Token.After. The anonymous caller, who is of no directory, has no name.
+func (r *revocations) ends(directory, name string, issued, after time.Time) bool {
 	return directory != "" && slices.ContainsFunc(r.people[name], func(p revokedPerson) bool {
-		return (p.directory == "" || p.directory == directory) && (p.before.IsZero() || issued.Before(p.before))
+		return p.of(directory) && (p.before.IsZero() || issued.Before(p.before) && !(p.told && !after.Before(p.before)))
 	})
+}
+
+func (p *revokedPerson) of(directory string) bool {
+	return p.directory == "" || directory == "" || p.directory == directory
+}
+
+// last is the latest Revoked.Before of the person; no directory: of all who have the name.
+func (r *revocations) last(directory, name string) (at time.Time) {
+	for _, p := range r.people[name] {
+		if p.told && p.of(directory) {
+			at = later(at, p.before)
+		}
+	}
+	return at
 }

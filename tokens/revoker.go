@@ -27,7 +27,9 @@ type Revoked struct {
 	// Directory and User are the person, where there is no ID.
 	Directory string `json:"directory,omitempty"`
 	User      string `json:"user,omitempty"`
-	// Before takes what was issued before it, where there is no ID.
+	// Before takes what was issued before it, where there is no ID, unless that was issued
+	// when the entry was known, see Token.After. It is maxSkew behind the moment at which
+	// somebody asked for it, as clocks differ, and behind every other one of the person.
 	Before time.Time `json:"before,omitzero"`
 	// Ends is when nothing is left that the entry could end; zero: never.
 	Ends time.Time `json:"ends,omitzero"`
@@ -82,6 +84,9 @@ func (r *Revoker) Use(ctx context.Context, s *store.Store) error {
 
 // Follow takes in what was ended since the last look, here or elsewhere.
 func (r *Revoker) Follow(ctx context.Context) error {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	s, after := r.store, r.after
 	r.mu.Unlock()
@@ -154,15 +159,49 @@ func (r *Revoker) End(ctx context.Context, one Revoked) error {
 }
 
 // EndPerson ends all that a person was given until now by passwords: access tokens,
-// refresh tokens, sessions. keep is how long such things last at most.
+// refresh tokens, sessions. keep is how long such things last at most. It asks the store
+// first, for what was issued after another such end, elsewhere too, ends with this one.
 func (r *Revoker) EndPerson(ctx context.Context, directory, name string, keep time.Duration) error {
-	return r.End(ctx, r.Person(directory, name, keep))
+	if r == nil {
+		return r.End(ctx, Revoked{})
+	}
+	now := r.now()
+	if err := r.Follow(ctx); err != nil {
+		return err
+	}
+	before := later(now.Add(maxSkew), r.Last(directory, name).Add(1)).UTC()
+	return r.End(ctx, Revoked{Directory: directory, User: name, Before: before, Ends: before.Add(keep + time.Second).Truncate(time.Second)})
 }
 
-// Person is the entry of EndPerson.
-func (r *Revoker) Person(directory, name string, keep time.Duration) Revoked {
-	now := r.now().UTC()
-	return Revoked{Directory: directory, User: name, Before: now, Ends: now.Add(keep).Truncate(time.Second)}
+// Last is the latest moment before which all of the person's has ended, as far as is known
+// here; zero: none of it has. What they are given now says that it is After it.
+func (r *Revoker) Last(directory, name string) time.Time { return r.list().last(directory, name) }
+
+// Ended reports whether what the person was given at that moment, after being as Token.After,
+// has ended, as far as is known here.
+func (r *Revoker) Ended(directory, name string, issued, after time.Time) bool {
+	return r.list().ends(directory, name, issued, after)
+}
+
+// glance is how long a login waits for what was ended elsewhere.
+const glance = 100 * time.Millisecond
+
+// Glance is Follow for what is about to be issued, where others may have ended something a
+// moment ago. It waits for no store that is known to be at fault, and what goes wrong the
+// store tells: then the last look counts.
+func (r *Revoker) Glance(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	s := r.store
+	r.mu.Unlock()
+	if s == nil || !s.Remote() || !s.Up() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glance)
+	defer cancel()
+	_ = r.Follow(ctx)
 }
 
 // Sweep forgets what nothing is left of, here and in the store.
@@ -202,7 +241,7 @@ func (r *Revoker) compileLocked() {
 			all.ids[one.ID] = true
 			continue
 		}
-		all.people[one.User] = append(all.people[one.User], revokedPerson{one.Directory, one.Before})
+		all.people[one.User] = append(all.people[one.User], revokedPerson{one.Directory, one.Before, true})
 	}
 	for name, list := range all.people {
 		slices.SortFunc(list, func(a, b revokedPerson) int {

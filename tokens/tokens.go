@@ -54,6 +54,10 @@ type Token struct {
 	// IssuedAt is the moment of the login, or of the refresh; Issue fills it in, in
 	// whole seconds.
 	IssuedAt time.Time
+	// After is the latest end of all that the person had (Revoker.EndPerson) which was known
+	// when this was asked for: it does not end with that, though its IssuedAt, in whole
+	// seconds and by whose clock ever, may be before. Zero: none was known, or IssuedAt tells.
+	After time.Time
 	// Expires is IssuedAt plus the advertised lifetime, or Ends.
 	Expires time.Time
 	// Ends is when what it was issued for ends: the latest moment for Expires, beyond which
@@ -113,4 +117,12 @@ type Login struct {
 	// Ends is when the personal token ends that was shown, or the refresh token of a machine
 	// or a personal token; zero: never, or none was.
 	Ends time.Time
+	// After is that of the tokens that are issued now, see Token.After.
+	After time.Time
+}
+
+// since notes what of the caller's had been ended when the login began: what ends while it
+// goes on takes what comes of it.
+func (l *Login) since(seen *revocations) {
+	l.After = seen.last(l.Identity.Directory, l.Identity.Username)
 }

@@ -67,3 +67,51 @@ func (g *gateway) ask(t *testing.T, target string) []byte {
 	}
 	return body
 }
+
+// TestPagesSignOut: who has signed out everywhere, or was by an operator, logs in again in that
+// very second, time and again; no session and no token of before is good for anything.
+func TestPagesSignOut(t *testing.T) {
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), Socket: "admin.sock", Sections: "ui: {enabled: true}\nstore: {file: store.db}\npersonal_tokens: {enabled: true}"})
+	g.push(t, "team/app:v1", "admin", adminPassword)
+	const scope = "repository:team/app:pull"
+	v, other := g.visit(t, "admin", adminPassword), g.visit(t, "admin", adminPassword)
+	for i := range 12 {
+		old := g.token(t, "admin", adminPassword, scope)
+		personal := g.personal(t, "admin", adminPassword, `{"name":"ci"}`)
+		ofPersonal := g.token(t, "x", personal.Token, scope)
+		if i%3 != 0 {
+			v.post("/ui/me/signout-everywhere", nil)
+		} else if _, err := authntest.Run(exec.Command(binary, "token", "revoke", "-c", g.config, "--user", "admin")); err != nil {
+			t.Fatal(err)
+		}
+		v, other = g.visit(t, "admin", adminPassword), v
+		if p := v.get("/ui/me"); p.status != http.StatusOK {
+			t.Fatalf("round %d: a login after the end leads to %d", i, p.status)
+		}
+		if p := other.do(other.request(http.MethodGet, "/ui/me", nil)); p.status != http.StatusSeeOther {
+			t.Errorf("round %d: a session of before: %d", i, p.status)
+		}
+		for name, text := range map[string]string{"an access token": old, "one of a personal token": ofPersonal} {
+			if status := g.get("/v2/team/app/manifests/v1", text).status; status != http.StatusUnauthorized {
+				t.Errorf("round %d: %s of before: %d", i, name, status)
+			}
+		}
+		if status := g.get("/v2/team/app/manifests/v1", g.token(t, "admin", adminPassword, scope)).status; status != http.StatusOK {
+			t.Errorf("round %d: a token of after the end: %d", i, status)
+		}
+	}
+}
+
+// TestPagesIdle: a session that is shorter than the idle time that is left out is taken, and
+// bounds it.
+func TestPagesIdle(t *testing.T) {
+	g := startGateway(t, setup{Upstream: startRegistry(t).url(), Sections: "ui: {enabled: true, session: 5m}"})
+	began := time.Now()
+	p := g.visit(t, "admin", adminPassword).get("/ui/me")
+	for _, at := range p.all("datetime") {
+		if end, err := time.Parse(time.RFC3339, at); err == nil && end.After(began) && end.Sub(began) < 6*time.Minute && end.Sub(began) > 4*time.Minute {
+			return
+		}
+	}
+	t.Errorf("no end of the session in 5 minutes\n%s", p.body)
+}

@@ -417,7 +417,6 @@ func TestReplicasRevoke(t *testing.T) {
 			t.Error(err)
 		}
 	}, func(g *gateway) int { return g.get("/v2/jobs/app/manifests/v1", access).status }))
-	time.Sleep(1100 * time.Millisecond) // what is issued in the second of that end is ended too
 	v := f.gateways[0].visit(t, "admin", adminPassword)
 	at := func(g *gateway) page {
 		v.base = "http://" + g.address

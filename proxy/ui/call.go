@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"gatehouse/authn"
@@ -83,6 +84,7 @@ type Call struct {
 	Seen Seen
 
 	target  target
+	form    url.Values
 	visitor visitor
 	next    string // where a login goes on
 	login   string // the name that was typed

@@ -55,7 +55,7 @@ func (u *UI) login(w http.ResponseWriter, r *http.Request, c *Call, form url.Val
 	if err != nil {
 		return err
 	}
-	if err := u.begin(r.Context(), w, c, l.Identity); err != nil {
+	if err := u.begin(r.Context(), w, c, l); err != nil {
 		return err
 	}
 	lead(w, onward(c.next))

@@ -3,6 +3,7 @@ package ui
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -145,7 +146,7 @@ func TestSignOutEverywhere(t *testing.T) {
 	other := s.jar[secureCookie]
 	s.jar = map[string]string{}
 	s.login("alice")
-	s.now = s.now.Add(2 * time.Second)
+	first := s.jar[secureCookie]
 	got := s.post("/ui/me/signout-everywhere")
 	want(t, "everywhere", got, 303, "/ui/login")
 	if s.jar[secureCookie] != "" || got.Header.Get("Clear-Site-Data") != `"cache"` || !s.last.Seen.Logout {
@@ -155,10 +156,61 @@ func TestSignOutEverywhere(t *testing.T) {
 	want(t, "another browser", s.get("/ui/me"), 303, "/ui/login?next=%2Fui%2Fme")
 	s.jar[secureCookie] = root
 	want(t, "another person", s.get("/ui/me"), 200, "", "<strong>root</strong>")
-	s.now = s.now.Add(2 * time.Second)
 	s.jar = map[string]string{}
 	s.login("alice")
 	want(t, "after a new login", s.get("/ui/me"), 200, "", "<strong>alice</strong>")
+	second := s.jar[secureCookie]
+	want(t, "once more in that second", s.post("/ui/me/signout-everywhere"), 303, "/ui/login")
+	for _, text := range []string{first, other, second} {
+		s.jar[secureCookie] = text
+		want(t, "what was before", s.get("/ui/me"), 303, "/ui/login?next=%2Fui%2Fme")
+	}
+	s.login("alice")
+	s.now = s.now.Add(time.Minute)
+	want(t, "a view renews the newest", s.get("/ui/me"), 200, "", "<strong>alice</strong>")
+	want(t, "and it goes on", s.get("/ui/me"), 200, "", "<strong>alice</strong>")
+}
+
+// slowForm is a form of which the rest comes when something has happened.
+type slowForm struct {
+	io.Reader
+	meanwhile func()
+}
+
+func (f *slowForm) Read(p []byte) (int, error) {
+	if f.meanwhile != nil {
+		f.meanwhile()
+		f.meanwhile = nil
+	}
+	return f.Reader.Read(p)
+}
+
+// TestEndedForm: a form that was begun in a session does nothing when the session has ended
+// before all of it has come.
+func TestEndedForm(t *testing.T) {
+	s, desk := newTokenSite(t)
+	s.push("team/app", object{}, nil, "1.0")
+	s.login("alice")
+	alice := s.last.visitor.identity
+	for target, form := range map[string]string{"/ui/me/tokens": "name=late&pull=on", "/ui/delete?ref=team/app:1.0": "what=image&confirm=team/app"} {
+		s.login("alice")
+		body := &slowForm{strings.NewReader(form), func() {
+			if err := s.revoker.EndPerson(t.Context(), "local", "alice", time.Hour); err != nil {
+				t.Error(err)
+			}
+		}}
+		r := httptest.NewRequest("POST", target, body)
+		r.Header.Set("Content-Type", formType)
+		r.Header.Set("Origin", s.origin.String())
+		if got := s.ask(r); got.StatusCode != 303 || !strings.HasPrefix(got.Header.Get("Location"), "/ui/login") {
+			t.Errorf("%s: %s to %s", target, got.Status, got.Header.Get("Location"))
+		}
+	}
+	if list, err := desk.List(t.Context(), alice); err != nil || len(list) != 0 {
+		t.Errorf("%+v %v", list, err)
+	}
+	s.login("alice")
+	want(t, "the image", s.get("/ui/r/team/app:1.0"), 200, "")
 }
 
 // TestFrozen: while pushes and deletes are stopped nothing is deleted, and the pages say so.

@@ -98,11 +98,12 @@ func (u *UI) renew(w http.ResponseWriter, c *Call) {
 
 // begin starts a session of a person who has just logged in. One that the browser brought
 // is over.
-func (u *UI) begin(ctx context.Context, w http.ResponseWriter, c *Call, id authn.Identity) error {
+func (u *UI) begin(ctx context.Context, w http.ResponseWriter, c *Call, l tokens.Login) error {
+	id := l.Identity
 	if err := u.stop(ctx, c); err != nil {
 		return err
 	}
-	text, t, err := u.o.Keyring.Issue(tokens.Token{Kind: tokens.Session, PasswordStamp: id.PasswordStamp, Ends: u.end(u.now()),
+	text, t, err := u.o.Keyring.Issue(tokens.Token{Kind: tokens.Session, PasswordStamp: id.PasswordStamp, Ends: u.end(u.now()), After: l.After,
 		Subject: authn.Ref{Directory: id.Directory, Username: id.Username, ID: id.ID}})
 	if err != nil {
 		return err

@@ -57,7 +57,10 @@ func (u *UI) Serve(w http.ResponseWriter, r *http.Request, c *Call) (err error) 
 		return u.static(w, r, c)
 	}
 	if r.Method == http.MethodPost {
-		if err := checkOrigin(u.protection, r, c.Origin); err != nil {
+		if err = checkOrigin(u.protection, r, c.Origin); err == nil {
+			c.form, err = readForm(r) // before the session counts, which may end while the form comes
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -125,10 +128,7 @@ func (u *UI) answer(w http.ResponseWriter, r *http.Request, c *Call) error {
 
 // act does what a form asks for.
 func (u *UI) act(w http.ResponseWriter, r *http.Request, c *Call) error {
-	form, err := readForm(r)
-	if err != nil {
-		return err
-	}
+	form := c.form
 	switch c.target.place {
 	case atLogin:
 		return u.login(w, r, c, form)

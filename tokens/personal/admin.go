@@ -50,12 +50,12 @@ func fits(r record, user string) bool {
 // else that they were given until now: access tokens, refresh tokens and sessions. keep
 // is how long those last at most.
 func (d *Desk) RevokeAll(ctx context.Context, user string, keep time.Duration) ([]Token, error) {
-	list, err := d.Book.All(ctx, user)
-	if err != nil {
-		return nil, err
-	}
 	directory, name := Person(user)
 	if err := d.Book.revoker.EndPerson(ctx, directory, name, keep); err != nil {
+		return nil, err
+	}
+	list, err := d.Book.All(ctx, user) // which has all that was made until now: see last
+	if err != nil {
 		return nil, err
 	}
 	var ended []Token

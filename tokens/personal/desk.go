@@ -126,10 +126,35 @@ func (d *Desk) Make(ctx context.Context, owner authn.Identity, o Order) (authn.S
 	if err != nil {
 		return "", Token{}, err
 	}
-	return secret, r.shown(use{}), d.add(ctx, r, func(now map[string][]byte) ([]store.Write, error) {
+	err = d.add(ctx, r, func(now map[string][]byte) ([]store.Write, error) {
 		return written(r), d.room(now, r.Name)
 	})
+	if err == nil {
+		err = d.last(ctx, r)
+	}
+	if err != nil {
+		return "", Token{}, err
+	}
+	return secret, r.shown(use{}), nil
 }
+
+// last looks, after a token was brought to the store, whether all of its owner's ended in the
+// meantime: RevokeAll has either seen the token, or is seen here.
+func (d *Desk) last(ctx context.Context, r record) error {
+	if err := d.Book.revoker.Follow(ctx); err != nil || !d.Book.revoker.Ended(r.Directory, r.User, r.Made, r.After) {
+		return err
+	}
+	s, err := d.Book.in()
+	if err == nil {
+		err = d.take(ctx, s, r)
+	}
+	if err != nil && !errors.Is(err, ErrNone) {
+		return err
+	}
+	return errMeanwhile
+}
+
+var errMeanwhile = fmt.Errorf("%w any more: all that it had was ended in the meantime", ErrForbidden)
 
 // add brings a new record to the store.
 func (d *Desk) add(ctx context.Context, r record, change func(map[string][]byte) ([]store.Write, error)) error {
@@ -158,7 +183,7 @@ func (d *Desk) record(owner authn.Identity, o Order) (record, authn.Secret, erro
 	if never := ceiling.Impossible(); len(never) > 0 {
 		return record{}, "", fmt.Errorf("%w: pattern %q can never match: no repository is called so", ErrInvalid, never[0])
 	}
-	r := record{Name: o.Name, Directory: owner.Directory, User: owner.Username, LastingID: owner.ID, Made: d.Book.now().UTC().Truncate(time.Second),
+	r := record{After: d.Book.revoker.Last(owner.Directory, owner.Username), Name: o.Name, Directory: owner.Directory, User: owner.Username, LastingID: owner.ID, Made: d.Book.now().UTC().Truncate(time.Second),
 		Repositories: ceiling.Repositories(), Actions: ceiling.Actions()}
 	if r.Ends, err = d.end(r.Made, o.Lifetime); err != nil {
 		return record{}, "", err
@@ -337,6 +362,9 @@ func (d *Desk) Rotate(ctx context.Context, owner authn.Identity, id string) (sec
 	d.Book.cache.Remove(id)
 	d.Book.note(id, old.Ends, false)
 	d.Book.note(next.ID, next.Ends, false)
+	if err = d.last(ctx, next); err != nil {
+		return "", Token{}, err
+	}
 	return secret, next.shown(use{}), nil
 }
 

@@ -494,3 +494,44 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeMeanwhile: a token whose making was under way while all of its owner's ended does not
+// come back when that is forgotten, whichever gateway made it, and a new one is good.
+func TestMadeMeanwhile(t *testing.T) {
+	for _, kind := range []string{"file", "redis"} {
+		t.Run(kind, func(t *testing.T) {
+			o := newOffice(t, kind)
+			other := o.another()
+			old, _ := o.make(alice, "old")
+			r, _, err := other.record(alice, Order{Name: "late"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended, err := o.RevokeAll(t.Context(), "corp/alice", time.Hour); err != nil || len(ended) != 1 {
+				t.Fatalf("%+v %v", ended, err)
+			}
+			if err := other.add(t.Context(), r, func(map[string][]byte) ([]store.Write, error) { return written(r), nil }); err != nil {
+				t.Fatal(err)
+			}
+			if err := other.last(t.Context(), r); !errors.Is(err, ErrForbidden) {
+				t.Errorf("made meanwhile: %v", err)
+			}
+			if list, err := o.List(t.Context(), alice); err != nil || len(list) != 0 {
+				t.Errorf("%+v %v", list, err)
+			}
+			if _, err := o.Find(t.Context(), old); !errors.Is(err, authn.ErrUnknownToken) {
+				t.Errorf("the old one: %v", err)
+			}
+			fresh, made := o.make(alice, "new")
+			next, second, err := other.Rotate(t.Context(), alice, made.ID)
+			if err != nil || second.Name != "new" {
+				t.Fatalf("%+v %v", second, err)
+			}
+			for _, token := range []apitoken.Token{fresh, shown(t, next)} {
+				if h, err := o.Find(t.Context(), token); err != nil || !h.After.After(h.Made) {
+					t.Errorf("%+v %v", h, err)
+				}
+			}
+		})
+	}
+}

@@ -65,6 +65,7 @@ type record struct {
 	User         string     `json:"user"`
 	LastingID    string     `json:"lasting_id"`
 	Made         time.Time  `json:"made"`
+	After        time.Time  `json:"after,omitzero"` // see tokens.Token
 	Ends         *time.Time `json:"ends,omitempty"`
 	Repositories []string   `json:"repositories,omitempty"`
 	Actions      []string   `json:"actions"`
@@ -90,7 +91,7 @@ func (r *record) ended(now time.Time) bool { return r.Ends != nil && !now.Before
 
 // held is the token for a login.
 func (r *record) held() (tokens.Held, error) {
-	h := tokens.Held{ID: r.ID, Owner: r.owner(), Made: r.Made}
+	h := tokens.Held{ID: r.ID, Owner: r.owner(), Made: r.Made, After: r.After}
 	if r.Ends != nil {
 		h.Ends = *r.Ends
 	}
