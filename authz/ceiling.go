@@ -71,9 +71,14 @@ func (c *Ceiling) Actions() []string { return strings.Split(c.actions.String(), 
 // Below is of authn.Ceiling.
 func (c *Ceiling) Below() {}
 
+// Covers reports whether a repository is one of the ceiling's.
+func (c *Ceiling) Covers(repository string) bool {
+	return len(c.patterns) == 0 || slices.ContainsFunc(c.patterns, func(p Pattern) bool { return p.Match(repository) })
+}
+
 // leaves are those of the actions that the ceiling lets through.
 func (c *Ceiling) leaves(repository string, actions actionSet) actionSet {
-	if len(c.patterns) > 0 && !slices.ContainsFunc(c.patterns, func(p Pattern) bool { return p.Match(repository) }) {
+	if !c.Covers(repository) {
 		return 0
 	}
 	return actions & c.actions

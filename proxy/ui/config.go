@@ -20,8 +20,9 @@ type Config struct {
 	Title string `yaml:"title"`
 	// Session is how long a login lasts. Default 8h.
 	Session time.Duration `yaml:"session" min:"5m" max:"24h"`
-	// Idle is how long it lasts without a page view, 1m to session. Default 30m.
-	Idle time.Duration `yaml:"idle" min:"1m"`
+	// Idle is how long it lasts without a page view, 1m to session. Default 30m, or session
+	// where that is shorter.
+	Idle time.Duration `yaml:"idle" min:"1m" below:"session"`
 	// Admins are those who see the pages under /ui/admin/, in the words of a rule's `to`,
 	// but for everyone, authenticated, people and machines. Default nobody.
 	Admins []string `yaml:"admins"`

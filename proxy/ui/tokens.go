@@ -56,9 +56,8 @@ type madeToken struct {
 
 // preview is what a token would be good for.
 type preview struct {
-	Rows  []browse.RepositoryRow
-	Total int
-	Cut   bool
+	*browse.RepositoryList
+	Public bool // there is something that everybody may pull, whatever the ceiling
 }
 
 const (
@@ -223,13 +222,11 @@ func (u *UI) showPreview(w http.ResponseWriter, r *http.Request, c *Call, v toke
 		v.Fault = badRequest(sentence(err.Error()))
 		return u.tokensPage(w, r, c, v)
 	}
-	below := *c
-	below.visitor.identity.Ceiling = ceiling
-	list, err := u.visit(&below).Repositories(r.Context(), browse.RepositoryQuery{Flat: true, Page: 1, Size: previewRows})
+	list, err := u.visit(c).Repositories(r.Context(), browse.RepositoryQuery{Below: ceiling, Page: 1, Size: previewRows})
 	if err != nil {
 		return u.unread(w, c, err)
 	}
-	v.Preview = &preview{list.Rows, list.Total, list.Cut}
+	v.Preview = &preview{list, u.o.Policy.Catalog(authn.Identity{}).Allowed}
 	return u.tokensPage(w, r, c, v)
 }
 

@@ -92,7 +92,6 @@ func TestSignOutEndsTokens(t *testing.T) {
 	if list, err := desk.List(t.Context(), alice); err != nil || len(list) != 2 {
 		t.Fatalf("%+v %v", list, err)
 	}
-	s.now = s.now.Add(2 * time.Second)
 	want(t, "everywhere", s.post("/ui/me/signout-everywhere"), 303, "/ui/login")
 	var ended []string
 	for _, c := range s.last.Seen.Ended {
@@ -159,9 +158,29 @@ func TestTokensPreview(t *testing.T) {
 	s.push("team/app", object{}, nil, "1.0")
 	s.push("team/tools/cli", object{}, nil, "1.0")
 	s.login("alice")
+	s.push("public/base", object{}, nil, "1.0")
+	const public = "What everybody may pull stays open to it"
 	want(t, "of one", s.post("/ui/me/tokens", "do", "preview", "repositories", "team/app", "pull", "on", "delete", "on"), 200, "",
-		`data-preview="team/app"`, `!data-preview="team/tools/cli"`, `!<span class="badge">push</span>`, "!data-secret", "You have no tokens")
-	want(t, "of nothing there", s.post("/ui/me/tokens", "do", "preview", "repositories", "team/none", "pull", "on"), 200, "", `!data-preview="team/app"`)
+		`data-preview="team/app"`, `!data-preview="team/tools/cli"`, `!<span class="badge">push</span>`, "!data-secret", "You have no tokens", "for now: 1 repository", "!data-preview=\"public/base\"", public)
+	want(t, "of nothing there", s.post("/ui/me/tokens", "do", "preview", "repositories", "team/none", "pull", "on"), 200, "", "!data-preview", "for now: 0 repositories", "Nothing that is there now", public)
+	row := func(name string, rights ...string) string {
+		text := ""
+		for _, right := range rights {
+			text += `<span class="badge">` + right + `</span> `
+		}
+		if text == "" {
+			text = `<span class="soft">nothing</span>`
+		}
+		return `<tr data-preview="` + name + `"><td class="mono">` + name + "</td><td>" + text + "</td></tr>"
+	}
+	want(t, "to push alone", s.post("/ui/me/tokens", "do", "preview", "push", "on"), 200, "", "for now: 2 repositories",
+		row("team/app", "push")+"\n"+row("team/tools/cli", "push")+"\n"+row("public/base"), public)
+	want(t, "to push alone what everybody may pull", s.post("/ui/me/tokens", "do", "preview", "push", "on", "repositories", "public/**"), 200, "", "for now: 0 repositories", row("public/base"), public)
+	want(t, "without actions, which is to pull", s.post("/ui/me/tokens", "do", "preview"), 200, "", "for now: 3 repositories", row("public/base", "pull")+"\n"+row("team/app", "pull"))
+	want(t, "of several patterns", s.post("/ui/me/tokens", "do", "preview", "repositories", "team/tools/** public/*", "pull", "on", "delete", "on"), 200, "", row("team/tools/cli", "pull", "delete"), row("public/base", "pull"), `!data-preview="team/app"`)
+	s.login("root")
+	want(t, "all", s.post("/ui/me/tokens", "do", "preview", "pull", "on", "push", "on", "delete", "on"), 200, "", row("team/app", "pull", "push", "delete"), row("public/base", "pull", "push", "delete"))
+	s.login("alice")
 	want(t, "of no pattern", s.post("/ui/me/tokens", "do", "preview", "repositories", "a//b"), 400, "")
 }
 

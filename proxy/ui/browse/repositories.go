@@ -17,8 +17,9 @@ type RepositoryQuery struct {
 	// Search is what a name has to contain, at any level, in capitals or not; folders are
 	// not shown then.
 	Search string
-	// Flat shows the repositories of all levels, and no folders.
-	Flat bool
+	// Below shows the repositories of all levels that a ceiling covers, and no folders: those
+	// first in which it leaves the caller something, and what that is. Nil: there is none.
+	Below *authz.Ceiling
 	// Right is an action that the caller may do there; empty: any repository.
 	Right authz.Action
 	// Page counts from 1, Size is its rows.
@@ -31,6 +32,8 @@ type RepositoryList struct {
 	Rows []RepositoryRow
 	// Pager says which of how many.
 	Pager
+	// Left is in how many of all rows a ceiling leaves something.
+	Left int
 	// Cut says that the registry has more repositories than are listed (100,000).
 	Cut bool
 }
@@ -88,11 +91,11 @@ func (v *Visit) Repositories(ctx context.Context, q RepositoryQuery) (*Repositor
 	}
 	visible := v.visible(names, prefixes, q)
 	rows := rowsOf(visible, q)
-	list := &RepositoryList{Cut: cut}
+	list := &RepositoryList{Cut: cut, Left: v.leftFirst(rows, q.Below)}
 	list.Rows, list.Pager = Page(rows, q.Page, q.Size)
 	list.Rows = slices.Clone(list.Rows)
 	for i := range list.Rows {
-		v.describe(&list.Rows[i], q.Search)
+		v.describe(&list.Rows[i], q)
 	}
 	return list, nil
 }
@@ -104,7 +107,7 @@ func (v *Visit) visible(names, prefixes []string, q RepositoryQuery) []string {
 		names = within(names, below)
 	}
 	for name := range candidates(names, prefixes) {
-		if !strings.Contains(name, q.Search) || !v.Decide(authz.Pull, name).Allowed {
+		if !strings.Contains(name, q.Search) || q.Below != nil && !q.Below.Covers(name) || !v.Decide(authz.Pull, name).Allowed {
 			continue
 		}
 		if q.Right == "" || v.Decide(q.Right, name).Allowed {
@@ -160,7 +163,7 @@ func rowsOf(names []string, q RepositoryQuery) []RepositoryRow {
 
 // folderOf is the folder of the level that a name stands in; empty: it stands there itself.
 func folderOf(name string, q RepositoryQuery) string {
-	if q.Search != "" || q.Flat {
+	if q.Search != "" || q.Below != nil {
 		return ""
 	}
 	above := 0
@@ -175,14 +178,43 @@ func folderOf(name string, q RepositoryQuery) string {
 }
 
 // describe adds what only the rows of a page need.
-func (v *Visit) describe(row *RepositoryRow, search string) {
+func (v *Visit) describe(row *RepositoryRow, q RepositoryQuery) {
 	row.Before, row.Tags = row.Name, -1
-	if at := strings.Index(row.Name, search); search != "" && at >= 0 {
-		row.Before, row.Match, row.After = row.Name[:at], search, row.Name[at+len(search):]
+	if at := strings.Index(row.Name, q.Search); q.Search != "" && at >= 0 {
+		row.Before, row.Match, row.After = row.Name[:at], q.Search, row.Name[at+len(q.Search):]
 	}
 	if row.Folder {
 		return
 	}
-	row.Rights = v.Rights(row.Name)
+	row.Rights = v.left(row.Name, q.Below)
 	row.Tags = v.library.knownTags(v.caller.Place, row.Name)
+}
+
+// left are the caller's rights in a repository below a ceiling. What everyone may pull is
+// below each, and is none of them.
+func (v *Visit) left(repository string, below *authz.Ceiling) []Right {
+	rights := v.Rights(repository)
+	if below == nil {
+		return rights
+	}
+	chosen := below.Actions()
+	return slices.DeleteFunc(rights, func(r Right) bool { return !slices.Contains(chosen, string(r.Action)) })
+}
+
+// leftFirst puts the repositories in which a ceiling leaves something before the others, and
+// returns how many they are.
+func (v *Visit) leftFirst(rows []RepositoryRow, below *authz.Ceiling) int {
+	if below == nil {
+		return 0
+	}
+	left, none := []RepositoryRow{}, []RepositoryRow{}
+	for _, row := range rows {
+		if len(v.left(row.Name, below)) > 0 {
+			left = append(left, row)
+		} else {
+			none = append(none, row)
+		}
+	}
+	copy(rows[copy(rows, left):], none)
+	return len(left)
 }
