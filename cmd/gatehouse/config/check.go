@@ -21,13 +21,34 @@ import (
 	"gatehouse/tokens/store"
 )
 
+// settle brings what is left out to what stands beside it.
+func (l *Loaded) settle() {
+	l.walk(func(section field) {
+		if section.value.Kind() != reflect.Struct || scalar(section.value.Type()) {
+			return
+		}
+		for f := range fields(section.value) {
+			other, ok := fieldOf(section.value, f.tag.Get("below"))
+			if ok && !l.given(join(section.key, f.key)) && f.value.Int() > other.value.Int() {
+				f.value.SetInt(other.value.Int())
+			}
+		}
+	})
+}
+
+// given reports whether the file has the key.
+func (l *Loaded) given(key string) bool {
+	_, there := l.places[key]
+	return there
+}
+
 // checkTags holds every value against what its tags say.
 func (l *Loaded) checkTags() {
 	l.walk(func(f field) {
 		if f.option("required") && strings.TrimSpace(textOfField(f.value)) == "" && !l.Faulty(f.key) {
 			l.Fault(f.key, "is required")
 		}
-		if problem := outside(f); problem != "" && !l.Faulty(f.key) {
+		if problem := outside(f); problem != "" && l.given(f.key) && !l.Faulty(f.key) {
 			l.Fault(f.key, "%s", problem)
 		}
 		if f.value.Kind() == reflect.Struct && !scalar(f.value.Type()) {
@@ -228,7 +249,7 @@ func (l *Loaded) checkStore() {
 func (l *Loaded) checkCache() {
 	if l.Config.CacheDir() == "" {
 		for _, key := range []string{"cache.disk", "cache.free"} {
-			if _, there := l.places[key]; there && !l.Faulty(key) && !l.Faulty("cache.dir") {
+			if l.given(key) && !l.Faulty(key) && !l.Faulty("cache.dir") {
 				l.Fault(key, "needs cache.dir beside it")
 			}
 		}

@@ -22,6 +22,7 @@ import (
 //	yaml:"user,nonempty"   where the key is there, its text is not empty
 //	min:"100ms" max:"5m"   the range of a number or a time, both ends included
 //	with:"key_file"        the key needs that other one beside it
+//	below:"session"        where the key is left out, it is no more than that other one
 //
 // Others only tell the pages that are made of them what the section's package checks:
 //

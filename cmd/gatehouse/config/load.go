@@ -52,6 +52,7 @@ func (l *Loaded) parse(text []byte) {
 	if !l.Decoded() {
 		return
 	}
+	l.settle()
 	l.checkTags()
 	l.readFiles()
 	l.readNext()

@@ -59,7 +59,7 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{`listen: {address: "127.0.0.1:1", proxy_protocol: ["10.0.0.0/8"]}`, "listen.proxy_protocol"},
 		{`listen: {address: "127.0.0.1:1", allow_plaintext: true, proxy_protocol: ["0.0.0.0/0"]}`, "listen.proxy_protocol[0]"},
 		{`listen: {address: ":1", allow_plaintext: true, public_urls: ["http://a"]}` + "\nui: {enabled: true}", "listen.allow_plaintext ui.enabled"}, {`listen: {address: ":1", allow_plaintext: true}` + "\nui: {idle: 30m}", "listen.allow_plaintext"},
-		{"ui: {enabled: true}", "ui.enabled"}, {"ui: {session: 4m}", "!ui.idle !ui.session"}, {"ui: {session: 25h}", "!ui.session"}, {"ui: {session: 5m}", "!ui.idle"}, {"ui: {session: 10m, idle: 10m}", ""}, {"ui: {idle: 59s}", "!ui.idle"},
+		{"ui: {enabled: true}", "ui.enabled"}, {"ui: {session: 4m}", "!ui.session"}, {"ui: {session: 25h}", "!ui.session"}, {"ui: {session: 5m}", ""}, {"ui: {session: 10m, idle: 10m}", ""}, {"ui: {idle: 59s}", "!ui.idle"},
 		{`ui: {title: ""}`, "!ui.title"}, {"ui: {title: " + strings.Repeat("ä", 60) + "}", ""}, {"ui: {title: " + strings.Repeat("a", 61) + "}", "!ui.title"}, {"ui: {admins: [everyone, \"user:a\", authenticated]}", "!ui.admins[0] !ui.admins[2]"},
 		{"ui: {page_size: 9}", "!ui.page_size"}, {"ui: {page_size: 201}", "!ui.page_size"}, {"ui: {upstream_requests: 65}", "!ui.upstream_requests"}, {"ui: {cache_bytes: 1}", "!ui.cache_bytes"}, {"ui: {catalog_refresh: 9s}", "!ui.catalog_refresh"},
 		{"ui: {help_file: none.txt}", "!ui.help_file"}, {"ui: {help_file: secret}", ""},
@@ -182,4 +182,35 @@ func open(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestLeftOut: a key that is left out is no more than the one that bounds it; one that stands
+// there is taken as it is.
+func TestLeftOut(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}": "30m0s", "{session: 8h}": "30m0s", "{session: 5m}": "5m0s", "{session: 29m}": "29m0s", "{session: 30m}": "30m0s", "{idle: 5m}": "5m0s",
+		"{session: 5m, idle: 5m}": "5m0s", "{session: 10m, idle: 1m}": "1m0s",
+		"{session: 5m, idle: 0s}":   "c.yaml:3:19: ui.idle: must be at least 1m, not 0s",
+		"{session: 5m, idle: 59s}":  "c.yaml:3:19: ui.idle: must be at least 1m, not 59s",
+		"{idle: 0s}":                "c.yaml:3:6: ui.idle: must be at least 1m, not 0s",
+		"{session: 5m, idle: 30m}":  "c.yaml:3:19: ui.idle: must be at most ui.session (5m0s), not 30m0s",
+		"{session: 5m, idle: 301s}": "c.yaml:3:19: ui.idle: must be at most ui.session (5m0s), not 5m1s",
+		"{session: 30s}":            "c.yaml:3:6: ui.session: must be from 5m to 24h, not 30s",
+		"{session: 0s}":             "c.yaml:3:6: ui.session: must be from 5m to 24h, not 0s",
+		"{session: 5m, idle: }":     "c.yaml:3:19: ui.idle: has no value; give one or leave the key out",
+	} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		write(t, path, "upstream: {url: \"http://127.0.0.1:1\"}\nlisten: {address: \"127.0.0.1:1\"}\nui: "+text+"\n", 0o600)
+		l := Load(path)
+		got := l.Config.UI.Idle.String()
+		if len(l.findings) > 0 {
+			got = ""
+		}
+		for _, f := range l.findings {
+			got += strings.TrimPrefix(f.String(), filepath.Dir(path)+"/")
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
 }
