@@ -120,9 +120,3 @@ type Login struct {
 	// After is that of the tokens that are issued now, see Token.After.
 	After time.Time
 }
-
-// since notes what of the caller's had been ended when the login began: what ends while it
-// goes on takes what comes of it.
-func (l *Login) since(seen *revocations) {
-	l.After = seen.last(l.Identity.Directory, l.Identity.Username)
-}
