@@ -136,7 +136,7 @@ func commandLine(words []string) string {
 
 // age says how long ago something was, or how far off it is.
 func age(now, then time.Time) string {
-	d := now.Sub(then)
+	d := now.Unix() - then.Unix() // a Duration ends at 292 years
 	if d < 0 {
 		if text := ahead(-d); text != "" {
 			return "in " + text
@@ -149,15 +149,22 @@ func age(now, then time.Time) string {
 
 const day = 24 * time.Hour
 
+// The units of times in words, in seconds.
+const (
+	oneMinute = 60
+	oneHour   = 60 * oneMinute
+	oneDay    = 24 * oneHour
+)
+
 // units are those of times in words, from how much on each is nearer than the next to what is
 // ahead.
 var units = []struct {
-	of, ahead time.Duration
+	of, ahead int64
 	name      string
-}{{365 * day, 2 * 365 * day, "year"}, {30 * day, 100 * day, "month"}, {day, 2 * day, "day"}, {time.Hour, 2 * time.Hour, "hour"}, {time.Minute, time.Minute, "minute"}}
+}{{365 * oneDay, 2 * 365 * oneDay, "year"}, {30 * oneDay, 100 * oneDay, "month"}, {oneDay, 2 * oneDay, "day"}, {oneHour, 2 * oneHour, "hour"}, {oneMinute, oneMinute, "minute"}}
 
-// span is a length of time in words, in the largest unit that fits; empty below a minute.
-func span(d time.Duration) string {
+// span is a number of seconds in words, in the largest unit that fits; empty below a minute.
+func span(d int64) string {
 	for _, unit := range units {
 		if n := int(d / unit.of); n > 0 {
 			return plural(n, unit.name, unit.name+"s")
@@ -166,9 +173,9 @@ func span(d time.Duration) string {
 	return ""
 }
 
-// ahead is how far off something is, to the nearest: what was just made for 30 days ends in 30
+// ahead is how many seconds something is off, to the nearest: what was just made for 30 days ends in 30
 // days, not in 29. Empty below half a minute.
-func ahead(d time.Duration) string {
+func ahead(d int64) string {
 	for _, unit := range units {
 		if n := (d + unit.of/2) / unit.of; n*unit.of >= unit.ahead {
 			return plural(int(n), unit.name, unit.name+"s")

@@ -136,6 +136,12 @@ func short(text string) string {
 	return text[:cut] + "..."
 }
 
+// is reports whether a platform is one that is asked for, of any variant where none is named.
+func (p *platform) is(asked string) bool {
+	name := p.name()
+	return name == asked || strings.Count(asked, "/") == 1 && strings.HasPrefix(name, asked+"/")
+}
+
 // name is how a platform is written: linux/arm64/v8. Empty where it is none.
 func (p *platform) name() string {
 	if p == nil || p.OS == "" || p.OS == "unknown" || p.Architecture == "" || p.Architecture == "unknown" {

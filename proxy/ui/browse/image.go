@@ -136,7 +136,7 @@ func (v *Visit) pieces(ctx context.Context, name, reference, platform string) (d
 		return nil, nil, nil, err
 	}
 	chosen := d.first()
-	if platform != "" {
+	if platform != "" && d.isIndex() {
 		if chosen = d.variant(platform); chosen == nil {
 			return nil, nil, nil, ErrAbsent
 		}
@@ -151,18 +151,26 @@ func (v *Visit) pieces(ctx context.Context, name, reference, platform string) (d
 			return nil, nil, nil, err
 		}
 	}
+	if platform != "" && !d.isIndex() && (config == nil || config.config == nil || !config.config.is(platform)) {
+		return nil, nil, nil, ErrAbsent
+	}
 	return d, child, config, nil
 }
 
-// variant is the image of an index for a platform; nil: there is none.
+// variant is the image of an index for a platform, without a variant in its name the first of
+// them where none is just that; nil: there is none.
 func (d *document) variant(platform string) *descriptor {
+	var near *descriptor
 	images, _ := d.children()
 	for i := range images {
-		if images[i].Platform.name() == platform {
+		switch p := images[i].Platform; {
+		case p.name() == platform:
 			return &images[i]
+		case near == nil && p.is(platform):
+			near = &images[i]
 		}
 	}
-	return nil
+	return near
 }
 
 func (i *Image) variants(d, child *document) {

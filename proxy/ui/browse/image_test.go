@@ -58,6 +58,58 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestPlatformAsked: without a variant any of them, the very one first; an image that is none of
+// an index is for the platform of its own configuration alone.
+func TestPlatformAsked(t *testing.T) {
+	d := newDouble(t)
+	made := map[string]string{}
+	for _, platform := range []string{"linux/arm64/v8", "linux/arm/v6", "linux/arm/v7", "linux/amd64/v3", "linux/amd64"} {
+		made[platform] = d.image("team/app", "", platform, someDay, 1000)
+	}
+	d.index("team/app", "all", child(made["linux/arm64/v8"], "linux/arm64/v8"), child(made["linux/arm/v6"], "linux/arm/v6"), child(made["linux/arm/v7"], "linux/arm/v7"),
+		child(made["linux/amd64/v3"], "linux/amd64/v3"), child(made["linux/amd64"], "linux/amd64"))
+	d.image("team/app", "one", "linux/arm64/v8", someDay, 1000)
+	v := d.visit(d.library(t), "alice")
+	for asked, want := range map[string]string{"linux/arm64": "linux/arm64/v8", "linux/arm64/v8": "linux/arm64/v8", "linux/arm": "linux/arm/v6", "linux/arm/v7": "linux/arm/v7",
+		"linux/amd64": "linux/amd64", "linux/amd64/v3": "linux/amd64/v3", "linux/arm64/v9": "", "linux/ar": "", "linux": "", "linux/": "", "linux/arm64/": "", "LINUX/ARM64": ""} {
+		i, err := v.Image(t.Context(), "team/app", "all", asked)
+		if want == "" && !errors.Is(err, ErrAbsent) || want != "" && (err != nil || i.Shown != made[want] || i.SizeOf != want) {
+			t.Errorf("%s: %+v %v", asked, i, err)
+		}
+	}
+	for asked, there := range map[string]bool{"linux/arm64": true, "linux/arm64/v8": true, "": true, "linux/arm64/v7": false, "linux/arm": false, "linux/amd64": false} {
+		if _, err := v.Image(t.Context(), "team/app", "one", asked); (err == nil) != there || !there && !errors.Is(err, ErrAbsent) {
+			t.Errorf("%q of one: %v", asked, err)
+		}
+		if raw, err := v.RawConfig(t.Context(), "team/app", "one", asked); (err == nil) != there || there && !strings.Contains(string(raw), `"v8"`) {
+			t.Errorf("%q of one, its configuration: %s %v", asked, raw, err)
+		}
+	}
+	bare := d.tag("team/app", "chart", d.put("team/app", typeManifest, asJSON(object{"schemaVersion": 2, "mediaType": typeManifest, "layers": []object{}})))
+	if _, err := v.Image(t.Context(), "team/app", bare, "linux/amd64"); !errors.Is(err, ErrAbsent) {
+		t.Errorf("what is for no platform: %v", err)
+	}
+}
+
+// TestSizeUnknown: what a manifest of a type that is not known does not say is no size.
+func TestSizeUnknown(t *testing.T) {
+	d := newDouble(t)
+	for media, c := range map[string]struct {
+		body object
+		want int64
+	}{
+		"application/vnd.strange+json": {object{"a": 1}, -1},
+		typeSchema1:                    {object{"schemaVersion": 1, "fsLayers": []object{{"blobSum": "sha256:x"}}}, -1},
+		"application/vnd.like+json":    {object{"layers": []object{{"digest": "sha256:x", "size": 7}}}, 7},
+		typeManifest:                   {object{"layers": []object{}}, 0},
+	} {
+		at := d.put("team/app", media, asJSON(c.body))
+		if i, err := d.visit(d.library(t), "alice").Image(t.Context(), "team/app", at, ""); err != nil || i.Size != c.want {
+			t.Errorf("%s: %+v %v", media, i, err)
+		}
+	}
+}
+
 // TestOtherConfiguration: JSON that an artifact has in the place of an image's configuration is
 // shown as it is, and nothing else is.
 func TestOtherConfiguration(t *testing.T) {

@@ -256,9 +256,9 @@ func (d *document) artifactType() string {
 	return ""
 }
 
-// size is what a pull of a manifest takes, but for the manifest itself.
+// size is what a pull of a manifest takes, but for the manifest itself; -1: it does not say.
 func (d *document) size() int64 {
-	if d.manifest == nil || d.isIndex() {
+	if d.manifest == nil || d.isIndex() || d.kind() == UnknownKind && d.manifest.Config == nil && len(d.layers().list) == 0 {
 		return -1
 	}
 	sum := d.layers().sum
