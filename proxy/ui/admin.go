@@ -53,7 +53,7 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request, c *Call) error {
 		t.State, t.Bad = u.standing(p.at, &inside)
 		topics = append(topics, t)
 	}
-	f.Crumbs, f.Content = nil, topics
+	f.Content = topics
 	return u.show(w, r, f, "admin")
 }
 

@@ -152,9 +152,6 @@ func (u *UI) decided(d authz.Decision) { u.o.Counts.Add(d, u.now()) }
 
 // toLogin leads to the login, which leads back.
 func (u *UI) toLogin(w http.ResponseWriter, c *Call) {
-	at := target{place: atLogin}
-	if next, ok := nextOf(c.target.canonical()); ok && next != "/ui/" && next != "/" {
-		at.query = map[string][]string{"next": {next}}
-	}
-	lead(w, at.canonical())
+	next, _ := nextOf(c.target.canonical())
+	lead(w, loginPath(next))
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/authz"
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui/browse"
 )
@@ -28,6 +29,7 @@ func sha(body []byte) string {
 type object = map[string]any
 
 const (
+	indexType    = "application/vnd.oci.image.index.v1+json"
 	manifestType = "application/vnd.oci.image.manifest.v1+json"
 	configType   = "application/vnd.oci.image.config.v1+json"
 	layerType    = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -165,6 +167,60 @@ func TestTagsPage(t *testing.T) {
 		"", "11 to 15 of 15", `href="/ui/r/team/app" rel="prev"`, "Page 2 of 2")
 	s.reload(func(c *Config) { c.Delete = false })
 	want(t, "delete is off", s.get("/ui/r/team/app"), 200, "", "!type=\"checkbox\"")
+}
+
+// TestSignaturesAlone: a repository that holds nothing but signatures says so, and leads to them.
+func TestSignaturesAlone(t *testing.T) {
+	s := newSite(t, nil)
+	s.push("team/app", configOf("one"), nil, "sha256-abc.sig")
+	s.login("alice")
+	want(t, "the page", s.get("/ui/r/team/app"), 200, "", "There are only signature tags here.", `<a class="button" href="/ui/r/team/app?show=all">Show all</a>`, `data-total="0"`, "!in its name", "!data-tag=")
+	want(t, "all", s.get("/ui/r/team/app?show=all"), 200, "", `data-tag="sha256-abc.sig"`, "!There are only signature tags here.")
+	want(t, "a search", s.get("/ui/r/team/app?q=x"), 200, "", "No tag has “x” in its name.", `href="/ui/r/team/app">Show all`)
+}
+
+// TestIndexOfParts: what an index holds beside images for platforms is listed by its digest.
+func TestIndexOfParts(t *testing.T) {
+	s := newSite(t, nil)
+	one := s.push("team/app", configOf("one"), nil, "1")
+	index := func(tag string, manifests ...object) {
+		if manifests == nil {
+			manifests = []object{}
+		}
+		body, err := json.Marshal(object{"schemaVersion": 2, "mediaType": indexType, "manifests": manifests})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.store("PUT", "/v2/team/app/manifests/"+tag, indexType, body)
+	}
+	bare := object{"mediaType": manifestType, "digest": one, "size": 400}
+	index("bare", bare)
+	index("empty")
+	index("mixed", bare, object{"mediaType": manifestType, "digest": one, "size": 400, "platform": object{"os": "linux", "architecture": "arm64"}})
+	index("odd", object{"mediaType": manifestType, "digest": one, "size": 9,
+		"platform": object{"os": "unknown", "architecture": "unknown"}, "annotations": object{"vnd.docker.reference.type": "attestation-manifest"}})
+	s.memory.Pushed("default", "team/app")
+	s.login("alice")
+	const part, none = `<li data-part="`, "This index names no platform"
+	want(t, "no platform", s.get("/ui/r/team/app:bare"), 200, "", none+": each part is pulled by its digest", part+one+`"`, `href="/ui/r/team/app@`+one+`"`, "400 B", "vnd.oci.image.manifest.v1", "What it holds", "!data-platform")
+	want(t, "nothing", s.get("/ui/r/team/app:empty"), 200, "", none+".", "!"+part)
+	want(t, "both", s.get("/ui/r/team/app:mixed"), 200, "", "Also in it", part+one+`"`, `data-platform="linux/arm64"`, "!"+none)
+	want(t, "an attestation alone", s.get("/ui/r/team/app:odd"), 200, "", none+". It has 1 attestation.", "!"+part, "!unknown/unknown")
+	want(t, "no index", s.get("/ui/r/team/app:1"), 200, "", "!"+none, "!What it holds")
+}
+
+// TestNamesInCommands: a name that a shell would read otherwise is quoted where it is to be copied.
+func TestNamesInCommands(t *testing.T) {
+	s, desk := newTokenSite(t)
+	var err error
+	if desk.Makers, err = authz.NewAudience([]string{"directory:local"}, []string{"local"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.reload(nil)
+	s.login("mary&ann;id")
+	quoted := html.EscapeString("docker login -u 'mary&ann;id' registry.example.com")
+	want(t, "help", s.get("/ui/help"), 200, "", `value="`+quoted+`"`, html.EscapeString("crane auth login -u 'mary&ann;id' --password-stdin"), html.EscapeString("--docker-username='mary&ann;id'"), "!-u mary", "!username=mary")
+	want(t, "beside a token", s.post("/ui/me/tokens", "name", "x", "pull", "on"), 200, "", `value="`+quoted+`"`)
 }
 
 // TestTagsOfKinds: the commands of a repository's page are those of the client that can pull it.

@@ -127,11 +127,22 @@ func kindOf(s browse.Summary) string {
 func commandLine(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		if quoted[i] = w; w == "" || strings.ContainsAny(w, " \t\n\"'\\$") {
-			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
+		quoted[i] = shellWord(w)
 	}
 	return strings.Join(quoted, " ")
+}
+
+// shellWord is a text as one word of a shell, to which it means nothing else.
+func shellWord(text string) string {
+	if text != "" && strings.IndexFunc(text, special) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// special reports whether a character may mean something to a shell.
+func special(c rune) bool {
+	return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("@%+=:,./_-", c)
 }
 
 // age says how long ago something was, or how far off it is.

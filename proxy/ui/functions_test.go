@@ -74,6 +74,23 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestShellWord: what a shell would read otherwise is quoted.
+func TestShellWord(t *testing.T) {
+	for got, want := range map[string]string{
+		shellWord("mary@example.com"):                                         "mary@example.com",
+		shellWord("Zoë-1_a.b"):                                                "Zoë-1_a.b",
+		shellWord("mary ann;id"):                                              "'mary ann;id'",
+		shellWord("o'hara"):                                                   `'o'\''hara'`,
+		shellWord("$(id)") + shellWord("`id`") + shellWord("a\nb"):            "'$(id)''`id`''a\nb'",
+		shellWord("a&b") + shellWord("*") + shellWord("~a") + shellWord("!1"): "'a&b''*''~a''!1'",
+		shellWord("a|b") + shellWord("#a") + shellWord("<a"):                  "'a|b''#a''<a'",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // TestPulls: the commands for each kind, by tag and by digest.
 func TestPulls(t *testing.T) {
 	for _, test := range []struct {

@@ -9,7 +9,7 @@ import (
 type helpView struct {
 	Own  string // the operator's text
 	Host string
-	Name string // whose examples these are
+	Name string // whose examples these are, as one word of a shell
 	URL  string
 	// Logins and Uses are commands to copy.
 	Logins, Uses []command
@@ -24,7 +24,7 @@ type command struct {
 	Text   string
 }
 
-// logins are how the usual clients log in.
+// logins are how the usual clients log in, under a name as one word of a shell.
 func logins(host, name string) []command {
 	list := []command{
 		{Label: "docker", Text: "docker login -u " + name + " " + host},
@@ -61,8 +61,8 @@ func numbered(prefix string, list []command) []command {
 // help tells how to log in with the usual clients.
 func (u *UI) help(w http.ResponseWriter, r *http.Request, c *Call) error {
 	f := u.frame(r, c, atHelp, "Help")
-	name := c.visitor.identity.Username
-	if name == "" {
+	name := shellWord(c.visitor.identity.Username)
+	if c.visitor.identity.Username == "" {
 		name = "YOUR-NAME"
 	}
 	f.Content = helpView{string(u.o.Config.HelpFile.Data), c.Origin.Host, name, c.Origin.String(), logins(c.Origin.Host, name), uses(c.Origin.Host)}

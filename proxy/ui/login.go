@@ -28,11 +28,11 @@ func (u *UI) loginPage(w http.ResponseWriter, r *http.Request, c *Call) error {
 
 func (u *UI) showLogin(w http.ResponseWriter, r *http.Request, c *Call, fault *Fault) error {
 	f := u.frame(r, c, atLogin, "Log in")
-	f.Here = "/ui/"
+	next, _ := nextOf(c.next)
+	f.Here = loginPath(next)
 	if fault != nil {
 		f.Status = fault.Status
 	}
-	next, _ := nextOf(c.next)
 	f.Content = loginView{c.login, next, fault}
 	return u.show(w, r, f, "login")
 }
@@ -101,15 +101,24 @@ func themeOf(r *http.Request) string {
 }
 
 // theme keeps the look that the visitor chose, for a year.
-func (u *UI) theme(w http.ResponseWriter, c *Call, form url.Values) error {
+func (u *UI) theme(w http.ResponseWriter, r *http.Request, c *Call, form url.Values) error {
 	chosen := form.Get("theme")
 	if !slices.Contains(themes, chosen) {
 		return badRequest("The theme may be system, light or dark.")
 	}
 	const year = 365 * 24 * 3600
 	http.SetCookie(w, &http.Cookie{Name: themeCookie, Value: chosen, Path: "/ui/", MaxAge: year, Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	lead(w, onward(form.Get("next")))
+	lead(w, back(form.Get("next"), referrer(r, c)))
 	return nil
+}
+
+// referrer is which of our own pages the visitor comes from, as the browser says; empty: none.
+func referrer(r *http.Request, c *Call) string {
+	from, err := url.Parse(r.Header.Get("Referer"))
+	if err != nil || !sameOrigin(from.Scheme+"://"+from.Host, c.Origin) {
+		return ""
+	}
+	return from.RequestURI()
 }
 
 // againCookie says that the visitor was just led to the page that they asked for.
@@ -123,9 +132,7 @@ func strange(w http.ResponseWriter, r *http.Request, c *Call) bool {
 	if again {
 		c.setAgain(w, -1)
 	}
-	referrer, err := url.Parse(r.Header.Get("Referer"))
-	own := err == nil && sameOrigin(referrer.Scheme+"://"+referrer.Host, c.Origin)
-	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !again && !own
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !again && referrer(r, c) == ""
 }
 
 func (c *Call) setAgain(w http.ResponseWriter, age int) {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -86,6 +87,32 @@ func TestTheme(t *testing.T) {
 		`value="dark" title="Dark" aria-pressed="true"`)
 	want(t, "elsewhere", s.post("/ui/theme", "theme", "light", "next",
 		"https://elsewhere.example/"), 303, "/ui/")
+	for _, c := range []struct{ what, next, referer, to string }{
+		{"from the login", "/ui/login?next=%2Fui%2Fme", "", "/ui/login?next=%2Fui%2Fme"},
+		{"from the plain login", "/ui/login", "", "/ui/login"},
+		{"from a login that leads elsewhere", "/ui/login?next=%2F%2Fe.example", "", "/ui/login"},
+		{"no login", "/ui//login?next=%2Fui%2Fme", "", "/ui/"},
+		{"by the Referer", "", "https://registry.example.com/ui/r/team/app?q=x", "/ui/r/team/app?q=x"},
+		{"by the Referer, the login", "", "https://registry.example.com/ui/login?next=/ui/me", "/ui/login?next=%2Fui%2Fme"},
+		{"next before the Referer", "/ui/help", "https://registry.example.com/ui/me", "/ui/help"},
+		{"by another's", "", "https://other.example.com/ui/help", "/ui/"},
+		{"by one of another scheme", "", "http://registry.example.com/ui/help", "/ui/"},
+		{"by one that is no page", "", "https://registry.example.com/v2/", "/ui/"},
+		{"by a form", "", "https://registry.example.com/ui/theme", "/ui/"},
+		{"by none", "", "", "/ui/"},
+	} {
+		form := url.Values{"theme": {"dark"}}
+		if c.next != "" {
+			form.Set("next", c.next)
+		}
+		r := httptest.NewRequest("POST", "/ui/theme", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", formType)
+		r.Header.Set("Origin", s.origin.String())
+		r.Header.Set("Referer", c.referer)
+		want(t, c.what, s.ask(r), 303, c.to)
+	}
+	want(t, "the login's form", s.get("/ui/login?next=%2Fui%2Fme"), 200, "", `name="next" value="/ui/login?next=%2Fui%2Fme"`, `name="next" value="/ui/me"`)
+	want(t, "after a wrong password", s.post("/ui/login", "login", "alice", "password", "x", "next", "/ui/me"), 401, "", `name="next" value="/ui/login?next=%2Fui%2Fme"`)
 	s.jar[themeCookie] = `"><script>`
 	want(t, "nonsense", s.get("/ui/help"), 200, "", `data-theme="system"`)
 }

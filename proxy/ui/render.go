@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -44,9 +43,9 @@ type crumb struct{ Text, Link string }
 type frame struct {
 	Page        string // data-page
 	Brand       string
-	Heading     string // the title
-	Mono        bool   // the heading is a name
-	Crumbs      []crumb
+	Heading     string  // the title
+	Mono        bool    // the heading is a name
+	Crumbs      []crumb // the way to it; Heading stands at its end, but for a name
 	User        authn.Identity
 	Theme       string
 	Here        string // where the forms of the header lead back
@@ -79,13 +78,19 @@ func (f *frame) SignedIn() bool { return !f.User.Anonymous() }
 func (u *UI) frame(r *http.Request, c *Call, page place, heading string) *frame {
 	f := &frame{Page: string(page), Brand: u.o.Config.Title, Heading: heading, User: c.visitor.identity, Theme: themeOf(r), Here: "/ui/",
 		Host: c.Origin.Host, Version: u.o.Version, RequestID: c.RequestID, Style: styleFile.path(), Script: scriptFile.path(), Icon: iconFile.path(), Total: -1, Status: http.StatusOK}
-	if next, ok := nextOf(c.target.canonical()); ok && r.Method != http.MethodPost {
+	if next, ok := nextOf(c.target.canonical()); ok && (r.Method != http.MethodPost || page != atDelete) {
 		f.Here = next
+	}
+	if page != atHome {
+		f.Crumbs = []crumb{{"Repositories", "/ui/"}}
 	}
 	f.LoginNotice, f.now = !f.SignedIn() && page != atLogin, u.now()
 	f.Nav = u.nav(c, page)
 	if page.under() {
-		f.Tabs, f.Crumbs = u.tabs(page), []crumb{{"Administration", "/ui/admin/"}}
+		f.Tabs = u.tabs(page)
+	}
+	if page.under() && page != atAdmin {
+		f.Crumbs = append(f.Crumbs, crumb{"Administration", "/ui/admin/"})
 	}
 	if c.target.repository != "" {
 		f.Frozen = u.closed(c.target.repository)
@@ -101,15 +106,13 @@ func (u *UI) closed(repository string) string {
 	return ""
 }
 
-// nav are the parts of the site, as far as they are there for the visitor.
+// nav are the parts of the site, as far as they are there. Those of one's own lead a stranger to
+// the login, and on.
 func (u *UI) nav(c *Call, page place) []link {
 	here := map[place]bool{atHome: true, atFolder: true, atRepository: true, atImage: true, atDelete: true}
-	list := []link{{"Repositories", "/ui/", here[page]}}
-	if !c.visitor.identity.Anonymous() {
-		list = append(list, link{"My access", "/ui/me", page == atMe})
-		if u.o.Tokens != nil {
-			list = append(list, link{"Tokens", "/ui/me/tokens", page == atTokens})
-		}
+	list := []link{{"Repositories", "/ui/", here[page]}, {"My access", "/ui/me", page == atMe}}
+	if u.o.Tokens != nil {
+		list = append(list, link{"Tokens", "/ui/me/tokens", page == atTokens})
 	}
 	list = append(list, link{"Help", "/ui/help", page == atHelp})
 	if u.admin(c) {
@@ -123,11 +126,7 @@ func (f *frame) Age(t time.Time) string { return age(f.now, t) }
 
 // LoginLink leads to the login, and from there back.
 func (f *frame) LoginLink() string {
-	at := target{place: atLogin}
-	if f.Here != "/ui/" {
-		at.query = url.Values{"next": {f.Here}}
-	}
-	return at.canonical()
+	return loginPath(f.Here)
 }
 
 // admin reports whether the visitor may see the pages of administration.

@@ -251,6 +251,38 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// TestWay: each page says where it stands, and has the same links at its head, for strangers too:
+// what is their own leads them to the login.
+func TestWay(t *testing.T) {
+	s, _ := newTokenSite(t)
+	s.push("public/app", configOf("x"), nil, "1.0")
+	const home, here = `<li><a href="/ui/">Repositories</a></li>`, `<li aria-current="page">`
+	head := []string{`<a href="/ui/"`, `<a href="/ui/me"`, `<a href="/ui/me/tokens"`, `<a href="/ui/help"`}
+	want(t, "a stranger's home", s.get("/ui/"), 200, "", append(head, here+"Repositories</li>", `!href="/ui/admin/"`)...)
+	want(t, "a stranger's login", s.get("/ui/login"), 200, "", append(head, home+here+"Log in</li>")...)
+	want(t, "a stranger's access", s.get("/ui/me"), 303, "/ui/login?next=%2Fui%2Fme")
+	s.login("root")
+	for target, way := range map[string]string{
+		"/ui/":             "<ol>" + here + "Repositories</li>",
+		"/ui/me":           home + here + "My access</li>",
+		"/ui/me/tokens":    home + here + "Tokens</li>",
+		"/ui/help":         home + here + "Help</li>",
+		"/ui/none":         home + here + "Not found</li>",
+		"/ui/admin/":       home + here + "Administration</li>",
+		"/ui/admin/rules":  home + `<li><a href="/ui/admin/">Administration</a></li>` + here,
+		"/ui/r/public/":    home + "</ol>",
+		"/ui/r/public/app": home + `<li><a href="/ui/r/public/">public</a></li></ol>`,
+		"/ui/delete?ref=public/app:1.0": home + `<li><a href="/ui/r/public/">public</a></li><li><a href="/ui/r/public/app">app</a></li>` +
+			here + "Delete 1 image</li>",
+	} {
+		status := 200
+		if target == "/ui/none" {
+			status = 404
+		}
+		want(t, target, s.get(target), status, "", append(head, way, `href="/ui/admin/"`)...)
+	}
+}
+
 // TestConfig: the defaults of the contract.
 func TestConfig(t *testing.T) {
 	var c Config

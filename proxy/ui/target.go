@@ -310,6 +310,31 @@ func nextOf(raw string) (string, bool) {
 	return raw, true
 }
 
+// back is the first page of those named, the login too, which leads on as it did; where they are
+// none it is that of the repositories.
+func back(pages ...string) string {
+	for _, raw := range pages {
+		if to, ok := nextOf(raw); ok {
+			return to
+		}
+		path, _, _ := strings.Cut(raw, "?")
+		if t, err := parse(http.MethodGet, raw); err == nil && t.place == atLogin && t.path() == path {
+			next, _ := nextOf(t.query.Get("next"))
+			return loginPath(next)
+		}
+	}
+	return "/ui/"
+}
+
+// loginPath leads to the login, and on to a page from there.
+func loginPath(next string) string {
+	at := target{place: atLogin}
+	if next != "" && next != "/ui/" && next != "/" {
+		at.query = url.Values{"next": {next}}
+	}
+	return at.canonical()
+}
+
 // notOfQuery reports whether a character cannot stand in a query as it is (RFC 3986 section
 // 3.4): such a text is no target.
 func notOfQuery(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("\"#<>\\^`{|}", c) }

@@ -177,7 +177,7 @@ func (u *UI) madeToken(w http.ResponseWriter, r *http.Request, c *Call, v tokens
 	c.Seen.Change = Change{ID: made.ID, Name: made.Name, By: "owner"}
 	host, user := c.Origin.Host, c.visitor.identity.Username
 	v.Form, v.Made = tokenForm{}, &madeToken{made, string(secret), numbered("login", []command{
-		{Label: "docker login, which asks for the token", Text: "docker login -u " + user + " " + host}})}
+		{Label: "docker login, which asks for the token", Text: "docker login -u " + shellWord(user) + " " + host}})}
 	return u.tokensPage(w, r, c, v)
 }
 
@@ -194,10 +194,14 @@ func (f *tokenForm) order() (o personal.Order, err error) {
 			o.Actions = append(o.Actions, action)
 		}
 	}
-	slices.Sort(o.Actions)
+	if slices.Sort(o.Actions); o.Actions == nil {
+		return o, errActions
+	}
 	text := f.Lifetime
 	if text == "other" {
-		text = f.Other
+		if text = strings.TrimSpace(f.Other); text == "" {
+			return o, errLifetime
+		}
 	}
 	if days, ok := strings.CutSuffix(strings.TrimSpace(text), " days"); ok {
 		text = days + "d"
@@ -213,7 +217,10 @@ func (f *tokenForm) order() (o personal.Order, err error) {
 	return o, nil
 }
 
-var errLifetime = errors.New("the lifetime is a number of days, such as 14d, or of hours, such as 12h")
+var (
+	errLifetime = errors.New("the lifetime is a number of days, such as 14d, or of hours, such as 12h")
+	errActions  = errors.New("choose what the token may do: pull, push or delete")
+)
 
 // showPreview shows what the policy leaves of a ceiling now.
 func (u *UI) showPreview(w http.ResponseWriter, r *http.Request, c *Call, v tokensView, o personal.Order) error {
@@ -264,7 +271,7 @@ func (c *Call) revoked(ended personal.Token, err error, by, of string) (v tokens
 func faultOfToken(err error) (*Fault, error) {
 	message := err.Error()
 	switch {
-	case errors.Is(err, personal.ErrInvalid), errors.Is(err, errLifetime):
+	case errors.Is(err, personal.ErrInvalid), errors.Is(err, errLifetime), errors.Is(err, errActions):
 		return badRequest(sentence(message)), nil
 	case errors.Is(err, personal.ErrTaken), errors.Is(err, personal.ErrTooMany):
 		return &Fault{Status: http.StatusConflict, Code: "UNSUPPORTED", Message: sentence(message)}, nil

@@ -124,18 +124,29 @@ func TestTokensRefused(t *testing.T) {
 	s, _ := newTokenSite(t)
 	s.login("alice")
 	for what, form := range map[string][]string{
-		"no name": {"pull", "on"}, "a lifetime of nothing": {"name", "x", "lifetime", "other", "other", "soon"}, "one too long": {"name", "x", "lifetime", "other", "other", "400d"},
-		"an endless one": {"name", "x", "lifetime", "0s"}, "a pattern that is none": {"name", "x", "repositories", "a//b"}, "a placeholder": {"name", "x", "repositories", "home/{user}"},
-		"one below zero": {"name", "x", "lifetime", "other", "other", "-3d"}, "days beyond all": {"name", "x", "lifetime", "other", "other", "99999999999d"},
+		"no name": {"pull", "on"}, "a lifetime of nothing": {"name", "x", "pull", "on", "lifetime", "other", "other", "soon"}, "one too long": {"name", "x", "pull", "on", "lifetime", "other", "other", "400d"},
+		"an endless one": {"name", "x", "pull", "on", "lifetime", "0s"}, "a pattern that is none": {"name", "x", "pull", "on", "repositories", "a//b"}, "a placeholder": {"name", "x", "pull", "on", "repositories", "home/{user}"},
+		"an empty other": {"name", "x", "pull", "on", "lifetime", "other", "other", ""}, "a blank other": {"name", "x", "pull", "on", "lifetime", "other", "other", "  "},
+		"another that is not there": {"name", "x", "pull", "on", "lifetime", "other"}, "no action": {"name", "x", "lifetime", "168h0m0s"}, "a preview of no action": {"do", "preview"},
+		"one below zero": {"name", "x", "pull", "on", "lifetime", "other", "other", "-3d"}, "days beyond all": {"name", "x", "pull", "on", "lifetime", "other", "other", "99999999999d"},
 	} {
 		want(t, what, s.post("/ui/me/tokens", form...), 400, "", `role="alert"`, "You have no tokens", "!data-secret")
 	}
 	want(t, "what was typed", s.post("/ui/me/tokens", "name", "kept", "lifetime", "2160h0m0s", "repositories", "a//b", "delete", "on"), 400, "", `value="kept"`, `<option value="2160h0m0s" selected>`, ">a//b</textarea>", `name="delete" value="on" checked`)
 	for _, name := range []string{"a", "b", "c"} {
-		want(t, name, s.post("/ui/me/tokens", "name", name, "lifetime", "other", "other", "12h"), 200, "", "data-secret")
+		want(t, name, s.post("/ui/me/tokens", "name", name, "pull", "on", "lifetime", "other", "other", "12h"), 200, "", "data-secret")
 	}
-	want(t, "one too many", s.post("/ui/me/tokens", "name", "d"), 409, "", "revoke one that is not needed")
-	want(t, "a name twice", s.post("/ui/me/tokens", "name", "a"), 409, "")
+	want(t, "one too many", s.post("/ui/me/tokens", "name", "d", "pull", "on"), 409, "", "revoke one that is not needed")
+	want(t, "a name twice", s.post("/ui/me/tokens", "name", "a", "pull", "on"), 409, "")
+}
+
+// TestTokensWhy: what is missing is said.
+func TestTokensWhy(t *testing.T) {
+	s, _ := newTokenSite(t)
+	s.login("alice")
+	want(t, "no action", s.post("/ui/me/tokens", "name", "x"), 400, "", "Choose what the token may do: pull, push or delete.", `value="x"`)
+	want(t, "no lifetime", s.post("/ui/me/tokens", "name", "x", "push", "on", "lifetime", "other"), 400, "", "The lifetime is a number of days", `<option value="other" selected>`)
+	want(t, "both", s.post("/ui/me/tokens", "name", "x", "push", "on", "lifetime", "other", "other", "3 days"), 200, "", "data-secret", "in 3 days")
 }
 
 // TestTokensRotate: a second token like the first, which ends a day later.
@@ -176,12 +187,13 @@ func TestTokensPreview(t *testing.T) {
 	want(t, "to push alone", s.post("/ui/me/tokens", "do", "preview", "push", "on"), 200, "", "for now: 2 repositories",
 		row("team/app", "push")+"\n"+row("team/tools/cli", "push")+"\n"+row("public/base"), public)
 	want(t, "to push alone what everybody may pull", s.post("/ui/me/tokens", "do", "preview", "push", "on", "repositories", "public/**"), 200, "", "for now: 0 repositories", row("public/base"), public)
-	want(t, "without actions, which is to pull", s.post("/ui/me/tokens", "do", "preview"), 200, "", "for now: 3 repositories", row("public/base", "pull")+"\n"+row("team/app", "pull"))
+	want(t, "without actions", s.post("/ui/me/tokens", "do", "preview"), 400, "", "Choose what the token may do", "!data-preview")
+	want(t, "to pull", s.post("/ui/me/tokens", "do", "preview", "pull", "on"), 200, "", "for now: 3 repositories", row("public/base", "pull")+"\n"+row("team/app", "pull"))
 	want(t, "of several patterns", s.post("/ui/me/tokens", "do", "preview", "repositories", "team/tools/** public/*", "pull", "on", "delete", "on"), 200, "", row("team/tools/cli", "pull", "delete"), row("public/base", "pull"), `!data-preview="team/app"`)
 	s.login("root")
 	want(t, "all", s.post("/ui/me/tokens", "do", "preview", "pull", "on", "push", "on", "delete", "on"), 200, "", row("team/app", "pull", "push", "delete"), row("public/base", "pull", "push", "delete"))
 	s.login("alice")
-	want(t, "of no pattern", s.post("/ui/me/tokens", "do", "preview", "repositories", "a//b"), 400, "")
+	want(t, "of no pattern", s.post("/ui/me/tokens", "do", "preview", "pull", "on", "repositories", "a//b"), 400, "")
 }
 
 // TestAllTokens: admins see and end everybody's, and make none.

@@ -145,7 +145,7 @@ func (u *UI) act(w http.ResponseWriter, r *http.Request, c *Call) error {
 	case atLogout:
 		return u.logout(w, r, c)
 	case atTheme:
-		return u.theme(w, c, form)
+		return u.theme(w, r, c, form)
 	}
 	return notFound()
 }

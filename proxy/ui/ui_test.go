@@ -168,7 +168,8 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	static, err := authn.NewStatic(authn.StaticConfig{Name: "local", Users: []authn.StaticUser{
 		{Username: "alice", PasswordFile: authn.SecretFile{Secret: "alice-secret"}, Groups: []string{"team"}},
 		{Username: "root", PasswordFile: authn.SecretFile{Secret: "root-secret"}, Groups: []string{"admins"}},
-		{Username: "carol", PasswordFile: authn.SecretFile{Secret: "carol-secret"}}}})
+		{Username: "carol", PasswordFile: authn.SecretFile{Secret: "carol-secret"}},
+		{Username: "mary&ann;id", PasswordFile: authn.SecretFile{Secret: "mary&ann;id-secret"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ type Image struct {
 	Also []string
 	// Variants are the images of an index.
 	Variants []Variant
+	// Parts are what an index holds beside those and beside attestations.
+	Parts []Part
 	// Shown is the digest of the manifest that is described: that of the chosen platform.
 	Shown string
 	// Config is what its configuration says.
@@ -56,6 +58,16 @@ type Variant struct {
 	Digest string
 	// Shown says that it is the one that is described.
 	Shown bool
+}
+
+// Part is a manifest in an index that says no platform, or is an index itself.
+type Part struct {
+	// Digest is its own.
+	Digest string
+	// MediaType is what the index says that it is.
+	MediaType string
+	// Size is the manifest's in bytes; -1: unknown.
+	Size int64
 }
 
 // ImageConfig is what an image says of itself. Its zero value is that of an image of which
@@ -181,6 +193,14 @@ func (i *Image) variants(d, child *document) {
 			i.SizeOf = one.Platform
 		}
 		i.Variants = append(i.Variants, one)
+	}
+	if !d.isIndex() {
+		return
+	}
+	for _, m := range d.manifest.Manifests.list {
+		if m.role() == part && route.ValidDigest(m.Digest) {
+			i.Parts = append(i.Parts, Part{Digest: m.Digest, MediaType: short(m.MediaType), Size: int64(m.Size)})
+		}
 	}
 }
 

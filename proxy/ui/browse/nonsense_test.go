@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,6 +150,27 @@ func TestIndexInIndex(t *testing.T) {
 	}
 	if n := len(d.requests()); n > 2 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// TestParts: what an index holds beside images for platforms and attestations, where that has a
+// digest to ask for.
+func TestParts(t *testing.T) {
+	d := newDouble(t)
+	at := d.image("team/app", "", "linux/amd64", someDay, 1)
+	nested := object{"mediaType": typeIndex, "digest": at, "size": 7, "platform": object{"os": "linux", "architecture": "amd64"}}
+	attested := child(at, "unknown/unknown")
+	attested["annotations"] = object{markReference: "attestation-manifest"}
+	d.index("team/app", "parts", child(at, ""), nested, attested, child(at, "unknown/unknown"), child("sha256:short", ""), child(at, "linux/arm64"))
+	d.image("team/app", "image", "linux/amd64", someDay, 1)
+	v := d.visit(d.library(t), "bob")
+	i, err := v.Image(t.Context(), "team/app", "parts", "")
+	want := []Part{{at, typeManifest, 400}, {at, typeIndex, 7}, {at, typeManifest, 400}}
+	if err != nil || !slices.Equal(i.Parts, want) || len(i.Variants) != 1 || i.Attestations != 1 {
+		t.Errorf("%+v %v", i, err)
+	}
+	if i, err := v.Image(t.Context(), "team/app", "image", ""); err != nil || i.Parts != nil {
+		t.Errorf("an image: %+v %v", i, err)
 	}
 }
 

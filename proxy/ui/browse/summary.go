@@ -174,14 +174,34 @@ func (d *document) children() (images []descriptor, attestations int) {
 		return nil, 0
 	}
 	for _, m := range d.manifest.Manifests.list {
-		switch {
-		case m.Annotations[markReference] == "attestation-manifest":
+		switch m.role() {
+		case attestation:
 			attestations++
-		case m.MediaType != typeIndex && m.MediaType != typeDockerList && m.Platform.name() != "":
+		case variant:
 			images = append(images, m)
 		}
 	}
 	return images, attestations
+}
+
+// role is what a manifest is to the index that holds it.
+type role int
+
+// The roles: how something was built, the image for a platform, and anything else.
+const (
+	attestation role = iota
+	variant
+	part
+)
+
+func (m *descriptor) role() role {
+	switch {
+	case m.Annotations[markReference] == "attestation-manifest":
+		return attestation
+	case m.MediaType != typeIndex && m.MediaType != typeDockerList && m.Platform.name() != "":
+		return variant
+	}
+	return part
 }
 
 // first is the image of an index that stands for it in a list: that for linux/amd64, or the
