@@ -223,6 +223,46 @@ func TestNamesInCommands(t *testing.T) {
 	want(t, "beside a token", s.post("/ui/me/tokens", "name", "x", "pull", "on"), 200, "", `value="`+quoted+`"`)
 }
 
+// TestManyRows: no more are chosen with one click than can be deleted at once.
+func TestManyRows(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.PageSize = 200 })
+	var tags []string
+	for i := range 101 {
+		tags = append(tags, "Build-"+fmt.Sprint(i))
+	}
+	s.push("team/app", configOf("one"), nil, tags[:100:100]...)
+	s.login("root")
+	want(t, "a hundred", s.get("/ui/r/team/app"), 200, "", "choose all on this page", "!at once at most")
+	s.push("team/app", configOf("one"), nil, tags[100])
+	want(t, "one more", s.get("/ui/r/team/app"), 200, "", "choose the first 100", "100 at once at most", "!choose all on")
+	want(t, "small for capital", s.get("/ui/r/team/app?q=build-10"), 200, "", `data-total="2"`, `data-tag="Build-100"`)
+	want(t, "a folder's count stands with its name", s.get("/ui/"), 200, "", `team/</a> <small class="soft">1 repository</small></td>`)
+	digest := s.push("team/app", configOf("two"), nil, "two")
+	want(t, "the tag of a digest", s.post("/ui/delete?ref=team/app@"+digest, "what", "tag", "confirm", "team/app", "digest", digest), 200, "",
+		`data-status="unsupported"`, "a digest is the image itself", "!cannot remove a tag alone")
+}
+
+// TestUnreadable: what is of a known type and cannot be read is not said to be of an unknown one.
+func TestUnreadable(t *testing.T) {
+	s := newSite(t, nil)
+	s.push("team/app", configOf("one"), nil, "1")
+	for media, text := range map[string]string{manifestType: "It cannot be read here, so", "application/x-odd": "so this is all that is known of it"} {
+		broken := []byte("[1]")
+		s.shelf.set(nil, func(w http.ResponseWriter, rt route.Route) bool {
+			if rt.Repository != "team/app" || rt.Kind != route.Manifest {
+				return false
+			}
+			w.Header().Set("Content-Type", media)
+			w.Header().Set("Docker-Content-Digest", sha(broken))
+			_, _ = w.Write(broken)
+			return true
+		})
+		s.memory.Pushed("default", "team/app")
+		s.login("alice")
+		want(t, media, s.get("/ui/r/team/app:1"), 200, "", text, "!Its type is not known here, so")
+	}
+}
+
 // TestTagsOfKinds: the commands of a repository's page are those of the client that can pull it.
 func TestTagsOfKinds(t *testing.T) {
 	s := newSite(t, nil)

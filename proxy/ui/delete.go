@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/authz"
+	"gatehouse/proxy/route"
 	"gatehouse/proxy/ui/browse"
 )
 
@@ -191,6 +192,9 @@ func (v deleteView) Sentence(r browse.Result) string {
 		}
 		return "Not deleted: the tag names another image by now than the one that was shown to you."
 	case browse.Unsupported:
+		if route.ValidDigest(r.Reference) {
+			return "No tag was named that could be removed: a digest is the image itself."
+		}
 		return "This registry cannot remove a tag alone."
 	case browse.Off:
 		return "The registry does not delete anything: set REGISTRY_STORAGE_DELETE_ENABLED=true there."

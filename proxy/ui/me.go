@@ -21,6 +21,7 @@ type meView struct {
 	Address   string
 	Asked     time.Time // when the directory said so
 	Ends      time.Time
+	Renewed   bool          // another page puts Ends off
 	Freeze    *freeze.Order // nil: nothing is stopped
 	Rules     []ruleRow
 	MoreRules int          // that are not shown
@@ -76,6 +77,7 @@ func (u *UI) me(w http.ResponseWriter, r *http.Request, c *Call) error {
 	if c.Client.IsValid() {
 		v.Address = c.Client.String()
 	}
+	v.Renewed = v.Ends.Before(c.visitor.session.IssuedAt.Add(u.o.Config.Session).Add(-time.Second))
 	if v.Asked.IsZero() {
 		v.Asked = u.now()
 	}

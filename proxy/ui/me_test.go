@@ -39,6 +39,18 @@ func TestMe(t *testing.T) {
 	want(t, "no action", s.get("/ui/me?action=read&ref=a"), 400, "")
 }
 
+// TestMeEnds: a session that another page cannot put off is not said to be.
+func TestMeEnds(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.Idle, c.Session = 30*time.Minute, time.Hour })
+	s.login("alice")
+	const off = "unless you open another page"
+	want(t, "at first", s.get("/ui/me"), 200, "", "in 30 minutes", off)
+	s.now = s.now.Add(20 * time.Minute)
+	want(t, "later", s.get("/ui/me"), 200, "", "in 30 minutes", off)
+	s.now = s.now.Add(20 * time.Minute)
+	want(t, "at last", s.get("/ui/me"), 200, "", "in 20 minutes", "!"+off)
+}
+
 // TestMeJSON: with Accept: application/json the answer is that of explain.
 func TestMeJSON(t *testing.T) {
 	s := newSite(t, nil)

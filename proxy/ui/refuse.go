@@ -60,7 +60,7 @@ func loginFault(fault *Fault) *Fault {
 	case http.StatusTooManyRequests:
 		told.Message = "There were too many failed logins. Try again in " + wait(fault.Retry) + "."
 	case http.StatusServiceUnavailable:
-		told.Message = "The directory cannot be asked at the moment, so nobody can log in. Try again in " + wait(fault.Retry) + "."
+		told.Message = "A directory cannot be asked at the moment, and you may be of those that it knows. Try again in " + wait(fault.Retry) + "."
 	}
 	return &told
 }

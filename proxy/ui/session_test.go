@@ -36,6 +36,18 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLoginUnavailable: where a directory is at fault nobody is told that their password was wrong,
+// nor that nobody can log in, as another directory may know them.
+func TestLoginUnavailable(t *testing.T) {
+	s := newSite(t, nil)
+	s.people.set(true, "")
+	r := s.post("/ui/login", "login", "alice", "password", "alice-secret")
+	if r.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	want(t, "at fault", r, 503, "", "A directory cannot be asked at the moment", `data-error="UNAVAILABLE"`, "!nobody", "!is wrong")
+}
+
 // TestLoginRefused: one text for what is wrong, and the wait in words.
 func TestLoginRefused(t *testing.T) {
 	s := newSite(t, nil)

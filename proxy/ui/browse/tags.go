@@ -12,7 +12,7 @@ import (
 type TagQuery struct {
 	// Repository is whose tags.
 	Repository string
-	// Search is what a tag has to contain.
+	// Search is what a tag has to contain, small or capital.
 	Search string
 	// Sort is version, name or built; empty: version.
 	Sort string
@@ -75,8 +75,8 @@ func (v *Visit) Tags(ctx context.Context, q TagQuery) (*TagList, error) {
 		shown = all
 	}
 	matching := shown
-	if q.Search != "" {
-		matching = slices.DeleteFunc(slices.Clone(shown), func(tag string) bool { return !strings.Contains(tag, q.Search) })
+	if search := strings.ToLower(q.Search); search != "" {
+		matching = slices.DeleteFunc(slices.Clone(shown), func(tag string) bool { return !strings.Contains(strings.ToLower(tag), search) })
 	}
 	matching, l.Unread = v.order(matching, q)
 	var tags []string

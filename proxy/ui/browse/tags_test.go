@@ -27,6 +27,7 @@ func TestTags(t *testing.T) {
 		{TagQuery{Sort: "built"}, "1.9 1.10 1.10-rc1 latest 2.0"},
 		{TagQuery{Search: "1.10"}, "1.10 1.10-rc1"},
 		{TagQuery{Search: "1.10", Size: 1, Page: 2}, "1.10-rc1"},
+		{TagQuery{Search: "-RC"}, "1.10-rc1"},
 		{TagQuery{All: true, Search: "sig"}, "sha256-ab.sig"},
 	} {
 		c.q.Repository, c.q.Size = "team/app", max(c.q.Size, 50*(1-c.q.Size))

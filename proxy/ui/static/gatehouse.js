@@ -47,7 +47,7 @@ for (const field of document.querySelectorAll(".command input")) {
 
 const all = document.getElementById("all");
 if (all) {
-  const boxes = document.querySelectorAll("td.check input");
+  const boxes = [...document.querySelectorAll("td.check input")].slice(0, 100); // at once at most
   all.parentElement.hidden = false;
   all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; });
 }
