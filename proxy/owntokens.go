@@ -45,9 +45,9 @@ func (o *ownTokens) serve(x *exchange) error {
 	if err := checkBody(x, o.caps.limits.HeaderTimeout); err != nil {
 		return err
 	}
-	owner, err := o.owner(x)
+	login, err := o.login(x)
 	if err == nil {
-		err = o.answer(x, owner)
+		err = o.answer(x, login)
 	}
 	return ofTokens(err)
 }
@@ -62,48 +62,49 @@ func foreign(x *exchange) bool {
 	return slices.ContainsFunc(origins, func(origin string) bool { return origin != x.origin.String() })
 }
 
-// owner is who has shown a password, and may have tokens.
-func (o *ownTokens) owner(x *exchange) (authn.Identity, error) {
+// login is that of who has shown a password, and may have tokens.
+func (o *ownTokens) login(x *exchange) (tokens.Login, error) {
 	x.event.login = true
 	attempt, err := basicCredentials(x.r.Header.Get("Authorization"), x.peer)
 	if err == nil && attempt == nil {
 		err = &apiError{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "authentication required", basic: true}
 	}
 	if err != nil {
-		return authn.Identity{}, err
+		return tokens.Login{}, err
 	}
 	login, err := o.keyring.Password(x.r.Context(), o.chain, *attempt)
 	x.event.identity, x.event.credential = login.Identity, login.Shown
 	if err != nil {
-		return authn.Identity{}, err
+		return tokens.Login{}, err
 	}
 	x.caller = caller{identity: login.Identity}
 	if !o.desk.Open(login.Identity) {
-		return authn.Identity{}, personal.ErrForbidden
+		return tokens.Login{}, personal.ErrForbidden
 	}
-	return login.Identity, nil
+	return login, nil
 }
 
-func (o *ownTokens) answer(x *exchange, owner authn.Identity) error {
+func (o *ownTokens) answer(x *exchange, login tokens.Login) error {
 	switch x.r.Method {
 	case http.MethodPost:
-		return o.make(x, owner)
+		return o.make(x, login)
 	case http.MethodDelete:
-		return o.end(x, owner)
+		return o.end(x, login.Identity)
 	}
-	list, err := o.desk.List(x.r.Context(), owner)
+	list, err := o.desk.List(x.r.Context(), login.Identity)
 	if err != nil {
 		return err
 	}
 	return x.writeValue(http.StatusOK, list)
 }
 
-func (o *ownTokens) make(x *exchange, owner authn.Identity) error {
+func (o *ownTokens) make(x *exchange, login tokens.Login) error {
 	order, err := o.order(x)
 	if err != nil {
 		return err
 	}
-	secret, made, err := o.desk.Make(x.r.Context(), owner, order)
+	order.After = login.After
+	secret, made, err := o.desk.Make(x.r.Context(), login.Identity, order)
 	if err != nil {
 		return err
 	}

@@ -122,12 +122,6 @@ func (g *Granter) identify(ctx context.Context, r GrantRequest) (Login, error) {
 	return Login{}, nil
 }
 
-// since notes what of the caller's had been ended when the login began: what ends while it
-// goes on takes what comes of it.
-func (l *Login) since(seen *revocations) {
-	l.After = seen.last(l.Identity.Directory, l.Identity.Username)
-}
-
 // tokenFor is a token to be issued. What a machine showed ends it at the latest.
 func tokenFor(kind Kind, l Login, scope authz.Scope) Token {
 	id := l.Identity

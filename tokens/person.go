@@ -18,8 +18,5 @@ func (k *Keyring) LoginPerson(ctx context.Context, chain *authn.Chain, a authn.A
 		return Login{Shown: Credential{Kind: kind}}, err
 	}
 	k.cfg.Revoker.Glance(ctx)
-	seen := k.cfg.Revoker.list()
-	l, err := k.Password(ctx, chain, a)
-	l.since(seen)
-	return l, err
+	return k.Password(ctx, chain, a)
 }

@@ -17,7 +17,9 @@ func (k *Keyring) Password(ctx context.Context, chain *authn.Chain, a authn.Atte
 		return l, chain.Refused(ctx, a, fmt.Errorf("%w: a password is needed here", authn.ErrBadToken))
 	}
 	a.Admit = k.Admit
+	seen := k.cfg.Revoker.list()
 	l.Identity, err = chain.Authenticate(ctx, a)
+	l.since(seen)
 	k.cfg.Metrics.Credential(string(l.Shown.Kind), credentialResult(err))
 	return l, err
 }

@@ -72,3 +72,9 @@ func (r *revocations) last(directory, name string) (at time.Time) {
 	}
 	return at
 }
+
+// since notes what of the caller's had been ended when the login began: what ends while it
+// goes on takes what comes of it.
+func (l *Login) since(seen *revocations) {
+	l.After = seen.last(l.Identity.Directory, l.Identity.Username)
+}

@@ -18,6 +18,10 @@ func (k *Keyring) Renew(t Token, ends time.Time) (string, Token, error) {
 	return k.write(t)
 }
 
+// Survived is the moment up to which ends of all that the person had spare the token: After of
+// what is made with it, which ends with whatever ends it.
+func (t *Token) Survived() time.Time { return later(t.After, t.IssuedAt) }
+
 // checkSession wants a person who showed a password, and no scope.
 func checkSession(c *claims) error {
 	if c.Directory == "" || c.Credential != "" || len(c.Scope) > 0 || c.Expires-c.IssuedAt > int64(MaxSession/time.Second) {

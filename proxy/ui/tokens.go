@@ -147,11 +147,12 @@ func (u *UI) makeToken(w http.ResponseWriter, r *http.Request, c *Call, form url
 		return nil
 	}
 	if id := form.Get("rotate"); id != "" {
-		secret, made, err := desk.Rotate(r.Context(), owner, id)
+		secret, made, err := desk.Rotate(r.Context(), owner, id, c.visitor.session.Survived())
 		return u.madeToken(w, r, c, tokensView{Said: "This token takes the place of the old one, which ends in 24 hours."}, secret, made, err)
 	}
 	v := tokensView{Form: formOf(form)}
 	order, err := v.Form.order()
+	order.After = c.visitor.session.Survived()
 	switch {
 	case err != nil:
 	case form.Get("do") == "preview":

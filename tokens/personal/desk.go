@@ -117,6 +117,9 @@ type Order struct {
 	// Repositories are the ceiling's patterns, none for all; Actions its actions, none
 	// for pull.
 	Repositories, Actions []string
+	// After is that of the login, or of the session, in which it is asked for, see
+	// tokens.Login and tokens.Token: what ends that ends the token too.
+	After time.Time
 }
 
 // Make makes a token of a person who has shown their password, or has a session. The
@@ -183,7 +186,7 @@ func (d *Desk) record(owner authn.Identity, o Order) (record, authn.Secret, erro
 	if never := ceiling.Impossible(); len(never) > 0 {
 		return record{}, "", fmt.Errorf("%w: pattern %q can never match: no repository is called so", ErrInvalid, never[0])
 	}
-	r := record{After: d.Book.revoker.Last(owner.Directory, owner.Username), Name: o.Name, Directory: owner.Directory, User: owner.Username, LastingID: owner.ID, Made: d.Book.now().UTC().Truncate(time.Second),
+	r := record{After: o.After, Name: o.Name, Directory: owner.Directory, User: owner.Username, LastingID: owner.ID, Made: d.Book.now().UTC().Truncate(time.Second),
 		Repositories: ceiling.Repositories(), Actions: ceiling.Actions()}
 	if r.Ends, err = d.end(r.Made, o.Lifetime); err != nil {
 		return record{}, "", err
@@ -338,8 +341,8 @@ func (d *Desk) take(ctx context.Context, s *store.Store, r record) error {
 const rotation = 24 * time.Hour
 
 // Rotate makes a second token of the same ceiling, lifetime and name, and ends the old one
-// in 24 hours, which is told by its name then.
-func (d *Desk) Rotate(ctx context.Context, owner authn.Identity, id string) (secret authn.Secret, made Token, err error) {
+// in 24 hours, which is told by its name then. after is as Order.After.
+func (d *Desk) Rotate(ctx context.Context, owner authn.Identity, id string, after time.Time) (secret authn.Secret, made Token, err error) {
 	now := d.Book.now().UTC().Truncate(time.Second)
 	var next, old record
 	table := record{Directory: owner.Directory, LastingID: owner.ID}
@@ -347,7 +350,7 @@ func (d *Desk) Rotate(ctx context.Context, owner authn.Identity, id string) (sec
 		if old, err = readRecord(theirs[id]); err != nil || old.ended(now) || old.RotatedTo != "" {
 			return nil, ErrNone
 		}
-		if next, secret, err = d.record(owner, Order{Name: old.Name, Lifetime: d.lifetime(&old), Repositories: old.Repositories, Actions: old.Actions}); err != nil {
+		if next, secret, err = d.record(owner, Order{Name: old.Name, Lifetime: d.lifetime(&old), Repositories: old.Repositories, Actions: old.Actions, After: after}); err != nil {
 			return nil, err
 		}
 		old.Name, old.RotatedTo = next.Name+" (before "+now.Format("2006-01-02 15:04:05")+")", next.ID

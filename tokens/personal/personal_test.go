@@ -74,7 +74,7 @@ func (o *office) another() *Desk {
 
 func (o *office) make(owner authn.Identity, name string) (apitoken.Token, Token) {
 	o.t.Helper()
-	secret, made, err := o.Make(o.t.Context(), owner, Order{Name: name})
+	secret, made, err := o.Make(o.t.Context(), owner, Order{Name: name, After: o.Book.revoker.Last(owner.Directory, owner.Username)})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -359,15 +359,15 @@ func TestRotate(t *testing.T) {
 		if _, err := o.Find(t.Context(), shown(t, old)); err != nil {
 			t.Error(err)
 		}
-		if _, _, err := o.Rotate(t.Context(), bob, first.ID); !errors.Is(err, ErrNone) {
+		if _, _, err := o.Rotate(t.Context(), bob, first.ID, time.Time{}); !errors.Is(err, ErrNone) {
 			t.Errorf("by bob: %v", err)
 		}
 		o.now = o.now.Add(time.Hour)
-		secret, second, err := o.Rotate(t.Context(), alice, first.ID)
+		secret, second, err := o.Rotate(t.Context(), alice, first.ID, time.Time{})
 		if err != nil || second.Name != "ci" || *second.Expires != o.now.Add(100*time.Hour) || strings.Join(second.Repositories, "") != "a/**" || strings.Join(second.Actions, " ") != "pull push" {
 			t.Fatalf("%+v, %v", second, err)
 		}
-		if _, _, err := o.Rotate(t.Context(), alice, first.ID); !errors.Is(err, ErrNone) {
+		if _, _, err := o.Rotate(t.Context(), alice, first.ID, time.Time{}); !errors.Is(err, ErrNone) {
 			t.Errorf("once more: %v", err)
 		}
 		for _, text := range []authn.Secret{old, secret} {
@@ -522,9 +522,16 @@ func TestMadeMeanwhile(t *testing.T) {
 			if _, err := o.Find(t.Context(), old); !errors.Is(err, authn.ErrUnknownToken) {
 				t.Errorf("the old one: %v", err)
 			}
-			fresh, made := o.make(alice, "new")
-			next, second, err := other.Rotate(t.Context(), alice, made.ID)
-			if err != nil || second.Name != "new" {
+			_, made := o.make(alice, "new")
+			if _, _, err := other.Rotate(t.Context(), alice, made.ID, time.Time{}); !errors.Is(err, ErrForbidden) {
+				t.Errorf("rotated in a session of before: %v", err)
+			}
+			if _, _, err := other.Make(t.Context(), alice, Order{Name: "later"}); !errors.Is(err, ErrForbidden) {
+				t.Errorf("made in a session of before: %v", err)
+			}
+			fresh, made := o.make(alice, "newer")
+			next, second, err := other.Rotate(t.Context(), alice, made.ID, o.Book.revoker.Last("corp", "alice"))
+			if err != nil || second.Name != "newer" {
 				t.Fatalf("%+v %v", second, err)
 			}
 			for _, token := range []apitoken.Token{fresh, shown(t, next)} {

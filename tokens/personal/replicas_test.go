@@ -128,7 +128,7 @@ func checkEverything(t *testing.T, b *branch, owner authn.Identity) {
 	if err := b.use(t, granted.Token); !errors.Is(err, tokens.ErrRevoked) {
 		t.Errorf("an access token of before: %v", err)
 	}
-	if secret, _, err = b.desk.Make(t.Context(), owner, Order{Name: "second"}); err != nil {
+	if secret, _, err = b.desk.Make(t.Context(), owner, Order{Name: "second", After: b.desk.Book.revoker.Last(owner.Directory, owner.Username)}); err != nil {
 		t.Fatal(err)
 	}
 	if granted, err = b.grant(t, secret); err != nil {
