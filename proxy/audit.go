@@ -49,6 +49,8 @@ func auditEvent(ctx context.Context, to *slog.Logger, x *exchange, event audit.E
 	if err := x.event.err; err != nil {
 		l.text("limit", err.limit)
 		l.text("reason", err.Error())
+	} else if event == audit.Credential && result == audit.Revoked {
+		l.text("reason", e.change.reason)
 	}
 	l = append(l, slog.Int("status", status))
 	to.LogAttrs(ctx, slog.LevelInfo, string(event), l...)

@@ -121,6 +121,7 @@ type credentialChange struct {
 	result audit.Result // empty: nothing
 	by     string       // holder, owner or admin
 	name   string       // the token's
+	reason string       // of its end: in which way it was ended
 }
 
 // ids are the ids of requests. Their zero is ready.

@@ -130,7 +130,7 @@ func (o *ownTokens) end(x *exchange, owner authn.Identity) error {
 // changed is for the records.
 func (o *ownTokens) changed(x *exchange, result audit.Result, t personal.Token) {
 	x.event.credential = tokens.Credential{Kind: tokens.FromPersonal, ID: t.ID}
-	x.event.change = credentialChange{result: result, by: "owner", name: t.Name}
+	x.event.change = credentialChange{result: result, by: "owner", name: t.Name, reason: "by /auth/tokens"}
 }
 
 // order reads what is wanted, in JSON alone: a form could be another site's.

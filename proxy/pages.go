@@ -94,7 +94,7 @@ func (e *event) take(c ui.Change) {
 		return
 	}
 	e.credential = tokens.Credential{Kind: tokens.FromPersonal, ID: c.ID}
-	e.change = credentialChange{result: map[bool]audit.Result{false: audit.Created, true: audit.Revoked}[c.Ended], by: c.By, name: c.Name}
+	e.change = credentialChange{result: map[bool]audit.Result{false: audit.Created, true: audit.Revoked}[c.Ended], by: c.By, name: c.Name, reason: "on a page"}
 }
 
 // endings leaves a record of each personal token that ended beside what a page was asked for.
@@ -106,6 +106,7 @@ func (r *records) endings(x *exchange, status int) {
 		one := &exchange{w: x.w, r: x.r, route: x.route, origin: x.origin, peer: x.peer, caller: x.caller,
 			event: event{start: x.event.start, requestID: x.event.requestID, identity: x.event.identity}}
 		one.event.take(c)
+		one.event.change.reason = "signed out everywhere"
 		auditRequest(context.Background(), r.audit, r.allOf, one, status)
 	}
 }

@@ -30,7 +30,7 @@ func (rv *revoker) serve(x *exchange) error {
 	x.event.credential, x.event.identity = l.Shown, l.Identity
 	switch {
 	case err == nil:
-		x.event.change = credentialChange{result: audit.Revoked, by: "holder"}
+		x.event.change = credentialChange{result: audit.Revoked, by: "holder", reason: "by /auth/revoke"}
 	case errors.Is(err, authn.ErrBadToken):
 		x.event.note = "nothing to end: " + err.Error()
 	default:

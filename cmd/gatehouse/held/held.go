@@ -48,20 +48,32 @@ func (o *Office) list(ctx context.Context, query url.Values) (any, error) {
 	if query.Has("expiring") && err != nil {
 		return nil, admin.Wrong(err)
 	}
-	list := []Listed{}
+	list, user, now := []Listed{}, query.Get("user"), time.Now()
 	err = o.Use(func(s *assembly.Snapshot) error {
 		if s.Desk == nil {
 			return nil
 		}
-		all, err := s.Desk.All(ctx, query.Get("user"))
+		all, err := s.Desk.All(ctx, user)
 		for _, t := range all {
-			if !query.Has("expiring") || t.Ended(time.Now().Add(within)) {
+			if !query.Has("expiring") || t.Ended(now.Add(within)) && !t.Ended(now) {
 				list = append(list, Listed{t, t.Owner.Directory + "/" + t.Owner.Username})
 			}
+		}
+		if err == nil && user != "" && len(all) == 0 {
+			err = nobody(ctx, s, user)
 		}
 		return err
 	})
 	return list, fault(err)
+}
+
+// nobody is the error where no directory knows the person.
+func nobody(ctx context.Context, s *assembly.Snapshot, user string) error {
+	directory, name := personal.Person(user)
+	if said := unknown(ctx, s, directory, name); len(said) > 0 {
+		return &admin.Fault{Status: http.StatusNotFound, Message: strings.Join(said, "\n")}
+	}
+	return nil
 }
 
 // fault gives an error its status.
@@ -83,7 +95,7 @@ func ListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List people's tokens, without secrets",
-		Long:    "Asks the running gateway by the config's admin.socket. Status 3: no gateway answers.",
+		Long:    "Asks the running gateway by the config's admin.socket. Status 1: nobody is called so. 3: no gateway answers.",
 		Example: "  gatehouse token list -c gatehouse.yaml --user mozart",
 		Args:    cobra.NoArgs,
 	}

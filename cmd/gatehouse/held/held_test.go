@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/authn"
@@ -96,10 +97,11 @@ func (b *bureau) names(t *testing.T, query string) string {
 // TestList: all, those of a person, those that end soon.
 func TestList(t *testing.T) {
 	b := newBureau(t)
+	b.snapshot.Directories = []*assembly.Directory{{Name: "corp", Lookup: knower{name: "corp"}}}
 	b.make(t, "alice", "long", 1000*time.Hour)
 	b.make(t, "alice", "short", time.Hour)
 	b.make(t, "bob", "only", time.Hour)
-	for query, want := range map[string]string{"user=alice": "corp/alice:long corp/alice:short", "user=CORP/Bob": "corp/bob:only", "user=lab/bob": "", "user=nobody": "",
+	for query, want := range map[string]string{"user=alice": "corp/alice:long corp/alice:short", "user=CORP/Bob": "corp/bob:only", "user=lab/bob": `there is no directory "lab"`, "user=nobody": `nobody is called "nobody"`, "user=corp/locked": "",
 		"user=alice&expiring=2h": "corp/alice:short", "expiring=1m": ""} {
 		if got := b.names(t, query); len(got) != len(want) || query != "user=alice" && got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)
@@ -124,7 +126,7 @@ func TestRevoke(t *testing.T) {
 		status      int
 	}{
 		{Revocation{IDs: []string{first.ID}}, 1, 0, 0}, {Revocation{IDs: []string{first.ID}}, 0, 1, 0}, {Revocation{}, 0, 0, http.StatusNotFound},
-		{Revocation{Leaked: []string{"x", string(leaked), string(leaked)}}, 1, 0, 0}, {Revocation{Leaked: []string{string(leaked)}}, 0, 0, http.StatusNotFound},
+		{Revocation{Leaked: []string{"x", string(leaked), string(leaked)}}, 1, 0, 0}, {Revocation{Leaked: []string{string(leaked)}}, 0, 0, 0},
 		{Revocation{IDs: []string{second.ID, "0123456789", fifth.ID}}, 1, 2, 0},
 		{Revocation{User: "alice"}, 1, 0, 0}, {Revocation{User: "nobody"}, 0, 1, 0}, {Revocation{User: "corp/bob"}, 1, 0, 0},
 	} {
@@ -222,6 +224,64 @@ func TestLeaked(t *testing.T) {
 	for _, text := range list[len(list)-3:] {
 		if _, err := b.snapshot.Keyring.Examine(t.Context(), b.snapshot.Chain, text); !errors.Is(err, tokens.ErrInvalidToken) {
 			t.Errorf("goes on: %v", err)
+		}
+	}
+}
+
+// TestExpiringEnded: what has ended is none of those that end soon, but it is listed.
+func TestExpiringEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBureau(t)
+		b.make(t, "alice", "ended", time.Hour)
+		b.make(t, "alice", "goes on", 3*time.Hour)
+		time.Sleep(2 * time.Hour)
+		for query, want := range map[string]string{"expiring=24h": "corp/alice:goes on", "user=alice&expiring=24h": "corp/alice:goes on", "expiring=1m": ""} {
+			if got := b.names(t, query); got != want {
+				t.Errorf("%s: %q, want %q", query, got, want)
+			}
+		}
+		if got := b.names(t, "user=alice"); !strings.Contains(got, "ended") || !strings.Contains(got, "goes on") {
+			t.Errorf("all: %q", got)
+		}
+	})
+}
+
+// TestReason: each end is told with why, in the words of who asked for it, or else by how it was
+// named.
+func TestReason(t *testing.T) {
+	b := newBureau(t)
+	var why []any
+	b.Told = func(what ...any) { why = append(why, what[len(what)-2:]...) }
+	for _, c := range []struct{ given, byID, byUser, byText string }{
+		{"", "by its id", "all of a person", "leaked"},
+		{"left the firm", "left the firm", "left the firm", "left the firm"},
+		{strings.Repeat("x", 600), strings.Repeat("x", 500), strings.Repeat("x", 500), strings.Repeat("x", 500)},
+	} {
+		_, first := b.make(t, "alice", "first", time.Hour)
+		leaked, _ := b.make(t, "alice", "second", time.Hour)
+		for _, asked := range []Revocation{{IDs: []string{first.ID}}, {User: "alice"}, {Leaked: []string{string(leaked)}}} {
+			asked.Reason = c.given
+			want := c.byID
+			switch {
+			case asked.User != "":
+				want = c.byUser
+				leaked, _ = b.make(t, "bob", "third", time.Hour)
+			case asked.Leaked != nil:
+				want, asked.Leaked = c.byText, []string{"strange", string(leaked), "strange too"}
+			}
+			why = nil
+			done, err := b.revoke(t.Context(), asked)
+			if err != nil || len(why) == 0 {
+				t.Fatalf("%+v: %v, %v", asked, done, err)
+			}
+			for i := 0; i < len(why); i += 2 {
+				if why[i] != "reason" || why[i+1] != want {
+					t.Errorf("%+v: told %v, want %q", asked, why[i:i+2], want)
+				}
+			}
+			if not := done.(Revoked).Not; asked.Leaked != nil && fmt.Sprint(not) != "[0 2]" {
+				t.Errorf("not ended: %v", not)
+			}
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -27,16 +26,19 @@ type Revocation struct {
 	IDs    []string `json:"ids"`    // of personal tokens
 	User   string   `json:"user"`   // NAME, or DIRECTORY/NAME
 	Leaked []string `json:"leaked"` // whole tokens
+	Reason string   `json:"reason"` // for the audit stream, beside any of them; empty: how they were named
 }
 
 // Revoked is its answer.
 type Revoked struct {
 	Ended []string `json:"ended"` // ids
 	None  []string `json:"none"`  // why something that was named could not be ended, as there is none such
+	Not   []int    `json:"not"`   // which of Leaked could not be ended, counted from 0
 }
 
 func (o *Office) revoke(ctx context.Context, asked Revocation) (any, error) {
 	done := Revoked{Ended: []string{}, None: []string{}}
+	o = o.because(asked)
 	err := o.Use(func(s *assembly.Snapshot) error {
 		switch {
 		case asked.User != "":
@@ -46,10 +48,25 @@ func (o *Office) revoke(ctx context.Context, asked Revocation) (any, error) {
 		}
 		return o.some(ctx, s, asked.IDs, &done)
 	})
-	if err == nil && len(done.Ended)+len(done.None) == 0 && asked.User == "" {
+	if err == nil && len(done.Ended)+len(done.None)+len(done.Not) == 0 && asked.User == "" {
 		err = personal.ErrNone
 	}
 	return done, fault(err)
+}
+
+// because is the office that tells why it ends things.
+func (o *Office) because(asked Revocation) *Office {
+	why := strings.ToValidUTF8(asked.Reason, "")
+	switch {
+	case why != "":
+	case len(asked.Leaked) > 0:
+		why = "leaked"
+	case asked.User != "":
+		why = "all of a person"
+	default:
+		why = "by its id"
+	}
+	return &Office{Use: o.Use, Told: func(what ...any) { o.Told(append(what, "reason", fmt.Sprintf("%.500s", why))...) }}
 }
 
 // some ends personal tokens by their ids; one that is not there keeps no other.
@@ -148,7 +165,7 @@ func unknown(ctx context.Context, s *assembly.Snapshot, directory, name string) 
 
 // leaked ends what was found somewhere, whatever kind it is of.
 func (o *Office) leaked(ctx context.Context, s *assembly.Snapshot, texts []string, done *Revoked) error {
-	for _, text := range texts {
+	for i, text := range texts {
 		l, err := s.Keyring.EndLeaked(ctx, s.Chain, authn.Secret(text))
 		switch {
 		case err == nil:
@@ -156,6 +173,8 @@ func (o *Office) leaked(ctx context.Context, s *assembly.Snapshot, texts []strin
 			done.Ended = append(done.Ended, l.Shown.ID)
 		case !errors.Is(err, authn.ErrBadToken):
 			return err
+		default:
+			done.Not = append(done.Not, i)
 		}
 	}
 	return nil
@@ -168,25 +187,34 @@ func RevokeCommand() *cobra.Command {
 		Short: "End tokens at once",
 		Long: "Asks the running gateway by the config's admin.socket to end personal tokens by their ids; with --user all of a\n" +
 			"person, and every access token, refresh token and session that they have been given until now; with --stdin\n" +
-			"leaked tokens of ours of any kind, one a line. Status 1: there is none such; what there is has been ended all\n" +
-			"the same. 3: no gateway answers.",
+			"leaked tokens of ours of any kind, one a line. Status 1: there is none such, or a line is none; what there is has\n" +
+			"been ended all the same. 3: no gateway answers.",
 		Example: "  gatehouse token revoke -c gatehouse.yaml 4fT0qLw9aZ\n  gatehouse token revoke -c gatehouse.yaml --user mozart",
 	}
 	path := cli.ConfigFlag(cmd)
 	user := cmd.Flags().String("user", "", "everything of this person: NAME, or DIRECTORY/NAME")
 	stdin := cmd.Flags().Bool("stdin", false, "read whole tokens, one a line")
+	reason := cmd.Flags().String("reason", "", "why, for the audit stream")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		named := cmd.Flags().Changed("user")
 		if ways := min(len(args), 1) + one(named) + one(*stdin); ways != 1 || named && strings.TrimSpace(*user) == "" {
 			return errors.New("ids, --user or --stdin is needed, and one of them alone")
 		}
 		if *stdin {
-			return revokeLeaked(cmd, *path)
+			return revokeLeaked(cmd, *path, *reason)
 		}
-		return revoke(cmd, *path, Revocation{IDs: args, User: *user})
+		for i, id := range args {
+			if len(id) > longestID {
+				return fmt.Errorf("argument %d is no id of a token; whole tokens are read with --stdin, where no list of processes shows them", i+1)
+			}
+		}
+		return revoke(cmd, *path, Revocation{IDs: args, User: *user, Reason: *reason})
 	}
 	return cmd
 }
+
+// longestID is in bytes, that of a jti; an id of a personal token is shorter.
+const longestID = 26
 
 func one(is bool) int {
 	if is {
@@ -216,29 +244,51 @@ func revoke(cmd *cobra.Command, path string, asked Revocation) error {
 // atOnce is how many bytes of leaked tokens are sent at a time.
 const atOnce = 32 << 10
 
-// revokeLeaked ends the tokens on stdin, a few at a time. That there was none to end among all
-// of them is an error.
-func revokeLeaked(cmd *cobra.Command, path string) error {
+// revokeLeaked ends the tokens on stdin, a few at a time. That one of them could not be ended is
+// an error, which names its line alone.
+func revokeLeaked(cmd *cobra.Command, path, reason string) error {
 	text, err := io.ReadAll(cmd.InOrStdin())
 	if err != nil {
 		return cli.Exit(cli.Fault, "%w", err)
 	}
-	none := error(&cli.Error{Status: cli.Fault, Err: personal.ErrNone})
-	for leaked := strings.Fields(string(text)); len(leaked) > 0; {
-		n, size := 0, 0
-		for n < len(leaked) && (n == 0 || size+len(leaked[n]) <= atOnce) {
-			size += len(leaked[n]) + len(`"",`)
-			n++
-		}
-		err := revoke(cmd, path, Revocation{Leaked: leaked[:n]})
-		leaked = leaked[n:]
-		fault := new(admin.Fault)
-		switch {
-		case err == nil:
-			none = nil
-		case !errors.As(err, &fault) || fault.Status != http.StatusNotFound:
-			return err
+	var leaked []string
+	var lines []int
+	seen := map[string]bool{}
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line != "" && !seen[line] {
+			seen[line] = true
+			leaked, lines = append(leaked, line), append(lines, i+1)
 		}
 	}
-	return none
+	var not []string
+	for len(leaked) > 0 {
+		n := batch(leaked)
+		var done Revoked
+		err := admin.Change(cmd, path, "/tokens/revoke", Revocation{Leaked: leaked[:n], Reason: reason}, &done)
+		for _, id := range done.Ended {
+			fmt.Fprintln(cmd.OutOrStdout(), "ended", id)
+		}
+		if err != nil {
+			return err
+		}
+		for _, i := range done.Not {
+			not = append(not, fmt.Sprintf("line %d: it is no token of ours that goes on", lines[i]))
+		}
+		leaked, lines = leaked[n:], lines[n:]
+	}
+	switch {
+	case len(not) > 0:
+		return cli.Exit(cli.Fault, "%s", strings.Join(not, "\n"))
+	case len(seen) == 0:
+		return cli.Exit(cli.Fault, "%w", personal.ErrNone)
+	}
+	return nil
+}
+
+// batch is how many of the leaked tokens are sent at a time.
+func batch(leaked []string) (n int) {
+	for size := 0; n < len(leaked) && (n == 0 || size+len(leaked[n]) <= atOnce); n++ {
+		size += len(leaked[n]) + len(`"",`)
+	}
+	return n
 }
