@@ -128,6 +128,12 @@ func (k *Keyring) KindOf(password authn.Secret) CredentialKind {
 	return FromOIDC
 }
 
+// Signed reports whether a text says that it is a token of ours. Nothing is proven.
+func (k *Keyring) Signed(text authn.Secret) bool {
+	_, payload, signed := unverified(strings.TrimSpace(string(text)))
+	return signed && payload.Issuer == k.cfg.Issuer
+}
+
 // base64url are the letters of RFC 4648 section 5.
 const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

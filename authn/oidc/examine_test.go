@@ -32,6 +32,12 @@ func TestExamine(t *testing.T) {
 	if e := d.Examine(t.Context(), "x"); e.Err == nil || e.ID != "" {
 		t.Errorf("%+v", e)
 	}
+	if e := Foreign(good); e.ID != "j" || e.Ends.IsZero() || e.Machine != "" || e.Claims != "" || e.Err == nil || !strings.Contains(e.Err.Error(), "no directory has the issuer \""+issuer.URL) {
+		t.Errorf("%+v", e)
+	}
+	if e := Foreign(good + "!"); !errors.Is(e.Err, authn.ErrMalformedToken) || e.ID != "" {
+		t.Errorf("%+v", e)
+	}
 	if Issuer(good) != issuer.URL || Issuer("x") != "" {
 		t.Error(Issuer(good))
 	}

@@ -17,6 +17,7 @@ import (
 	"gatehouse/cmd/gatehouse/assembly"
 	"gatehouse/cmd/gatehouse/cli"
 	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/probe"
 	"gatehouse/cmd/gatehouse/question"
 )
 
@@ -30,7 +31,7 @@ func checkCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	path := cli.ConfigFlag(cmd)
-	online := cmd.Flags().Bool("online", false, "dial the upstream and every directory too")
+	online := cmd.Flags().Bool("online", false, "dial the upstream, every directory and the store too")
 	user := cmd.Flags().String("user", "", "show what the directories say of this user (implies --online)")
 	probe := cmd.Flags().Bool("probe-writes", false, "test in a scratch repository whether the upstream keeps blobs apart by repository")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -96,6 +97,7 @@ func (c *checker) say(ok bool, subject, format string, args ...any) {
 // online dials the upstreams and every directory.
 func (c *checker) online(ctx context.Context) {
 	c.upstreams(ctx)
+	probe.Store(ctx, onlineLimit, &c.loaded.Config.Store, c.say)
 	defer c.unheard(ctx)
 	for _, d := range c.snapshot.Directories {
 		switch {

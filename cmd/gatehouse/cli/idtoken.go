@@ -15,12 +15,7 @@ import (
 // What is left to be asked is whether it, or its machine, is revoked.
 func (o *Opened) inspectIDToken(ctx context.Context, v *Verdict, d *oidc.Directory, text authn.Secret) Question {
 	e := d.Examine(ctx, string(text))
-	v.say("kind", "oidc")
-	v.say("id", e.ID)
-	v.say("subject", e.Subject)
-	if !e.Ends.IsZero() {
-		v.say("ends", e.Ends.UTC().Format(time.RFC3339))
-	}
+	v.examined(&e)
 	v.say("claims", e.Claims)
 	if e.Machine != "" {
 		v.say("machine", d.Name()+"/"+e.Machine)
@@ -29,10 +24,20 @@ func (o *Opened) inspectIDToken(ctx context.Context, v *Verdict, d *oidc.Directo
 	for _, misfit := range e.Misfits {
 		v.say("does not fit", misfit)
 	}
+	return o.standing(v, authn.Identity{Directory: d.Name(), Username: e.Machine}, tokens.Credential{Kind: tokens.FromOIDC, ID: e.ID})
+}
+
+// examined says what any ID token has, and why it is not good.
+func (v *Verdict) examined(e *oidc.Examined) {
+	v.say("kind", "oidc")
+	v.say("id", e.ID)
+	v.say("subject", e.Subject)
+	if !e.Ends.IsZero() {
+		v.say("ends", e.Ends.UTC().Format(time.RFC3339))
+	}
 	if e.Err != nil {
 		v.Reason, v.Down = e.Err.Error(), errors.Is(e.Err, authn.ErrUnavailable)
 	}
-	return o.standing(v, authn.Identity{Directory: d.Name(), Username: e.Machine}, tokens.Credential{Kind: tokens.FromOIDC, ID: e.ID})
 }
 
 // issuerOf is the directory of the token's issuer, or nil.

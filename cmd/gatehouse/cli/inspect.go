@@ -70,6 +70,9 @@ func (o *Opened) read(ctx context.Context, v *Verdict, text authn.Secret) Questi
 		return o.inspectCertificate(v, text)
 	case kind == tokens.FromPerson:
 		v.Reason = "it is no token"
+	case !o.Keyring.Signed(text) && oidc.Issuer(string(text)) != "":
+		e := oidc.Foreign(string(text))
+		v.examined(&e)
 	case o.Keyless == "":
 		t, err := o.Keyring.Read(string(text))
 		if err == nil {

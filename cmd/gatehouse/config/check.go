@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -202,6 +203,8 @@ func (l *Loaded) checkStreams(c *Config) {
 		l.Fault("admin.socket", "%s is longer than the %d bytes that the path of a socket may have", path, maxSocketPath)
 	} else if strings.ContainsRune(path, 0) || strings.HasSuffix(c.Admin.Socket, "/") {
 		l.Fault("admin.socket", "%q is no name of a file", Clip(c.Admin.Socket))
+	} else if path != "" {
+		l.checkSocketFile(path)
 	}
 	host, _, err := net.SplitHostPort(c.Admin.Address)
 	if addr, aerr := netip.ParseAddr(host); err == nil && (host == "" || aerr == nil && addr.IsUnspecified()) {
@@ -209,6 +212,19 @@ func (l *Loaded) checkStreams(c *Config) {
 	}
 	if addr, err := netip.ParseAddr(host); c.Admin.Pprof && host != "localhost" && (err != nil || !addr.IsLoopback()) {
 		l.Warn("admin.pprof", "admin.address is not on loopback: whoever reaches it can read the process' memory")
+	}
+}
+
+// checkSocketFile looks whether admin.socket could be made. A folder under /run may be missing
+// until the service manager makes it at the start.
+func (l *Loaded) checkSocketFile(path string) {
+	switch info, err := os.Lstat(path); {
+	case err == nil && info.Mode().Type() != fs.ModeSocket:
+		l.Fault("admin.socket", "%s is there already and is no socket", l.Config.Admin.Socket)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		l.Fault("admin.socket", "%s cannot be used: %v", l.Config.Admin.Socket, reason(err))
+	case err != nil && !isDir(filepath.Dir(path)) && !strings.HasPrefix(path, "/run/") && !strings.HasPrefix(path, "/var/run/"):
+		l.Fault("admin.socket", "%s cannot be used: its folder does not exist", l.Config.Admin.Socket)
 	}
 }
 

@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
+	"gatehouse/authn/authntest"
 	"gatehouse/cmd/gatehouse/probe"
 	"gatehouse/proxy/upstream"
+	"gatehouse/tokens/store"
 )
 
 // open is a probe of a registry that answers as change says, where it says anything.
@@ -136,5 +139,27 @@ func TestStatusOf(t *testing.T) {
 		if got := probe.StatusOf(c.resp, c.err); got != want {
 			t.Errorf("got %d, want %d", got, want)
 		}
+	}
+}
+
+// TestStore: Redis that answers, and one that has gone; a file is opened by nobody here.
+func TestStore(t *testing.T) {
+	ask := func(cfg store.Config) (said string) {
+		probe.Store(t.Context(), time.Minute, &cfg, func(ok bool, subject, format string, args ...any) {
+			said += fmt.Sprint(ok, " ", subject, ": ", fmt.Sprintf(format, args...))
+		})
+		return said
+	}
+	address := authntest.FreeAddress(t)
+	redis := store.Config{Redis: store.Redis{URL: "redis://" + address, Prefix: "p:"}}
+	if said := ask(redis); !strings.HasPrefix(said, "false store: store unavailable") || !strings.Contains(said, "is Redis running") {
+		t.Errorf("nobody there: %s", said)
+	}
+	authntest.StartRedis(t, address)
+	if said := ask(redis); said != "true store: Redis answers" {
+		t.Error(said)
+	}
+	if said := ask(store.Config{File: "nowhere.db"}); said != "" {
+		t.Errorf("a file: %s", said)
 	}
 }

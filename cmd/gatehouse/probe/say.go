@@ -5,10 +5,32 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"gatehouse/proxy/route"
 	"gatehouse/proxy/upstream"
+	"gatehouse/tokens/store"
 )
+
+// Store asks the Redis of a section that has no fault, for so long at most, and says what became
+// of it. A file was looked at already.
+func Store(ctx context.Context, limit time.Duration, cfg *store.Config, say func(ok bool, subject, format string, args ...any)) {
+	if cfg.Redis.URL == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s, err := store.NewShared(cfg.Redis)
+	if err == nil {
+		defer s.Close()
+		err = s.Ping(ctx)
+	}
+	if err != nil {
+		say(false, "store", "%v; is Redis running, and is store.redis right?", err)
+		return
+	}
+	say(true, "store", "Redis answers")
+}
 
 // Base asks an address for the API's base, and says what the answer means. The config had
 // no fault.
