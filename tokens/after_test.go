@@ -325,3 +325,42 @@ func TestMachineEnds(t *testing.T) {
 		t.Errorf("after: %v", err)
 	}
 }
+
+// TestUnheard: what a gateway that has not heard of an end gives for a refresh token ends with
+// it everywhere, however late that was issued; by the config's ends too.
+func TestUnheard(t *testing.T) {
+	now := time.Unix(1_800_000_000, 500)
+	clock := func() time.Time { return now }
+	s, key := sharedStore(t, miniredis.RunT(t)), generate(t)
+	here, there := newGate(t, s, key, clock), newGate(t, s, key, clock)
+	redeemed := func(text string) string {
+		t.Helper()
+		r, err := there.granter.Grant(t.Context(), GrantRequest{RefreshToken: authn.Secret(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Token
+	}
+	before := here.issued(t)[Refresh]
+	if err := here.EndPerson(t.Context(), "corp", "alice", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	after := here.issued(t)[Refresh]
+	now = now.Add(maxSkew + time.Second)
+	late := redeemed(before)
+	if err := there.revoker.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good := redeemed(after)
+	for _, g := range []*gate{here, there} {
+		if g.lives(t, Access, late) || !g.lives(t, Access, good) {
+			t.Errorf("late: %v, good: %v", g.lives(t, Access, late), g.lives(t, Access, good))
+		}
+	}
+	for _, r := range []Revocation{{User: "alice", Before: now.Truncate(time.Second)}, {Before: now.Truncate(time.Second)}} {
+		here.revoked, _ = compileRevocations([]Revocation{r})
+		if here.lives(t, Access, good) {
+			t.Errorf("%+v", r)
+		}
+	}
+}

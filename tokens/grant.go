@@ -90,10 +90,11 @@ func (g *Granter) Grant(ctx context.Context, r GrantRequest) (Reply, error) {
 	}
 	seen := g.cfg.Keyring.cfg.Revoker.list()
 	l, err := g.identify(ctx, r)
-	l.since(seen)
 	reply := Reply{Identity: l.Identity, Credential: l.Shown}
 	if l.Shown.Kind == FromRefresh {
 		reply.RefreshID = l.Shown.ID
+	} else {
+		l.since(seen)
 	}
 	if err != nil {
 		return reply, err

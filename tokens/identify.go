@@ -30,7 +30,7 @@ func (k *Keyring) Identify(ctx context.Context, chain *authn.Chain, t Token, str
 		return authn.Identity{}, fmt.Errorf("%w: personal tokens are off", ErrInvalidToken)
 	case t.Credential.Kind != FromPersonal && id.PasswordStamp != t.PasswordStamp:
 		return authn.Identity{}, errChanged
-	case k.ended(id, t.Subject, t.IssuedAt, t.After):
+	case k.ended(id, t.Subject, t.given(), t.After):
 		return authn.Identity{}, ErrRevoked
 	}
 	if t.Ceiling != nil {

@@ -88,7 +88,7 @@ const maxToken = 16 << 10
 func (k *Keyring) Issue(t Token) (string, Token, error) {
 	t.ID = rand.Text()
 	t.IssuedAt = k.cfg.Now().Truncate(time.Second)
-	if !t.IssuedAt.Before(t.After) {
+	if t.Credential.Kind != FromRefresh && !t.IssuedAt.Before(t.After) {
 		t.After = time.Time{}
 	}
 	t.Expires = t.IssuedAt.Add(k.lifetime(t))

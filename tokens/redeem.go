@@ -38,7 +38,12 @@ func (k *Keyring) redeem(ctx context.Context, chain *authn.Chain, text string, s
 		return l, err
 	}
 	t.Subject.Source = source
-	if l.Identity, err = k.redeemed(ctx, chain, t); err == nil {
+	if l.Identity, err = k.redeemed(ctx, chain, t); l.Identity.Username == t.Subject.Username {
+		l.After = t.Survived()
+	} else {
+		l.After = t.IssuedAt // of another name the token knows no end
+	}
+	if err == nil {
 		err = k.required(l)
 	}
 	return l, err

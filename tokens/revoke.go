@@ -48,7 +48,7 @@ func compileRevocations(list []Revocation) (r revocations, faults []error) {
 
 // revoked reports whether a token is on the list.
 func (r *revocations) revoked(t *Token) bool {
-	return r.ids[t.ID] || r.ids[t.Credential.ID] || r.ids[t.Via] || t.IssuedAt.Before(r.before) || r.ends(t.Subject.Directory, t.Subject.Username, t.IssuedAt, t.After)
+	return r.ids[t.ID] || r.ids[t.Credential.ID] || r.ids[t.Via] || t.given().Before(r.before) || r.ends(t.Subject.Directory, t.Subject.Username, t.given(), t.After)
 }
 
 // ends reports whether the list ends what the person was given at that moment, after being

@@ -22,6 +22,15 @@ func (k *Keyring) Renew(t Token, ends time.Time) (string, Token, error) {
 // what is made with it, which ends with whatever ends it.
 func (t *Token) Survived() time.Time { return later(t.After, t.IssuedAt) }
 
+// given is when the person was given the token: one that comes of a refresh token of theirs ends
+// with that, also where a gateway that had not heard of the end issued it later.
+func (t *Token) given() time.Time {
+	if t.Credential.Kind == FromRefresh && !t.After.IsZero() {
+		return t.After
+	}
+	return t.IssuedAt
+}
+
 // checkSession wants a person who showed a password, and no scope.
 func checkSession(c *claims) error {
 	if c.Directory == "" || c.Credential != "" || len(c.Scope) > 0 || c.Expires-c.IssuedAt > int64(MaxSession/time.Second) {
