@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,14 +30,18 @@ var (
 type office struct {
 	*Desk
 	t      *testing.T
-	now    time.Time
+	clock  atomic.Pointer[time.Time] // looks at the store run beside the test
 	store  *store.Store
 	server *miniredis.Miniredis // nil: a file
 }
 
+func (o *office) now() time.Time  { return *o.clock.Load() }
+func (o *office) set(t time.Time) { o.clock.Store(&t) }
+
 func newOffice(t *testing.T, kind string) *office {
 	t.Helper()
-	o := &office{t: t, now: time.Unix(1_800_000_000, 0).UTC()}
+	o := &office{t: t}
+	o.set(time.Unix(1_800_000_000, 0).UTC())
 	var backend store.Backend
 	var err error
 	if kind == "file" {
@@ -57,7 +62,7 @@ func newOffice(t *testing.T, kind string) *office {
 // another is the desk of another gateway of the same store.
 func (o *office) another() *Desk {
 	o.t.Helper()
-	clock := func() time.Time { return o.now }
+	clock := o.now
 	revoker := tokens.NewRevoker(nil, clock)
 	if err := revoker.Use(o.t.Context(), o.store); err != nil {
 		o.t.Fatal(err)
@@ -103,7 +108,7 @@ func each(t *testing.T, run func(*testing.T, *office)) {
 func TestLife(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		secret, made := o.make(alice, "ci")
-		if made.Name != "ci" || *made.Expires != o.now.Add(720*time.Hour) || len(made.Repositories) != 0 || strings.Join(made.Actions, " ") != "pull" || made.ID != secret.ID {
+		if made.Name != "ci" || *made.Expires != o.now().Add(720*time.Hour) || len(made.Repositories) != 0 || strings.Join(made.Actions, " ") != "pull" || made.ID != secret.ID {
 			t.Errorf("%+v", made)
 		}
 		held, err := o.Find(t.Context(), secret)
@@ -200,7 +205,7 @@ func TestOrders(t *testing.T) {
 		t.Errorf("without end: %+v, %v", made, err)
 	}
 	o.MaxLifetime = time.Hour
-	if _, made, err := o.Make(t.Context(), alice, Order{Name: "default"}); err != nil || *made.Expires != o.now.Add(time.Hour) {
+	if _, made, err := o.Make(t.Context(), alice, Order{Name: "default"}); err != nil || *made.Expires != o.now().Add(time.Hour) {
 		t.Errorf("the default above the longest: %+v, %v", made, err)
 	}
 	for _, nobody := range []authn.Identity{{}, {Directory: "corp", Username: "ci/app", Machine: true}} {
@@ -218,7 +223,7 @@ func TestOldCeilings(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	made := record{Name: "old", Directory: alice.Directory, User: alice.Username, LastingID: alice.ID, Made: o.now, Repositories: []string{"A/b", "team/**"}, Actions: []string{"pull"}}
+	made := record{Name: "old", Directory: alice.Directory, User: alice.Username, LastingID: alice.ID, Made: o.now(), Repositories: []string{"A/b", "team/**"}, Actions: []string{"pull"}}
 	secret := made.key()
 	if err := o.add(t.Context(), made, func(map[string][]byte) ([]store.Write, error) { return written(made), nil }); err != nil {
 		t.Fatal(err)
@@ -253,7 +258,7 @@ func TestPerUser(t *testing.T) {
 			t.Errorf("%d were made", made)
 		}
 		o.make(bob, "another")
-		o.now = o.now.Add(time.Minute)
+		o.set(o.now().Add(time.Minute))
 		o.make(alice, "0")
 	})
 }
@@ -275,16 +280,16 @@ func TestEnds(t *testing.T) {
 			}
 		}
 		count("1 0 0")
-		o.now = o.now.Add(7 * 24 * time.Hour)
+		o.set(o.now().Add(7 * 24 * time.Hour))
 		count("0 1 0")
-		o.now = made.Expires.Add(-time.Second)
+		o.set(made.Expires.Add(-time.Second))
 		if _, err := o.Find(t.Context(), shown(t, secret)); err != nil {
 			t.Error(err)
 		}
 		if ended, err := o.Book.Sweep(t.Context(), 0); len(ended) != 0 || err != nil {
 			t.Errorf("%+v, %v", ended, err)
 		}
-		o.now = *made.Expires
+		o.set(*made.Expires)
 		if held, err := o.Find(t.Context(), shown(t, secret)); !errors.Is(err, authn.ErrExpiredToken) || held.Owner.Username != "alice" {
 			t.Errorf("%+v, %v", held, err)
 		}
@@ -296,10 +301,10 @@ func TestEnds(t *testing.T) {
 			t.Errorf("told %d, %d, %d times, %v", len(here), len(there), len(again), errors.Join(err, err2, err3))
 		}
 		count("0 0 1")
-		if list, _ := o.List(t.Context(), alice); len(list) != 1 || !list[0].Ended(o.now) {
+		if list, _ := o.List(t.Context(), alice); len(list) != 1 || !list[0].Ended(o.now()) {
 			t.Errorf("%+v", list)
 		}
-		o.now = o.now.Add(keepEnded)
+		o.set(o.now().Add(keepEnded))
 		for range 2 {
 			if ended, err := o.Book.Sweep(t.Context(), 0); len(ended) != 0 || err != nil {
 				t.Errorf("%+v, %v", ended, err)
@@ -319,12 +324,12 @@ func TestUnused(t *testing.T) {
 		idleOne, idle := o.make(alice, "idle")
 		busyOne, busy := o.make(alice, "busy")
 		other := o.another()
-		o.now = o.now.Add(50 * time.Minute)
+		o.set(o.now().Add(50 * time.Minute))
 		other.Used(busy.ID, netip.MustParseAddr("2001:db8::1"))
 		if err := other.Book.Save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		o.now = o.now.Add(10 * time.Minute)
+		o.set(o.now().Add(10 * time.Minute))
 		if _, err := o.Find(t.Context(), idleOne); !errors.Is(err, authn.ErrExpiredToken) {
 			t.Errorf("idle: %v", err)
 		}
@@ -340,7 +345,7 @@ func TestUnused(t *testing.T) {
 			t.Fatalf("%+v, %v", list, err)
 		}
 		for _, token := range list {
-			if used := token.LastUsed != nil && token.LastNetwork == "2001:db8::/64"; used != (token.ID == busy.ID) || token.Ended(o.now) != (token.ID == idle.ID) {
+			if used := token.LastUsed != nil && token.LastNetwork == "2001:db8::/64"; used != (token.ID == busy.ID) || token.Ended(o.now()) != (token.ID == idle.ID) {
 				t.Errorf("%+v", token)
 			}
 		}
@@ -362,9 +367,9 @@ func TestRotate(t *testing.T) {
 		if _, _, err := o.Rotate(t.Context(), bob, first.ID, time.Time{}); !errors.Is(err, ErrNone) {
 			t.Errorf("by bob: %v", err)
 		}
-		o.now = o.now.Add(time.Hour)
+		o.set(o.now().Add(time.Hour))
 		secret, second, err := o.Rotate(t.Context(), alice, first.ID, time.Time{})
-		if err != nil || second.Name != "ci" || *second.Expires != o.now.Add(100*time.Hour) || strings.Join(second.Repositories, "") != "a/**" || strings.Join(second.Actions, " ") != "pull push" {
+		if err != nil || second.Name != "ci" || *second.Expires != o.now().Add(100*time.Hour) || strings.Join(second.Repositories, "") != "a/**" || strings.Join(second.Actions, " ") != "pull push" {
 			t.Fatalf("%+v, %v", second, err)
 		}
 		if _, _, err := o.Rotate(t.Context(), alice, first.ID, time.Time{}); !errors.Is(err, ErrNone) {
@@ -375,7 +380,7 @@ func TestRotate(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		o.now = o.now.Add(24 * time.Hour)
+		o.set(o.now().Add(24 * time.Hour))
 		if _, err := o.Find(t.Context(), shown(t, old)); !errors.Is(err, authn.ErrExpiredToken) {
 			t.Errorf("the old one a day later: %v", err)
 		}
@@ -404,7 +409,7 @@ func TestRedisAway(t *testing.T) {
 	find := func(token apitoken.Token) error { _, err := o.Find(t.Context(), token); return err }
 	fault("one that was not asked for", find(stranger))
 	for _, later := range []time.Duration{0, 16 * time.Second, 4 * time.Minute} {
-		o.now = made.Created.Add(later)
+		o.set(made.Created.Add(later))
 		if err := find(known); err != nil {
 			t.Errorf("after %s: %v", later, err)
 		}
@@ -417,7 +422,7 @@ func TestRedisAway(t *testing.T) {
 	fault("ending by its holder", err)
 	_, err = o.List(t.Context(), alice)
 	fault("listing", err)
-	o.now = made.Created.Add(5 * time.Minute)
+	o.set(made.Created.Add(5 * time.Minute))
 	fault("beyond stale_for", find(known))
 	started := o.Desk
 	started.Book = NewBook(nil, nil)
@@ -436,7 +441,7 @@ func TestStaleIsAskedAgain(t *testing.T) {
 	if _, err := o.Revoke(t.Context(), alice, made.ID); err != nil {
 		t.Fatal(err)
 	}
-	o.now = o.now.Add(20 * time.Second)
+	o.set(o.now().Add(20 * time.Second))
 	if _, err := other.Find(t.Context(), token); err != nil {
 		t.Errorf("what is known is not given out: %v", err)
 	}

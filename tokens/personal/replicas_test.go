@@ -21,7 +21,7 @@ type branch struct {
 
 func newBranch(t *testing.T, o *office, key authn.SecretFile) *branch {
 	t.Helper()
-	clock := func() time.Time { return o.now }
+	clock := o.now
 	b := &branch{revoker: tokens.NewRevoker(nil, clock)}
 	if err := b.revoker.Use(t.Context(), o.store); err != nil {
 		t.Fatal(err)
