@@ -50,7 +50,6 @@ type examined struct {
 	*shop
 	*drawer
 	revoker *Revoker
-	lapse   time.Duration // refresh_lifetime of the keyring that examines
 }
 
 func newExamined(t *testing.T) *examined {

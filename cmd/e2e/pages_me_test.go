@@ -74,7 +74,7 @@ func TestPagesSignOut(t *testing.T) {
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), Socket: "admin.sock", Sections: "ui: {enabled: true}\nstore: {file: store.db}\npersonal_tokens: {enabled: true}"})
 	g.push(t, "team/app:v1", "admin", adminPassword)
 	const scope = "repository:team/app:pull"
-	v, other := g.visit(t, "admin", adminPassword), g.visit(t, "admin", adminPassword)
+	v := g.visit(t, "admin", adminPassword)
 	for i := range 12 {
 		old := g.token(t, "admin", adminPassword, scope)
 		personal := g.personal(t, "admin", adminPassword, `{"name":"ci"}`)
@@ -84,7 +84,8 @@ func TestPagesSignOut(t *testing.T) {
 		} else if _, err := authntest.Run(exec.Command(binary, "token", "revoke", "-c", g.config, "--user", "admin")); err != nil {
 			t.Fatal(err)
 		}
-		v, other = g.visit(t, "admin", adminPassword), v
+		other := v
+		v = g.visit(t, "admin", adminPassword)
 		if p := v.get("/ui/me"); p.status != http.StatusOK {
 			t.Fatalf("round %d: a login after the end leads to %d", i, p.status)
 		}
