@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"gatehouse/cmd/gatehouse/backup"
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/contents"
+	"gatehouse/cmd/gatehouse/kept"
 	"gatehouse/proxy/audit"
 	"gatehouse/proxy/freeze"
 )
@@ -47,13 +49,15 @@ func (s *server) freeze(ctx context.Context, asked admin.FreezeRequest) (any, er
 	if err != nil {
 		return nil, admin.Wrong(err)
 	}
-	if err := s.keepFreeze(ctx, order); err != nil {
+	before, err := kept.Freeze(ctx, s.store, s.shared.Load.Freeze(), order)
+	if s.tellFreeze(audit.Freeze, order, before, err); err != nil {
 		return nil, err
 	}
-	s.shared.Load.Freeze().Set(order)
-	s.tellFreeze(audit.Freeze, order)
-	return admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil, Running: !s.settled(ctx),
-		Others: s.store != nil && s.store.Remote()}, nil
+	answer := admin.FreezeAnswer{Text: order.String(), Stored: s.store != nil, Running: !s.settled(ctx), Others: s.store != nil && s.store.Remote()}
+	if before != nil {
+		answer.Before = before.String()
+	}
+	return answer, nil
 }
 
 // settleLimit is how long a freeze waits for pushes that run.
@@ -89,28 +93,34 @@ func orderOf(asked admin.FreezeRequest, now time.Time) (*freeze.Order, error) {
 
 // thaw is POST /thaw.
 func (s *server) thaw(ctx context.Context, _ struct{}) (any, error) {
-	order := s.shared.Load.Freeze().Now()
-	if order == nil {
-		return nil, &admin.Fault{Status: http.StatusNotFound, Message: "nothing is frozen"}
-	}
-	if err := s.keepFreeze(ctx, nil); err != nil {
+	order, err := kept.Freeze(ctx, s.store, s.shared.Load.Freeze(), nil)
+	if s.tellFreeze(audit.Thaw, order, nil, err); err != nil {
 		return nil, err
 	}
-	s.shared.Load.Freeze().Set(nil)
-	s.tellFreeze(audit.Thaw, order)
 	return admin.FreezeAnswer{Text: "thawed; it was " + order.String(), Stored: s.store != nil}, nil
 }
 
-func (s *server) tellFreeze(event audit.Event, o *freeze.Order) {
-	attrs := []any{"result", string(audit.OK), "reason", o.Reason}
+// tellFreeze records an order that counts, or that may come to count; before is what it
+// takes the place of, nil: nothing.
+func (s *server) tellFreeze(event audit.Event, o, before *freeze.Order, err error) {
+	result := audit.OK
+	if errors.Is(err, kept.ErrUnsure) {
+		result = audit.Unknown
+	} else if err != nil {
+		return
+	}
+	attrs := []any{"result", string(result), "reason", o.Reason}
 	if len(o.Repositories) > 0 {
 		attrs = append(attrs, "repositories", o.Repositories)
 	}
 	if o.Until != nil {
 		attrs = append(attrs, "until", o.Until.Format(time.RFC3339))
 	}
+	if before != nil {
+		attrs = append(attrs, "before", before.String())
+	}
 	s.audit.Record(event, attrs...)
-	s.log.Warn(string(event), attrs[2:]...)
+	s.log.Warn(string(event), attrs...)
 }
 
 // socketHandler answers on admin.socket: all that adminHandler does, and what shows

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -232,26 +231,5 @@ func TestCountsShared(t *testing.T) {
 	gateways[0].keepCounts(t.Context())
 	if gateways[1].keepCounts(t.Context()); allowed(gateways[0]) != 9 || allowed(gateways[1]) != 9 {
 		t.Errorf("%d and %d, want 9", allowed(gateways[0]), allowed(gateways[1]))
-	}
-}
-
-// TestMerged: counts of rules that are gone go after a while, those of others stay.
-func TestMerged(t *testing.T) {
-	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	text := func(t authz.Tally) []byte { b, _ := json.Marshal(t); return b } // it cannot fail
-	old, young := authz.Tally{Allowed: 1, Since: now.Add(-2 * forgotten)}, authz.Tally{Allowed: 2, Since: now.Add(-2 * forgotten), Last: now.Add(-time.Hour)}
-	known, changes, err := merged(map[string][]byte{"gone": text(old), "young": text(young), "there": text(old)}, map[string]authz.Tally{"there": {Since: now}, "new": {Denied: 1, Since: now, Last: now}}, now)
-	if err != nil || len(known) != 3 || known["young"] != young || known["there"] != old || known["new"].Denied != 1 {
-		t.Errorf("%+v %v", known, err)
-	}
-	written := map[string]bool{}
-	for _, c := range changes {
-		written[c.Key] = c.Value != nil
-	}
-	if put, ok := written["gone"]; !ok || put || !written["new"] || len(written) != 2 {
-		t.Errorf("%v", changes)
-	}
-	if _, _, err := merged(map[string][]byte{"x": []byte("{")}, nil, now); err == nil {
-		t.Error("nonsense is read")
 	}
 }

@@ -25,6 +25,8 @@ type FreezeAnswer struct {
 	Running bool `json:"running,omitempty"`
 	// Others: gateways that share the store may still run such, which this one cannot see.
 	Others bool `json:"others,omitempty"`
+	// Before is the order that it takes the place of, in one line; empty: nothing was frozen.
+	Before string `json:"before,omitempty"`
 }
 
 // FreezeCommand is `freeze`.
@@ -54,6 +56,9 @@ func FreezeCommand() *cobra.Command {
 		answer, err := change(cmd, *path, "/freeze", asked)
 		if err == nil && !answer.Stored {
 			fmt.Fprintln(cmd.ErrOrStderr(), "the gateway has no store, so this ends with its process, and other gateways know nothing of it")
+		}
+		if answer.Before != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), "it takes the place of another, which counts no more:", answer.Before)
 		}
 		if answer.Running {
 			fmt.Fprintln(cmd.ErrOrStderr(), "pushes that were let through before still run; wait until gatehouse_http_requests_in_flight falls before garbage is collected")
