@@ -3,6 +3,7 @@ package authz
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type count struct {
 	allowed, denied, last atomic.Int64 // last in nanoseconds since 1970
 	since                 atomic.Int64
 	kept                  atomic.Pointer[Tally] // what a store has beside; nil: nothing
+	away                  atomic.Bool           // the policy has no such rule now
 }
 
 // Tally is what is counted of one rule.
@@ -61,8 +63,11 @@ func (r Rule) key() string {
 	return "sha256:" + hex.EncodeToString(sum[:]) // no name has a colon
 }
 
-// Take makes the policy the one whose rules are counted: those that are new begin now,
-// and what was counted of others goes.
+// maxAway is of how many rules that the policy has no more the counts are remembered.
+const maxAway = 1000
+
+// Take makes the policy the one whose rules are counted: those that are new begin now, and
+// of those that it has no more the counts wait for their return.
 func (c *Counts) Take(p *Policy, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,12 +79,27 @@ func (c *Counts) Take(p *Policy, now time.Time) {
 		fresh.since.Store(now.UnixNano())
 		c.rules.LoadOrStore(key, fresh)
 	}
-	c.rules.Range(func(key, _ any) bool {
-		if !there[key.(string)] {
-			c.rules.Delete(key)
+	c.leaveLocked(there)
+}
+
+// leaveLocked notes which rules are away, and forgets those that were used least lately
+// where they are too many.
+func (c *Counts) leaveLocked(there map[string]bool) {
+	var away []string
+	last := map[string]time.Time{}
+	c.each(func(key string, n *count) {
+		if n.away.Store(!there[key]); there[key] {
+			return
 		}
-		return true
+		away = append(away, key)
+		if last[key] = n.tally().Last; n.kept.Load() != nil {
+			last[key] = n.kept.Load().Plus(n.tally()).Last
+		}
 	})
+	slices.SortFunc(away, func(a, b string) int { return last[b].Compare(last[a]) })
+	for _, key := range away[min(len(away), maxAway):] {
+		c.rules.Delete(key)
+	}
 }
 
 // Add counts a request that was decided; one that no rule decided is nobody's.
@@ -88,7 +108,7 @@ func (c *Counts) Add(d Decision, now time.Time) {
 		return
 	}
 	found, ok := c.rules.Load(d.by.key)
-	if !ok { // of a policy that was replaced while the request ran
+	if !ok { // of a policy that was replaced, and long ago
 		return
 	}
 	n := found.(*count)
@@ -154,7 +174,9 @@ func (c *Counts) Fresh() map[string]Tally {
 	c.each(func(key string, n *count) {
 		t := n.tally()
 		t.Allowed, t.Denied = n.allowed.Swap(0), n.denied.Swap(0)
-		fresh[key] = t
+		if t.Allowed+t.Denied > 0 || !n.away.Load() {
+			fresh[key] = t
+		}
 	})
 	return fresh
 }

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -54,13 +55,45 @@ func TestCounts(t *testing.T) {
 	want(second, "readers", "p:2", 2, 0, later.Add(time.Hour), begin)
 	want(second, "", "p:3", 0, 0, never, reload)
 	want(second, "", "p:1", 0, 1, later, begin)
-	ask(first, Push, "a/x", reload) // by a request that began before: its rule is gone
+	ask(first, Push, "a/x", reload) // by a request that began before: its rule is away
 	ask(second, Pull, "b/x", reload)
 	want(second, "", "p:3", 0, 0, never, reload)
 	want(second, "readers", "p:2", 3, 0, reload, begin)
 	c.Take(policy(t, guard), reload)
 	c.Take(second, reload.Add(time.Hour))
-	want(second, "readers", "p:2", 0, 0, never, reload.Add(time.Hour)) // what goes begins again
+	want(second, "readers", "p:2", 3, 0, reload, begin) // what was away for a reload is as it was
+	c.Take(first, reload.Add(time.Hour))
+	want(first, "", "p:2", 1, 0, reload, begin)
+}
+
+// TestCountsAway: what was counted of a rule that is away is still added up elsewhere, once,
+// and a rule that is away and unused is none of what is kept; the least used are forgotten.
+func TestCountsAway(t *testing.T) {
+	begin := moment(t, "2026-01-02")
+	one, two := policy(t, allow("pull", "a", "everyone", named("one"))), policy(t, allow("pull", "a", "everyone", named("two")))
+	var c Counts
+	c.Take(one, begin)
+	c.Add(one.Decide(anonymous, Request{Repository: "a", Action: Pull}), begin)
+	c.Take(two, begin)
+	if fresh := c.Fresh(); len(fresh) != 2 || fresh["one"].Allowed != 1 {
+		t.Errorf("%+v", fresh)
+	}
+	c.Know(map[string]Tally{"one": {Allowed: 1, Last: begin, Since: begin}})
+	if fresh := c.Fresh(); len(fresh) != 1 {
+		t.Errorf("of what is away and unused: %+v", fresh)
+	}
+	for i := range maxAway + 1 {
+		c.Take(policy(t, allow("pull", "a", "everyone", named("other-"+strconv.Itoa(i)))), begin)
+	}
+	c.Take(one, begin.Add(time.Hour))
+	if r := c.Rules(one)[0]; r.Allowed != 1 || !r.Since.Equal(begin) {
+		t.Errorf("used, and forgotten before those that never were: %+v", r)
+	}
+	n := 0
+	c.each(func(string, *count) { n++ })
+	if n > maxAway+1 {
+		t.Errorf("%d are remembered", n)
+	}
 }
 
 // TestCountsAtOnce: none is lost of those that are counted at the same time.
@@ -154,8 +187,8 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-// TestCountsGo: what was counted of rules that are no more goes, however many.
-func TestCountsGo(t *testing.T) {
+// TestCountsReturn: what was counted of rules that are away is there when they come back.
+func TestCountsReturn(t *testing.T) {
 	var c Counts
 	old, begin := policy(t, allow("pull", "a", "everyone"), allow("pull", "b", "everyone"), allow("pull", "c", "everyone")), time.Unix(1_700_000_000, 0)
 	c.Take(old, begin)
@@ -165,8 +198,8 @@ func TestCountsGo(t *testing.T) {
 	c.Take(policy(t, allow("pull", "d", "everyone")), begin)
 	c.Take(old, begin.Add(time.Hour))
 	for _, r := range c.Rules(old) {
-		if r.Allowed != 0 || !r.Since.Equal(begin.Add(time.Hour)) {
-			t.Errorf("of a rule that was gone: %+v", r)
+		if r.Allowed != 1 || !r.Since.Equal(begin) {
+			t.Errorf("of a rule that was away: %+v", r)
 		}
 	}
 }
