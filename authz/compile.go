@@ -167,8 +167,9 @@ func ParseTime(text string) (first, last time.Time, err error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		return day, day.AddDate(0, 0, 1).Add(-1), nil
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || !exactTime.MatchString(text) {
+	upper := strings.ToUpper(text) // RFC 3339 section 5.6: T and Z may be small
+	at, err := time.Parse(time.RFC3339, upper)
+	if err != nil || !exactTime.MatchString(upper) {
 		return at, at, fmt.Errorf("%q is no time with its zone, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00, and no day, such as 2026-12-01", text)
 	}
 	return at, at, nil
