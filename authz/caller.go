@@ -124,14 +124,11 @@ func (c *Caller) judge(places []int, r *Request) Decision {
 	if r.Action != Push || !c.policy.halves {
 		return c.judgeOne(places, r, bit(r.Action))
 	}
-	create := c.judgeOne(places, r, createBit)
-	if !create.Allowed {
-		return create
-	}
-	if overwrite := c.judgeOne(places, r, overwriteBit); !overwrite.Allowed {
+	create, overwrite := c.judgeOne(places, r, createBit), c.judgeOne(places, r, overwriteBit)
+	if create.Allowed && !overwrite.Allowed {
 		return overwrite
 	}
-	return create
+	return create.beside(overwrite)
 }
 
 // judgeOne decides on an action without halves, or on one of which no rule splits them.
@@ -159,7 +156,7 @@ func (c *Caller) judgeOne(places []int, r *Request, action actionSet) Decision {
 func (c *Caller) allowing(places []int, r *Request, action actionSet, tag string) Decision {
 	for _, i := range places {
 		rule := &c.policy.rules[i]
-		if !rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.allowsTag(&c.person, action, tag, len(r.Tags) > 0) {
+		if !rule.deny && rule.actions&action != 0 && rule.counts(r.Source, r.At) && rule.allowsTag(&c.person, r, action, tag) {
 			return rule.decision(true)
 		}
 	}

@@ -102,17 +102,23 @@ func (c *Counts) leaveLocked(there map[string]bool) {
 	}
 }
 
-// Add counts a request that was decided; one that no rule decided is nobody's.
+// Add counts a request that was decided; one that no rule decided is nobody's. A push of
+// which nobody asked whether it is an overwrite counts for the rules of both halves.
 func (c *Counts) Add(d Decision, now time.Time) {
-	if d.by == nil {
+	c.add(d.by, d.Allowed, now)
+	c.add(d.over, d.Allowed, now)
+}
+
+func (c *Counts) add(by *rule, allowed bool, now time.Time) {
+	if by == nil {
 		return
 	}
-	found, ok := c.rules.Load(d.by.key)
+	found, ok := c.rules.Load(by.key)
 	if !ok { // of a policy that was replaced, and long ago
 		return
 	}
 	n := found.(*count)
-	if d.Allowed {
+	if allowed {
 		n.allowed.Add(1)
 	} else {
 		n.denied.Add(1)

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -93,6 +94,30 @@ func TestCountsAway(t *testing.T) {
 	c.each(func(string, *count) { n++ })
 	if n > maxAway+1 {
 		t.Errorf("%d are remembered", n)
+	}
+}
+
+// TestCountsHalves: a push of which both halves are decided alike counts for the rule of each.
+func TestCountsHalves(t *testing.T) {
+	p := policy(t, allow("create", "a b", "authenticated"), allow("overwrite", "a", "user:bach"), deny("create", "c", "authenticated"), deny("overwrite", "c", "authenticated"), allow("push", "d", "authenticated"))
+	var c Counts
+	c.Take(p, moment(t, "2026-01-01"))
+	for repository, times := range map[string]int{"a": 1, "c": 2, "d": 4} {
+		for range times {
+			d, open := p.DecidePush(bach, Request{Repository: repository, Tags: []string{"v1"}})
+			if open != nil {
+				t.Errorf("%s: %v is open", repository, open)
+			}
+			c.Add(d, moment(t, "2026-02-01"))
+		}
+	}
+	c.Add(p.Decide(bach, Request{Repository: "a", Action: Create}), moment(t, "2026-02-01"))
+	var got []int64
+	for _, r := range c.Rules(p) {
+		got = append(got, r.Allowed, r.Denied)
+	}
+	if want := []int64{2, 0, 1, 0, 0, 2, 0, 2, 4, 0}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

@@ -44,7 +44,7 @@ func (m model) decide(id authn.Identity, q Request) Decision {
 		}
 	}
 	if len(q.Tags) == 0 {
-		return m.allow(id, q, func(r Rule) bool { return len(r.Tags) == 0 || q.Action != Delete })
+		return m.allow(id, q, func(r Rule) bool { return len(r.Tags) == 0 || q.Action == Create })
 	}
 	var answer Decision
 	for i, tag := range q.Tags {
@@ -64,7 +64,13 @@ func (m model) push(id authn.Identity, q Request) Decision {
 	q.Action = Create
 	create := m.decide(id, q)
 	q.Action = Overwrite
-	if overwrite := m.decide(id, q); create.Allowed && !overwrite.Allowed {
+	overwrite := m.decide(id, q)
+	if len(q.Tags) == 0 && overwrite == (Decision{}) { // uploads are part of a push
+		overwrite = m.allow(id, q, func(r Rule) bool {
+			return len(r.Tags) == 0 || slices.Contains(r.Allow, "push") || slices.Contains(r.Allow, "create")
+		})
+	}
+	if create.Allowed && !overwrite.Allowed {
 		return overwrite
 	}
 	return create
@@ -314,13 +320,14 @@ func bare(d Decision) Decision {
 	if name, position := d.By(); (Rule{Name: name, Position: position}).Label() != d.Rule {
 		panic(d.Rule + " is not " + name + " at " + position)
 	}
-	d.by = nil
+	d.by, d.over = nil, nil
 	return d
 }
 
 // checkHalves holds what is asked of a manifest's tags against the decisions on each.
 func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 	d, open := p.DecidePush(id, q)
+	checkOver(t, m, id, q, d)
 	d = bare(d)
 	q.Action = Push
 	if whole := m.decide(id, q); whole.Allowed && (d != whole || open != nil) {
@@ -354,6 +361,19 @@ func checkHalves(t *rapid.T, p *Policy, m model, id authn.Identity, q Request) {
 		if !never && !slices.ContainsFunc(open, func(h Halves) bool { return h.Tag == tag }) {
 			t.Fatalf("%+v for %+v: %s is not open", q, id, tag)
 		}
+	}
+}
+
+// checkOver: where both halves of a push of a tag are decided alike each has its rule.
+func checkOver(t *rapid.T, m model, id authn.Identity, q Request, d Decision) {
+	if len(q.Tags) != 1 {
+		return
+	}
+	q.Action = Create
+	create := m.decide(id, q)
+	q.Action = Overwrite
+	if want := m.decide(id, q); create.Allowed == want.Allowed && want.Rule != "" && (bare(d.Overwriting()) != want || bare(d) != create) {
+		t.Fatalf("%+v for %+v: by %q and %q, the model says %q and %q", q, id, d.Rule, d.Overwriting().Rule, create.Rule, want.Rule)
 	}
 }
 

@@ -54,7 +54,26 @@ type Decision struct {
 	// Ceiling: the rules allow it, and the token that the caller showed does not.
 	Ceiling bool
 
-	by *rule // of Rule; nil: none
+	by   *rule // of Rule; nil: none
+	over *rule // of a push of which both halves are decided alike: that of the overwrite, where it is not by; else nil
+}
+
+// Overwriting is the decision where it turns out that a push moves a tag: both halves are
+// decided alike, and it may be another rule that decides on this one. Where no rule decides
+// on it, it is that on the create.
+func (d Decision) Overwriting() Decision {
+	if d.over == nil {
+		return d
+	}
+	return d.over.decision(d.Allowed)
+}
+
+// beside notes who decides on the other half of a push, where that is decided alike.
+func (d Decision) beside(overwrite Decision) Decision {
+	if d.Allowed == overwrite.Allowed && d.by != overwrite.by {
+		d.over = overwrite.by
+	}
+	return d
 }
 
 // By is the rule that decided, by its name, which may be empty, and its position; both
@@ -106,9 +125,9 @@ func (p *Policy) DecidePush(id authn.Identity, r Request) (d Decision, open []Ha
 		h := Halves{tag, c.judgeOne(places, &one, createBit), c.judgeOne(places, &one, overwriteBit)}
 		switch {
 		case !h.Create.Allowed && !h.Overwrite.Allowed:
-			return h.Create, nil
+			return h.Create.beside(h.Overwrite), nil
 		case i == 0:
-			d = h.Create
+			d = h.Create.beside(h.Overwrite)
 		}
 		if h.Create.Allowed != h.Overwrite.Allowed {
 			open = append(open, h)

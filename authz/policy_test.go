@@ -108,8 +108,11 @@ func TestDecide(t *testing.T) {
 			allow("overwrite", "team/**", "user:admin", tags("latest"))}, map[string]string{
 			"bach create team/a:v1": "+p:1", "bach overwrite team/a:v1": "-", "bach push team/a:v1": "-", "bach create team/a": "+p:1", "bach overwrite team/a": "-",
 			"bach create prod/a:v1": "+p:2", "bach overwrite prod/a:v1": "-p:3", "bach push prod/a:v1": "-p:3", "bach push prod/a:dev": "+p:2", "bach push prod/a": "+p:2", "bach overwrite prod/a:dev,v1": "-p:3",
-			"admin overwrite team/a:latest": "+p:4", "admin overwrite team/a:v1": "-", "admin push team/a:latest": "+p:1", "admin overwrite team/a": "+p:4", "bach delete prod/a": "-p:3", "bach delete team/a": "-",
+			"admin overwrite team/a:latest": "+p:4", "admin overwrite team/a:v1": "-", "admin push team/a:latest": "+p:1", "admin overwrite team/a": "-", "admin push team/a": "-", "bach delete prod/a": "-p:3", "bach delete team/a": "-",
 		}},
+		{"no tag", []Rule{allow("push", "a", "authenticated", tags("v*")), allow("create overwrite", "b", "authenticated", tags("v*")), allow("overwrite", "c", "authenticated", tags("v*")), allow("create", "c", "authenticated"),
+			allow("overwrite", "d", "authenticated")}, map[string]string{"bach push a": "+p:1", "bach create a": "+p:1", "bach overwrite a": "-", "bach overwrite a:v1": "+p:1", "bach push b": "+p:2", "bach overwrite b": "-",
+			"bach push c": "-", "bach create c": "+p:4", "bach overwrite c": "-", "bach overwrite c:v1": "+p:3", "bach overwrite d": "+p:5"}},
 		{"own tags", []Rule{allow("push", "a", "authenticated", tags("{user}-*"))}, map[string]string{"bach push a:bach-1": "+p:1", "bach push a:mozart-1": "-"}},
 		{"networks", []Rule{allow("pull", "a", "everyone", networks("10.0.0.0/8 2001:db8::/32 192.0.2.1 ::ffff:172.16.0.0/108")), deny("pull", "a", "everyone", networks("10.6.6.0/24"))}, map[string]string{
 			"- pull a @10.1.1.1": "+p:1", "- pull a @11.1.1.1": "-", "- pull a": "-p:2", "- pull a @2001:db8::1": "+p:1", "- pull a @2001:db9::1": "-", "- pull a @192.0.2.1": "+p:1",

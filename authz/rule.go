@@ -127,13 +127,14 @@ func (r *rule) deniesTags(who *person, action actionSet, tags []string) bool {
 }
 
 // allowsTag: uploads and manifests by digest name no tag, and a push of a tag
-// needs them, so an allow of push permits them; a DELETE it does not.
-func (r *rule) allowsTag(who *person, action actionSet, tag string, named bool) bool {
+// needs them, so an allow of create permits them, and one of push a push as a whole. An
+// overwrite and a DELETE of no tag it does not.
+func (r *rule) allowsTag(who *person, q *Request, action actionSet, tag string) bool {
 	switch {
 	case len(r.tags) == 0:
 		return true
-	case !named:
-		return action&pushBit != 0
+	case len(q.Tags) == 0:
+		return action&createBit != 0 || q.Action == Push && r.actions&createBit != 0
 	}
 	return matchAny(r.tags, tag, who)
 }

@@ -114,10 +114,8 @@ func (c *cache) mayPush(x *exchange) bool {
 	if !x.caller.basic {
 		return x.caller.scope.Allows(x.route.Repository, authz.Push)
 	}
-	may := func(action authz.Action) bool {
-		return c.policy.Decide(x.caller.identity, authz.Request{Repository: x.route.Repository, Action: action, Source: x.peer.Client}).Allowed
-	}
-	return may(authz.Create) || may(authz.Overwrite)
+	asked, err := authz.ParseScope([]string{"repository:" + x.route.Repository + ":push"})
+	return err != nil || c.policy.Grant(x.caller.identity, asked, x.peer.Client).Allows(x.route.Repository, authz.Push)
 }
 
 // takesIdentity reports whether an Accept-Encoding field takes content as it is (RFC 9110

@@ -60,7 +60,7 @@ func (t *trial) settle(x *exchange, digest func(like string) string, named func(
 		t.table.Miss()
 		return
 	}
-	d := x.tried.decision
+	old, d := ofHalf(x, x.by, digest), ofHalf(x, x.tried.decision, digest)
 	for i, h := range x.tried.open {
 		one, _ := half(h, x.names[h.Tag], digest)
 		if i == 0 && h.Tag == x.route.Tags[0] {
@@ -71,7 +71,18 @@ func (t *trial) settle(x *exchange, digest func(like string) string, named func(
 			break
 		}
 	}
-	t.compare(x, x.route.Repository, x.route.Need.Action, x.by, d)
+	t.compare(x, x.route.Repository, x.route.Need.Action, old, d)
+}
+
+// ofHalf is a decision on a push by the rule of the half that it is, where that is known.
+func ofHalf(x *exchange, d authz.Decision, digest func(like string) string) authz.Decision {
+	if !d.Allowed && len(x.route.Tags) > 1 { // one that is not the first may be why
+		return d
+	}
+	if named := x.names[x.route.Tags[0]]; named != "" && named != digest(named) {
+		return d.Overwriting()
+	}
+	return d
 }
 
 // names asks what the tags name of which only the trial wants to know it; false: the

@@ -148,6 +148,30 @@ func TestTrialRows(t *testing.T) {
 	}
 }
 
+// TestTrialHalf: where the trial asks what a tag names the row names the rule that allows the
+// half that the push is, and both rules count.
+func TestTrialHalf(t *testing.T) {
+	rule := func(position, action string) authz.Rule {
+		return authz.Rule{Position: position, Allow: []string{action}, Repositories: []string{"**"}, To: []string{"people"}}
+	}
+	both := []authz.Rule{rule("o:1", "create"), rule("o:2", "overwrite")}
+	h := triedHouse(t, policyOf(t, both), policyOf(t, []authz.Rule{rule("n:1", "create")}))
+	h.upstream.answers(naming(map[string]string{"moved": sha("other"), "same": sha("{}")}))
+	for _, tag := range []string{"moved", "same", "fresh"} {
+		if status, text := h.ask("PUT", "/v2/a/x/manifests/"+tag, "bob"); status != http.StatusCreated {
+			t.Error(text)
+		}
+	}
+	if rows := h.gateway.Shadow().Rows; len(rows) != 1 || rows[0].Old != "o:2" || rows[0].New != "none" || rows[0].Count != 1 {
+		t.Errorf("%+v", rows)
+	}
+	for _, r := range both {
+		if n := h.gateway.load.counts.Of(r); n.Allowed != 3 {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
 // TestTrialPatience: of a registry that does not say what a tag names, or says it with 5xx,
 // clients notice nothing: it is not asked for a while, and no address is put aside.
 func TestTrialPatience(t *testing.T) {
