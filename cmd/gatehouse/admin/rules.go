@@ -28,7 +28,7 @@ func RulesCommand() *cobra.Command {
 	unused := cmd.Flags().String("unused", "", "only rules that decided nothing for so `long`: days such as 90d, or a time such as 12h")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var age time.Duration
-		if *unused != "" {
+		if cmd.Flags().Changed("unused") {
 			var err error
 			if age, err = authn.ParseSpan(*unused); err != nil {
 				return fmt.Errorf("--unused: %w", err)
@@ -38,7 +38,7 @@ func RulesCommand() *cobra.Command {
 		if err := Ask(cmd, *path, "/rules", nil, &rules); err != nil {
 			return err
 		}
-		if *unused != "" {
+		if cmd.Flags().Changed("unused") {
 			rules = idle(rules, time.Now().Add(-age), cmd.ErrOrStderr())
 		}
 		return printRules(cmd.OutOrStdout(), rules)

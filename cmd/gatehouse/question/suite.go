@@ -7,12 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
+	"gatehouse/authn"
 	"gatehouse/authz"
 	"gatehouse/cmd/gatehouse/config"
 )
@@ -50,17 +51,42 @@ func (s *suite) read(name string, directories []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	var faults []error
 	for _, item := range items {
 		t := test{place: fmt.Sprintf("%s:%d", filepath.Base(name), item.GetToken().Position.Line)}
-		if err := yaml.NodeToValue(item, &t, yaml.Strict()); err != nil {
-			return fmt.Errorf("%s: %s", t.place, strings.ReplaceAll(yaml.FormatError(err, false, false), "\n", " "))
-		}
-		if err := t.check(directories); err != nil {
-			return fmt.Errorf("%s: %w", t.place, err)
+		at, err := t.decode(item, directories)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s:%d:%d: %w", filepath.Base(name), at.Line, at.Column, err))
 		}
 		s.tests = append(s.tests, t)
 	}
-	return nil
+	return errors.Join(faults...)
+}
+
+// decode reads an item; at is where its fault is.
+func (t *test) decode(item ast.Node, directories []string) (at *token.Position, err error) {
+	at = item.GetToken().Position
+	if err = yaml.NodeToValue(item, t, yaml.Strict()); err == nil {
+		err = t.check(directories)
+	}
+	var told yaml.Error
+	var k *authn.KeyError
+	switch {
+	case errors.As(err, &told):
+		if tk := told.GetToken(); tk != nil {
+			at = tk.Position
+		}
+		err = errors.New(told.GetMessage())
+	case errors.As(err, &k):
+		if m, ok := item.(*ast.MappingNode); ok {
+			for _, pair := range m.Values {
+				if name := pair.Key.GetToken().Value; name == k.Key || name == k.Key+"s" { // group is groups here
+					at = pair.Key.GetToken().Position
+				}
+			}
+		}
+	}
+	return at, err
 }
 
 // itemsOf are those of a document that is a list.
@@ -73,8 +99,11 @@ func itemsOf(text []byte) ([]ast.Node, error) {
 		return nil, errors.New("must be one document, a list of tests")
 	}
 	list, ok := file.Docs[0].Body.(*ast.SequenceNode)
-	if !ok || len(list.Values) == 0 {
+	if !ok {
 		return nil, errors.New("must be a list of tests")
+	}
+	if len(list.Values) == 0 {
+		return nil, errors.New("has no tests, so nothing would be held against the policy")
 	}
 	return list.Values, nil
 }
