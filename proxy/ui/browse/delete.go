@@ -84,7 +84,10 @@ func (v *Visit) Plans(ctx context.Context, targets []Target) (plans []Plan, err 
 	}
 	_ = readers.Wait() // whose errors are in faults
 	err = ErrAbsent
-	for _, fault := range faults {
+	for i, fault := range faults {
+		if fault == nil {
+			v.judge(&plans[i])
+		}
 		if fault == nil || errors.Is(err, ErrAbsent) {
 			err = fault
 		}
@@ -92,6 +95,8 @@ func (v *Visit) Plans(ctx context.Context, targets []Target) (plans []Plan, err 
 	return plans, err
 }
 
+// plan reads what would go. It asks the policy nothing, as plans are read side by side and a
+// Visit's policy is asked by one at a time.
 func (v *Visit) plan(ctx context.Context, p *Plan) error {
 	n, err := v.current(ctx, p.Repository, p.Reference)
 	if err != nil {
@@ -108,11 +113,15 @@ func (v *Visit) plan(ctx context.Context, p *Plan) error {
 		p.Tags = append(p.Tags, p.Reference)
 	}
 	p.NeededBy = v.needing(f, p.Repository, n.digest)
+	return nil
+}
+
+// judge adds what the policy says of a plan.
+func (v *Visit) judge(p *Plan) {
 	if p.tag() {
 		p.Tag = v.Decide(authz.Delete, p.Repository, p.Reference)
 	}
 	p.Image = v.decideImage(p.Repository, p.Tags)
-	return nil
 }
 
 // decideImage is the policy's decision on deleting an image with its tags: as under /v2/,

@@ -125,13 +125,17 @@ func TestChangesMeanwhile(t *testing.T) {
 		synctest.Wait()
 		l.Pushed("here", "b")
 		l.Pushed("here", "a")
+		d.mu.Lock()
 		d.answers["GET /v2/a/tags/list"] = reply{status: 200, body: []byte(`{"tags":["1"]}`)} // as it was
+		d.mu.Unlock()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if names(repositories) != "a b" || tagsIn(tags) != "1" {
 			t.Errorf("%q, %q", names(repositories), tagsIn(tags))
 		}
+		d.mu.Lock()
 		delete(d.answers, "GET /v2/a/tags/list")
+		d.mu.Unlock()
 		d.image("a", "2", "linux/amd64", someDay, 1)
 		if tags, err := d.visit(l, "alice").Tags(context.Background(), TagQuery{Repository: "a", Size: 9}); err != nil || tagsIn(tags) != "2 1" {
 			t.Errorf("%q %v", tagsIn(tags), err)
