@@ -69,8 +69,10 @@ func (a *adviser) movable(i int, now time.Time) {
 	}
 	removal := *r
 	removal.actions, removal.deny = deleteBit, true
+	again := removal
+	again.actions = createBit
 	switch guards := r.actions & pushBit; {
-	case guards == overwriteBit && r.deny && a.none(&a.denies, &removal):
+	case guards == overwriteBit && r.deny && a.none(&a.denies, &removal) && a.none(&a.denies, &again):
 		a.warn(fmt.Sprintf("[%d].deny", i), errors.New("guards tags against overwrite and not against delete: who may delete one can create it again; deny delete too"))
 	case guards == createBit && !r.deny && a.moves(r):
 		a.warn(fmt.Sprintf("[%d].allow", i), errors.New("allows no overwrite, but its people may delete a tag and create it again; deny delete there"))

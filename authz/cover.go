@@ -9,14 +9,21 @@ import (
 // yes to what is not so; patterns that mean the same in other words it may not see.
 func (r *rule) covers(other *rule) bool {
 	return r.actions&other.actions == other.actions && r.coversTime(other) &&
-		all(other.to, func(s subject) bool { return slices.ContainsFunc(r.to, func(t subject) bool { return t.covers(s) }) }) &&
-		all(r.except, func(s subject) bool {
-			return slices.ContainsFunc(other.except, func(t subject) bool { return t.covers(s) })
-		}) &&
+		all(other.to, func(s subject) bool { return anyCovers(r.to, s) }) &&
+		all(r.except, func(s subject) bool { return anyCovers(other.except, s) }) &&
 		all(other.repositories, func(p pattern) bool {
 			return slices.ContainsFunc(r.repositories, func(q pattern) bool { return q.covers(&p) })
 		}) &&
 		r.coversNetworks(other) && r.coversTags(other)
+}
+
+// anyCovers reports whether everybody is meant by the list who is by the subject: whoever has
+// logged in is a machine or none.
+func anyCovers(list []subject, s subject) bool {
+	has := func(kind subjectKind) bool {
+		return slices.ContainsFunc(list, func(t subject) bool { return t.kind == kind })
+	}
+	return slices.ContainsFunc(list, func(t subject) bool { return t.covers(s) }) || s.kind != everyone && has(anyPerson) && has(anyMachine)
 }
 
 func all[T any](list []T, is func(T) bool) bool {
@@ -28,17 +35,28 @@ func (r *rule) coversTime(other *rule) bool {
 }
 
 func (r *rule) coversNetworks(other *rule) bool {
-	return len(r.networks) == 0 || len(other.networks) > 0 && all(other.networks, func(n netip.Prefix) bool {
+	return len(r.networks) == 0 || r.deny && anyClient(r.networks) || len(other.networks) > 0 && all(other.networks, func(n netip.Prefix) bool {
 		return slices.ContainsFunc(r.networks, func(m netip.Prefix) bool { return m.Bits() <= n.Bits() && m.Contains(n.Addr()) })
 	})
 }
 
-// coversTags: an allow of create with tags is of uploads too, which name none.
+// anyClient reports whether the networks are all of both address families.
+func anyClient(networks []netip.Prefix) bool {
+	whole := func(v4 bool) bool {
+		return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Bits() == 0 && n.Addr().Is4() == v4 })
+	}
+	return whole(true) && whole(false)
+}
+
+// coversTags: an allow of create with tags is of uploads too, which name none. An overwrite
+// names one always, and a deny of delete with tags is of each that names none.
 func (r *rule) coversTags(other *rule) bool {
 	switch {
 	case len(r.tags) == 0:
 		return true
-	case len(other.tags) == 0 || !other.deny && other.actions&createBit != 0:
+	case len(other.tags) == 0:
+		return r.deny && other.actions&^(overwriteBit|deleteBit) == 0 && slices.ContainsFunc(r.tags, pattern.anyTag)
+	case !other.deny && other.actions&createBit != 0:
 		return false
 	}
 	return all(other.tags, func(p pattern) bool {
@@ -89,6 +107,11 @@ func (p *pattern) covers(other *pattern) bool {
 		p.skip(behind)
 	}
 	return behind[len(p.components)]
+}
+
+// anyTag reports whether it matches every tag.
+func (p pattern) anyTag() bool {
+	return len(p.components) == 1 && (&p.components[0]).covers(&component{parts: []part{{kind: star}}})
 }
 
 // skip lets each `**` stand for nothing.
