@@ -28,6 +28,7 @@ import (
 type bureau struct {
 	*Office
 	desk     *personal.Desk
+	revoker  *tokens.Revoker
 	snapshot *assembly.Snapshot
 	told     []string // names of tokens
 }
@@ -44,7 +45,7 @@ func newBureau(t *testing.T) *bureau {
 	if err := revoker.Use(t.Context(), kept); err != nil {
 		t.Fatal(err)
 	}
-	b := &bureau{desk: &personal.Desk{Book: personal.NewBook(revoker, nil), Keep: time.Hour}}
+	b := &bureau{desk: &personal.Desk{Book: personal.NewBook(revoker, nil), Keep: time.Hour}, revoker: revoker}
 	b.desk.Defaults()
 	b.desk.Book.Use(kept)
 	b.desk.Makers, _ = authz.NewAudience([]string{"people"}, []string{"corp"}, nil)
@@ -70,7 +71,8 @@ func newBureau(t *testing.T) *bureau {
 
 func (b *bureau) make(t *testing.T, user, name string, lifetime time.Duration) (authn.Secret, personal.Token) {
 	t.Helper()
-	secret, made, err := b.desk.Make(t.Context(), authn.Identity{Directory: "corp", Username: user, ID: "u-" + user}, personal.Order{Name: name, Lifetime: &lifetime})
+	secret, made, err := b.desk.Make(t.Context(), authn.Identity{Directory: "corp", Username: user, ID: "u-" + user},
+		personal.Order{Name: name, Lifetime: &lifetime, After: b.revoker.Last("corp", user)}) // in a login of now
 	if err != nil {
 		t.Fatal(err)
 	}
