@@ -29,7 +29,7 @@ func (l *Loaded) settle() {
 			return
 		}
 		for f := range fields(section.value) {
-			other, ok := fieldOf(section.value, f.tag.Get("below"))
+			other, ok := fieldOf(section.value, f.tag.below)
 			if ok && !l.given(join(section.key, f.key)) && f.value.Int() > other.value.Int() {
 				f.value.SetInt(other.value.Int())
 			}

@@ -56,13 +56,13 @@ type field struct {
 // tag is what the tags of a field say.
 type tag struct {
 	reflect.StructTag
-	options        []string // of the key
-	min, max, with string
+	options               []string // of the key
+	min, max, with, below string
 }
 
 func readTag(text reflect.StructTag) (key string, t tag) {
 	key, options, _ := strings.Cut(text.Get("yaml"), ",")
-	return key, tag{text, strings.Split(options, ","), text.Get("min"), text.Get("max"), text.Get("with")}
+	return key, tag{text, strings.Split(options, ","), text.Get("min"), text.Get("max"), text.Get("with"), text.Get("below")}
 }
 
 // key is one key of a type of section.
