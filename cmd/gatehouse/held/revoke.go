@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +16,6 @@ import (
 	"gatehouse/tokens"
 	"gatehouse/tokens/personal"
 )
-
-// sessions is how long a session of the pages lasts at most.
-const sessions = 31 * 24 * time.Hour
 
 // Revocation is the body of POST /tokens/revoke: one of its fields is set.
 type Revocation struct {
@@ -112,7 +108,7 @@ func (o *Office) toldPersonal(t personal.Token) {
 // everything ends all that a person was given until now. What bears a name that nobody knows
 // is ended as well: somebody may have had it before.
 func (o *Office) everything(ctx context.Context, s *assembly.Snapshot, user string, done *Revoked) error {
-	keep := max(s.Config.Tokens.Longest(), sessions)
+	keep := s.Config.Tokens.Lasting()
 	directory, name := personal.Person(user)
 	var all []personal.Token
 	var err error
