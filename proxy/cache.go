@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"strconv"
@@ -102,8 +103,8 @@ func (c *cache) takes(x *exchange) bool {
 		return false
 	}
 	for name := range h {
-		if strings.HasPrefix(name, "Docker-") || strings.HasPrefix(name, "Oci-") {
-			return false // the upstream may heed it
+		if name != "Docker-Distribution-Api-Version" && (strings.HasPrefix(name, "Docker-") || strings.HasPrefix(name, "Oci-")) {
+			return false // the upstream may heed it; podman and its kind send that one with everything
 		}
 	}
 	return true
@@ -123,7 +124,7 @@ func (c *cache) mayPush(x *exchange) bool {
 func takesIdentity(field []string) bool {
 	identity, any := "", ""
 	for element := range strings.SplitSeq(strings.ToLower(strings.Join(field, ",")), ",") {
-		coding, quality, _ := strings.Cut(strings.ReplaceAll(element, " ", ""), ";")
+		coding, quality, _ := strings.Cut(strings.Join(strings.Fields(element), ""), ";")
 		switch coding {
 		case "identity":
 			identity = quality + ";"
@@ -160,6 +161,9 @@ func (x *exchange) Ask() content.Ask {
 		if q.Unless != "" {
 			h["If-None-Match"] = []string{`"` + q.Unless + `"`}
 		}
+		if q.From > 0 {
+			h["Range"] = []string{"bytes=" + strconv.FormatInt(q.From, 10) + "-"}
+		}
 		resp, err := from.Do(ctx, upstream.Request{Route: rt, Header: h})
 		if err != nil {
 			return saidNo(err), err
@@ -193,7 +197,7 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	if e.File != nil {
 		defer e.File.Close()
 		if _, err := e.File.Ready(x.r.Context(), 0); err != nil {
-			return err // nothing was said yet
+			return c.unready(x, err)
 		}
 	}
 	defer c.served(x, result)
@@ -224,6 +228,15 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 		return c.forwarder.file(x, e.File)
 	}
 	return c.forwarder.body(x, e.Body)
+}
+
+// unready is for a download that ended before anything was said. Where it broke, or the folder
+// is at fault, the client gets the registry's own answer.
+func (c *cache) unready(x *exchange, err error) error {
+	if errors.Is(err, content.ErrMismatch) || x.r.Context().Err() != nil {
+		return err
+	}
+	return c.forwarder.forward(x)
 }
 
 var cacheHit = []string{"gatehouse; hit"} // RFC 9211

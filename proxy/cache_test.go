@@ -126,6 +126,7 @@ func TestCachePasses(t *testing.T) {
 			"another type":           {method: "GET", path: manifest, header: map[string]string{"Accept": "application/json"}},
 			"no type":                {method: "GET", path: manifest},
 			"not as it is":           {method: "GET", path: blob, header: map[string]string{"Accept-Encoding": "gzip, *;q=0"}},
+			"not as it is, by a tab": {method: "GET", path: blob, header: map[string]string{"Accept-Encoding": "gzip, identity\t;\tq=0"}},
 			"by date":                {method: "GET", path: blob, header: map[string]string{"If-Modified-Since": "Mon, 02 Jan 2006 15:04:05 GMT"}},
 			"a field for registries": {method: "GET", path: blob, header: map[string]string{"Docker-X": "1"}},
 		} {
@@ -136,6 +137,14 @@ func TestCachePasses(t *testing.T) {
 			h.do(h.cached, a)
 			h.saw(what, a.method+" "+a.path)
 			h.became("pass")
+		}
+		for what, field := range map[string][2]string{ // podman and its kind send the first with everything
+			"the API's version": {"Docker-Distribution-Api-Version", "registry/2.0"}, "another coding": {"Accept-Encoding", "gzip"},
+			"identity, a little": {"Accept-Encoding", "gzip, identity;q=0.001"}, "all but others": {"Accept-Encoding", "*;q=0, identity"},
+		} {
+			h.do(h.cached, ask{method: "GET", path: blob, user: "bob", header: map[string]string{field[0]: field[1]}}).expect(t, what, 200, string(blobBody))
+			h.saw(what)
+			h.became("hit")
 		}
 	})
 }

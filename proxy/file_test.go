@@ -188,3 +188,63 @@ func TestWrongBlob(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokenBlob: an answer that breaks is asked for its rest, from the very byte on; where that
+// does not come either, its readers are cut, or have the registry's own answer where nothing was
+// said yet.
+func TestBrokenBlob(t *testing.T) {
+	const size = 2*content.Window + 100
+	blob := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+	for what, c := range map[string]struct {
+		size, at int
+		rest     func(w http.ResponseWriter, r *http.Request) // nil: as it is
+		whole    bool
+		asked    []string // the field Range of each question
+	}{
+		"the rest":      {size, content.Window + 12345, nil, true, []string{"", "bytes=%d-"}},
+		"broken twice":  {size, content.Window + 12345, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, []string{"", "bytes=%d-"}},
+		"not there":     {size, content.Window + 12345, http.NotFound, false, []string{"", "bytes=%d-"}},
+		"nothing said":  {content.Window / 2, 100_000, http.NotFound, false, []string{"", "bytes=%d-", ""}},
+		"little, whole": {content.Window / 2, 100_000, nil, true, []string{"", "bytes=%d-"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			blob := blob[:c.size]
+			h, path, _ := newDiskGateway(t, blob)
+			h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/octet-stream")
+				switch {
+				case r.Header.Get("Range") == "":
+					w.Header().Set("Content-Length", fmt.Sprint(len(blob)))
+					w.Write(blob[:c.at])
+					panic(http.ErrAbortHandler)
+				case c.rest != nil:
+					c.rest(w, r)
+				default:
+					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(blob))
+				}
+			})
+			resp, got, err := h.fetch(path, h.token("root", "repository:team/app:pull"))
+			if resp.StatusCode != 200 || (err == nil) != c.whole || c.whole != bytes.Equal(got, blob) || !bytes.HasPrefix(blob, got) {
+				t.Errorf("%d, %d bytes, %v", resp.StatusCode, len(got), err)
+			}
+			var ranges []string
+			for _, r := range h.upstream.take() {
+				ranges = append(ranges, r.Header.Get("Range"))
+			}
+			for i, want := range c.asked {
+				if want != "" { // from where it broke, or before, as what was on its way may be lost
+					from := -1
+					if i >= len(ranges) {
+						break
+					}
+					if _, err := fmt.Sscanf(ranges[i], want, &from); err != nil || from < 0 || from > c.at {
+						t.Errorf("asked for %q", ranges[i])
+					}
+				}
+			}
+			if len(ranges) != len(c.asked) {
+				t.Errorf("asked for %q", ranges)
+			}
+		})
+	}
+}

@@ -16,9 +16,9 @@ const (
 
 // mayJoin reports whether what a running question brings will still count for a request
 // that comes now.
-func (c *Cache) mayJoin(of *subject) func(*flight) bool {
+func (c *Cache) mayJoin(of *subject, digest string) func(*flight) bool {
 	return func(f *flight) bool { // under the lock
-		return c.ledger.counts(of, f.moment) && c.ledger.within(f.moment, c.cfg.FreshFor, time.Now())
+		return c.ledger.countsFor(of, digest, f.moment) && c.ledger.within(f.moment, c.cfg.FreshFor, time.Now())
 	}
 }
 
@@ -29,7 +29,7 @@ func (c *Cache) joinConfirm(r *Request, digest, mediaType string) (*flight, bool
 	if of.Kind == Manifest {
 		q.Accept = []string{mediaType}
 	}
-	return c.flights.join(keyOf(roleConfirm, of.Upstream, of.Repository, string(of.Kind), digest), c.mayJoin(&of),
+	return c.flights.join(keyOf(roleConfirm, of.Upstream, of.Repository, string(of.Kind), digest), c.mayJoin(&of, digest),
 		func(m moment) outcome { return c.confirm(ask, q, m) })
 }
 
@@ -68,7 +68,7 @@ func (c *Cache) confirmed(q *Question, a *Answer, m moment) verdict {
 func (c *Cache) joinFill(r *Request) (*flight, bool) {
 	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Subject: of, Reference: r.Reference, Accept: r.Accept}
-	return c.flights.join(keyOf(roleFill, of.Upstream, of.Repository, string(of.Kind), r.Reference), c.mayJoin(&of),
+	return c.flights.join(keyOf(roleFill, of.Upstream, of.Repository, string(of.Kind), r.Reference), c.mayJoin(&of, r.Reference),
 		func(m moment) outcome { return c.fill(ask, q, m) })
 }
 
@@ -88,8 +88,12 @@ func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outco
 		return outcome{verdict: away, answer: a, err: err}
 	case refuses(status):
 		c.deny(q)
+	case lies(q, a):
+		a.Close()
+		c.suspectAnswer(q, a.Header)
+		return outcome{verdict: wrong, err: ErrMismatch}
 	}
-	if err == nil && keepable(a) {
+	if err == nil && keepable(q, a) {
 		if o, ok := c.keep(ask, q, a, m); ok {
 			return o
 		}
@@ -130,12 +134,18 @@ func (c *Cache) deny(q *Question) {
 	c.ledger.refuse(&q.Subject, q.Reference)
 }
 
-// keepable reports whether an answer is content in a form to keep.
-func keepable(a *Answer) bool {
+// lies reports whether an answer is, by its own words, not the digest that was asked for.
+func lies(q *Question, a *Answer) bool {
+	return !q.Tag && a.Status == 200 && belies(a.Header, q.Reference)
+}
+
+// keepable reports whether an answer is content in a form to keep. What a tag names can be
+// verified by the digest alone that the answer names.
+func keepable(q *Question, a *Answer) bool {
 	named := a.Header.get("Docker-Content-Digest")
-	schema1 := strings.HasPrefix(a.Header.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+")
+	schema1 := q.Subject.Kind == Manifest && strings.HasPrefix(a.Header.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+")
 	// The digest of that is one of a part of it, without the signatures.
-	return !schema1 && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (named == "" || Known(named)) && a.Header.length() >= 0
+	return !schema1 && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || named == "" || Known(named)) && a.Header.length() >= 0
 }
 
 // fits reports whether an answer is one to read whole.
@@ -180,7 +190,7 @@ func read(a *Answer) ([]byte, verdict) {
 // that the answer names.
 func verified(q *Question, a *Answer, body []byte) string {
 	named := a.Header.get("Docker-Content-Digest")
-	if named != "" && digestOf(named, body) != named {
+	if Known(named) && digestOf(named, body) != named {
 		return ""
 	}
 	switch {

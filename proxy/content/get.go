@@ -154,7 +154,14 @@ func (c *Cache) suspect(r *Request) bool {
 func (c *Cache) alone(ctx context.Context, r *Request) Result {
 	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
 	a, err := c.ask(ctx, r.Asker.Ask(), q)
-	if err != nil || !keepable(a) {
+	switch {
+	case refuses(statusOf(a)):
+		c.deny(&q)
+	case err == nil && lies(&q, a):
+		a.Close()
+		return Result{Outcome: Pass, Err: ErrMismatch}
+	}
+	if err != nil || !keepable(&q, a) {
 		return Result{Outcome: Pass, Answer: a, Err: err}
 	}
 	if !c.fits(r.Kind, a) {

@@ -138,6 +138,14 @@ func encoded(h Header) bool {
 	return e != "" && !strings.EqualFold(e, "identity")
 }
 
+// belies reports whether an answer says that it is another digest of the same algorithm.
+func belies(h Header, digest string) bool {
+	algorithm, _, _ := strings.Cut(digest, ":")
+	return slices.ContainsFunc(h["Docker-Content-Digest"], func(named string) bool {
+		return named != digest && strings.HasPrefix(named, algorithm+":")
+	})
+}
+
 // names reports whether an answer is, by its own words, not another digest.
 func names(h Header, digest string) bool {
 	named := h.get("Docker-Content-Digest")

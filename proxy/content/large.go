@@ -55,7 +55,7 @@ func (c *Cache) large(ask Ask, q *Question, a *Answer, m moment) (o outcome, ok 
 func (c *Cache) countsStill(q *Question, m moment) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ledger.counts(&q.Subject, m)
+	return c.ledger.countsFor(&q.Subject, q.Reference, m)
 }
 
 // same reports whether the content that the registry has just begun to send is here, and notes
@@ -89,7 +89,11 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
 	g.ask = func(from int64) (*Answer, error) {
 		rest := g.q
 		rest.From = from
-		return c.ask(context.Background(), ask, rest)
+		a, err := c.ask(context.Background(), ask, rest)
+		if refuses(statusOf(a)) {
+			c.deny(&rest)
+		}
+		return a, err
 	}
 	g.drop = func() { c.drop(q.Reference, "rot") }
 	e.growth = g
@@ -220,7 +224,7 @@ func (c *Cache) ended(g *growth, stored bool) {
 	delete(c.growths, g)
 	if stored {
 		c.disk.add(&item{digest: g.q.Reference, size: g.entry.Size, used: now, checked: now})
-		if c.ledger.holds(&g.q.Subject, g.first) && !c.ledger.wasPurged(&g.q.Subject, g.q.Reference, g.first) {
+		if !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
 			c.standLocked(&g.q, g.entry, g.moment)
 		}
 	}
@@ -236,7 +240,7 @@ func (c *Cache) follows(of *subject, digest string) (*growth, state) {
 	defer c.mu.Unlock()
 	g := c.growing[of.key(digest)]
 	switch {
-	case g == nil || !c.ledger.holds(of, g.first) || c.ledger.wasPurged(of, digest, g.first):
+	case g == nil || c.ledger.voided(of, digest, g.first):
 		return nil, absent
 	case c.ledger.counts(of, g.moment) && c.ledger.within(g.moment, c.cfg.FreshFor, time.Now()):
 		return g, fresh
@@ -247,7 +251,7 @@ func (c *Cache) follows(of *subject, digest string) (*growth, state) {
 // renewGrowthLocked notes a yes to what is still being downloaded.
 func (c *Cache) renewGrowthLocked(of *subject, digest string, m moment, h Header) bool {
 	g := c.growing[of.key(digest)]
-	if g == nil || !c.ledger.holds(of, g.first) || c.ledger.wasPurged(of, digest, g.first) || !c.ledger.counts(of, m) || h.length() != g.entry.Size || encoded(h) {
+	if g == nil || c.ledger.voided(of, digest, g.first) || !c.ledger.counts(of, m) || h.length() != g.entry.Size || encoded(h) {
 		return false
 	}
 	if m.count >= g.moment.count && !m.time.Before(g.moment.time) {

@@ -102,6 +102,17 @@ func (l *ledger) holds(of *subject, m moment) bool {
 	return m.count >= l.cut[l.place(of.Repository)] && m.count >= l.all
 }
 
+// countsFor is counts, of a digest that was not refused or to be forgotten since.
+func (l *ledger) countsFor(of *subject, digest string, m moment) bool {
+	return l.counts(of, m) && !l.voided(of, digest, m)
+}
+
+// voided reports whether what a question brought of a digest was ended since.
+func (l *ledger) voided(of *subject, digest string, m moment) bool {
+	no, _ := l.ended.Peek(of.key(digest))
+	return m.count < no || !l.holds(of, m) || l.wasPurged(of, digest, m)
+}
+
 // standing is what is known of a digest; nil: nothing.
 func (l *ledger) standing(of *subject, digest string) *standing {
 	s, ok := l.standings.Get(of.key(digest))
@@ -140,14 +151,13 @@ func (l *ledger) within(m moment, limit time.Duration, now time.Time) bool {
 
 // make notes that a full GET, sent at that moment, brought the digest.
 func (l *ledger) make(of *subject, digest string, s *standing) {
-	k := of.key(digest)
-	if no, _ := l.ended.Peek(k); !l.counts(of, s.moment) || s.count < no || l.wasPurged(of, digest, s.moment) {
+	if !l.countsFor(of, digest, s.moment) {
 		return
 	}
 	if old := l.standing(of, digest); old != nil && old.time.After(s.time) {
 		return
 	}
-	l.standings.Add(k, s)
+	l.standings.Add(of.key(digest), s)
 }
 
 // renew notes that the registry showed the digest once more, with the size and the type

@@ -28,7 +28,7 @@ func (c *Cache) note(q *Question, e *Entry, m moment) bool {
 	if q.Tag {
 		c.ledger.name(&q.Subject, q.Reference, e.Digest, m)
 	}
-	return c.ledger.counts(&q.Subject, m)
+	return c.ledger.countsFor(&q.Subject, e.Digest, m)
 }
 
 // standLocked notes that the registry showed content, with a header that is short enough.

@@ -1,0 +1,222 @@
+package content
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// TestNamedOtherwise: an answer that names another digest than it was asked for is wrong,
+// whatever it brings; one whose name means nothing here is what its bytes are.
+func TestNamedOtherwise(t *testing.T) {
+	const right, wrong = "the content", "the c0ntent"
+	digest := digestOf("sha256", []byte(right))
+	for what, c := range map[string]struct {
+		named  []string
+		body   string
+		kind   Kind
+		served bool
+	}{
+		"another":                        {[]string{digestOf("sha256", []byte(wrong))}, right, Manifest, false},
+		"another, and its bytes":         {[]string{digestOf("sha256", []byte(wrong))}, wrong, Manifest, false},
+		"no whole one":                   {[]string{digest[:20]}, right, Manifest, false},
+		"no whole one, wrong bytes":      {[]string{digest[:20]}, wrong, Blob, false},
+		"it, and another":                {[]string{digest, digestOf("sha256", nil)}, right, Manifest, false},
+		"a word":                         {[]string{"latest"}, right, Manifest, true},
+		"a word, wrong bytes":            {[]string{"latest"}, wrong, Manifest, false},
+		"in capitals, wrong bytes":       {[]string{strings.ToUpper(digest)}, wrong, Blob, false},
+		"an algorithm of theirs":         {[]string{"blake3:" + digest[7:]}, right, Blob, true},
+		"theirs, wrong bytes":            {[]string{"blake3:" + digest[7:]}, wrong, Blob, false},
+		"by another algorithm":           {[]string{digestOf("sha512", []byte(right))}, right, Manifest, true},
+		"by another algorithm, another":  {[]string{digestOf("sha512", []byte(wrong))}, right, Manifest, false},
+		"nothing":                        {nil, right, Blob, true},
+		"nothing, wrong bytes":           {nil, wrong, Blob, false},
+		"a blob of a manifest's type":    {nil, right, Blob, true},
+		"that, with another one's bytes": {nil, wrong, Blob, false},
+	} {
+		for _, small := range []Size{1 << 10, 0} { // in memory, and on the disk
+			t.Run(fmt.Sprint(what, small), func(t *testing.T) {
+				inDiskHouse(t, func(cfg *Config) { cfg.Small = small }, func(t *testing.T, h *diskHouse) {
+					h.has[digest] = []byte(right)
+					h.body = func(q Question, _ []byte) (*Answer, error) {
+						a := whole(q, []byte(c.body))
+						a.Header["Docker-Content-Digest"] = c.named
+						if strings.Contains(what, "type") {
+							a.Header["Content-Type"] = []string{"application/vnd.docker.distribution.manifest.v1+json"}
+						}
+						return a, nil
+					}
+					if c.kind == Manifest && small == 0 && c.named != nil && strings.HasPrefix(c.named[0], "sha512:") {
+						return // on the disk one digest is looked at
+					}
+					r := h.request("a", digest)
+					if r.Kind = c.kind; small == 0 {
+						r.Kind = Blob
+					}
+					for range 2 { // the second one within the minute after
+						got := h.Get(t.Context(), r)
+						body, err := []byte(nil), got.Err
+						switch {
+						case got.Entry != nil && got.Entry.File != nil:
+							body, err = follow(t.Context(), got.Entry.File, nil)
+							got.Entry.File.Close()
+						case got.Entry != nil:
+							body = got.Entry.Body
+						case got.Answer != nil:
+							body, err = io.ReadAll(got.Answer.Body)
+							got.Answer.Close()
+						}
+						if served := err == nil && string(body) == right; served != c.served || !c.served && !errors.Is(err, ErrMismatch) {
+							t.Errorf("served %v: %q, %v", served, body, err)
+						}
+						synctest.Wait()
+						r.Accept = []string{"*/*", "application/octet-stream"}
+					}
+					if state := h.find(&r.Subject, digest).state; (state == fresh) != c.served {
+						t.Errorf("it stands: %v", state)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestEndedMeanwhile: who comes after the registry has said no, or after a purge, does not join
+// what was asked before, neither a question nor a download; who asked it gets its answer.
+func TestEndedMeanwhile(t *testing.T) {
+	no := func(h *diskHouse, repository, digest string) {
+		h.Watch(Forwarded{Subject: Subject{"up", repository, Blob}, Reference: digest}).Answered(404, nil)
+	}
+	for what, c := range map[string]struct {
+		happen func(h *diskHouse, digest string)
+		joins  bool
+	}{
+		"nothing":          {func(*diskHouse, string) {}, true},
+		"404":              {func(h *diskHouse, digest string) { no(h, "a", digest) }, false},
+		"404 elsewhere":    {func(h *diskHouse, digest string) { no(h, "b", digest) }, true},
+		"404 of another":   {func(h *diskHouse, digest string) { no(h, "a", digestOf("sha256", nil)) }, true},
+		"404, then HEAD":   {func(h *diskHouse, digest string) { no(h, "a", digest); renews(h, digest) }, false},
+		"HEAD":             {renews, true},
+		"purge":            {func(h *diskHouse, digest string) { h.Purge(Purge{Digest: digest}) }, false},
+		"purge of another": {func(h *diskHouse, digest string) { h.Purge(Purge{Digest: digestOf("sha256", nil)}) }, true},
+	} {
+		for _, small := range []Size{16 << 20, 0} { // read whole, and followed
+			t.Run(fmt.Sprint(what, small), func(t *testing.T) {
+				inDiskHouse(t, func(cfg *Config) { cfg.Small = small }, func(t *testing.T, h *diskHouse) {
+					digest := h.put(2*Window, 1)
+					gate := make(chan struct{})
+					h.body = func(q Question, content []byte) (*Answer, error) {
+						a := whole(q, content)
+						a.Body = &gated{Reader: a.Body, gate: gate}
+						return a, nil
+					}
+					first, second := make(chan []byte), make(chan Outcome)
+					pull := func() (Outcome, []byte) { o, body, _ := h.pull(t.Context(), "a", digest); return o, body }
+					go func() { _, body := pull(); first <- body }()
+					if saw := h.took(); saw != "GET" {
+						t.Errorf("asked %q", saw)
+					}
+					c.happen(h, digest)
+					go func() { o, _ := pull(); second <- o }()
+					if joined := h.took() == ""; small == 0 && joined != c.joins { // the next question waits for the one that runs
+						t.Errorf("joined %v", joined)
+					}
+					close(gate)
+					if body := <-first; !bytes.Equal(body, h.has[digest]) {
+						t.Errorf("who was first got %d bytes", len(body))
+					}
+					if o := <-second; (o == Joined) != c.joins {
+						t.Errorf("the second: %s", o)
+					}
+				})
+			})
+		}
+	}
+}
+
+// renews shows a digest once more.
+func renews(h *diskHouse, digest string) {
+	a := whole(Question{Reference: digest}, h.has[digest])
+	h.Watch(Forwarded{Subject: Subject{"up", "a", Blob}, Reference: digest}).Answered(200, a.Header)
+}
+
+// gated reads when its gate is open.
+type gated struct {
+	io.Reader
+	gate chan struct{}
+}
+
+func (g *gated) Read(p []byte) (int, error) {
+	<-g.gate
+	return g.Reader.Read(p)
+}
+
+func (*gated) Close() error { return nil }
+
+// TestSameAsWhat: a 304 that names another digest than the one that need not be sent says
+// nothing, and the tag is asked for once more.
+func TestSameAsWhat(t *testing.T) {
+	for what, c := range map[string]struct {
+		named []string
+		body  string
+	}{
+		"it": {[]string{saidDigest}, saidBody}, "nothing": {nil, saidBody}, "another": {[]string{digestOf("sha256", []byte("new"))}, "new"},
+	} {
+		cache, r := said(t)
+		cache.Get(t.Context(), r.request("a", "v1"))
+		r.answer = func(q Question) (*Answer, error) {
+			if q.Unless == "" {
+				return has("new")(q)
+			}
+			return &Answer{Status: 304, Header: Header{"Docker-Content-Digest": c.named}}, nil
+		}
+		if got := cache.Get(t.Context(), r.request("a", "v1")); got.Entry == nil || string(got.Entry.Body) != c.body {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
+// TestNoToTheRest: a no to the rest of a broken answer, or to who asks alone after a wrong
+// one, is a no as any other.
+func TestNoToTheRest(t *testing.T) {
+	for _, status := range []int{404, 410, 401, 403, 416, 500} {
+		inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+			digest := h.put(3*Window, 1)
+			h.wants("the first", "a", digest, Miss, "GET")
+			if err := os.Remove(h.path(digest)); err != nil {
+				t.Fatal(err)
+			}
+			h.body = func(q Question, content []byte) (*Answer, error) {
+				if q.From > 0 {
+					return says(status)(q)
+				}
+				a := whole(q, content)
+				a.Body = breaking(content, Window+1)
+				return a, nil
+			}
+			if _, _, err := h.pull(t.Context(), "a", digest); !errors.Is(err, errBroken) {
+				t.Error(err)
+			}
+			if stands := h.ledger.standing(&Subject{"up", "a", Blob}, digest) != nil; stands == refuses(status) {
+				t.Errorf("%d: it stands %v", status, stands)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cache, r := said(t)
+		of := r.request("a", saidDigest)
+		cache.Get(t.Context(), of)
+		cache.memory.clear()
+		r.answer = has("wrong")
+		cache.Get(t.Context(), of)
+		r.answer = says(404)
+		if got := cache.Get(t.Context(), of); got.Answer == nil || got.Answer.Status != 404 || cache.ledger.standing(&of.Subject, saidDigest) != nil {
+			t.Errorf("alone: %+v", got)
+		}
+	})
+}
