@@ -5,24 +5,32 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// bare is a server of net/http that answers from memory and does nothing else: what any
-// server made of net/http could come to. What it does not have yet it asks for once.
+// bare is a server of net/http that answers from memory, or what is large from a file, and
+// does nothing else: what any server made of net/http could come to. What it does not have
+// yet it asks for once.
 type bare struct {
 	upstream string   // http://host:port
+	folder   string   // of files
 	content  sync.Map // *copied, by path
 }
 
 // copied is an answer that was kept.
 type copied struct {
 	header http.Header
-	body   []byte
+	body   []byte // nil: it is in file
+	file   string
 }
+
+// inMemory is how large an answer in memory may be, in bytes.
+const inMemory = 1 << 20
 
 // ServeHTTP sends the content with the six fields that a client needs.
 func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +47,10 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for _, key := range []string{"Content-Type", "Content-Length", "Docker-Content-Digest", "Docker-Distribution-Api-Version", "Etag"} {
 		h[key] = c.header[key] // net/http adds Date
+	}
+	if c.body == nil {
+		http.ServeFile(w, r, c.file)
+		return
 	}
 	_, _ = w.Write(c.body) // nobody is left to tell
 }
@@ -59,13 +71,17 @@ func (b *bare) fetch(r *http.Request) (*copied, error) {
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the upstream answered %s", response.Status)
 	}
-	return &copied{response.Header, body}, err
+	if err != nil || len(body) <= inMemory {
+		return &copied{header: response.Header, body: body}, err
+	}
+	name := filepath.Join(b.folder, path.Base(r.URL.Path))
+	return &copied{header: response.Header, file: name}, os.WriteFile(name, body, 0o600)
 }
 
 // serveBare is the process itself: in clear text at one address, with TLS at another. It
 // ends with a fault only; who started it ends it.
 func serveBare(addresses []string) error {
-	b := &bare{upstream: "http://" + addresses[2]}
+	b := &bare{upstream: "http://" + addresses[2], folder: filepath.Dir(addresses[3])}
 	var both errgroup.Group
 	both.Go(func() error { return http.ListenAndServe(addresses[0], b) })
 	both.Go(func() error { return http.ListenAndServeTLS(addresses[1], addresses[3]+".crt", addresses[3]+".key", b) })
@@ -84,7 +100,7 @@ func (h *house) startBare(direct string) error {
 	}
 	p, err := h.start(address, program, "-bare", strings.Join([]string{address, secure, direct, h.path("tls")}, ","))
 	h.endpoints = append(h.endpoints,
-		endpoint{name: "net/http", scheme: plain, base: "http://" + address, front: p},
-		endpoint{name: "net/http", scheme: overs, base: "https://" + secure, front: p})
+		endpoint{name: bareWay, scheme: plain, base: "http://" + address, front: p},
+		endpoint{name: bareWay, scheme: overs, base: "https://" + secure, front: p})
 	return err
 }

@@ -153,7 +153,7 @@ func TestBare(t *testing.T) {
 		source.ServeHTTP(w, r)
 	}))
 	defer upstream.Close()
-	server := httptest.NewServer(&bare{upstream: upstream.URL})
+	server := httptest.NewServer(&bare{upstream: upstream.URL, folder: t.TempDir()})
 	defer server.Close()
 	path := "/v2/a/manifests/" + digestOf(manifestOf(1))
 	for _, c := range []struct {
@@ -177,6 +177,43 @@ func TestBare(t *testing.T) {
 	}
 }
 
+// TestBareFile: what is large it has in a file, and sends whole, twice.
+func TestBareFile(t *testing.T) {
+	text := bytes.Repeat([]byte("layer"), inMemory/4)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", digestOf(text))
+		_, _ = w.Write(text)
+	}))
+	folder := t.TempDir()
+	server := httptest.NewServer(&bare{upstream: upstream.URL, folder: folder})
+	defer server.Close()
+	for range 2 {
+		response, err := http.Get(server.URL + "/v2/a/blobs/" + digestOf(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !bytes.Equal(body, text) || response.Header.Get("Docker-Content-Digest") != digestOf(text) {
+			t.Errorf("status %d, %d bytes, %v", response.StatusCode, len(body), err)
+		}
+		upstream.Close()
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// TestRegistryConfig: a registry logs where that is asked for, and otherwise nothing that is no fault.
+func TestRegistryConfig(t *testing.T) {
+	for logging, want := range map[bool]string{true: "\nlog: {level: info}\n", false: "\nlog: {level: error, accesslog: {disabled: true}}\n"} {
+		var out bytes.Buffer
+		if err := registryConfig.Execute(&out, settings{Logging: logging}); err != nil || !strings.Contains(out.String(), want) || strings.Count(out.String(), "\nlog:") != 1 {
+			t.Errorf("logging %v, %v:\n%s", logging, err, out.String())
+		}
+	}
+}
+
 // TestServeBare has addresses of clear text and of TLS, and ends where one is taken.
 func TestServeBare(t *testing.T) {
 	taken := httptest.NewServer(http.NotFoundHandler())
@@ -193,12 +230,14 @@ func TestTables(t *testing.T) {
 	all := measures(&load{})
 	all[0].samples["direct"] = []sample{{rate: 1000, cpu: 200, p50: 300}}
 	all[0].samples["cached"] = []sample{{rate: 5000, cpu: 40, p50: 60, allocations: 12}}
+	all[0].samples["net/http"] = []sample{{rate: 7500, cpu: 20, p50: 40}}
 	printTable(&out, all)
 	if missed := printTargets(&out, all); missed != 0 {
 		t.Errorf("%d missed", missed)
 	}
 	for _, want := range []string{`(?m)^\| manifests, 16 connections /s plain +\| cached +\| +5000 \|.* 40 µs \| +60 µs \|$`,
-		`requests/s \| direct +\| >= 4 \(5\) +\| +5.00 \|.*met`, `over TLS .* not measured`} {
+		`requests/s \| direct +\| >= 4 \(5\) +\| +5.00 \|.*met \| +7.50 \|`, `over TLS .* not measured \| +- \|`,
+		`no cache: manifests/s .* not measured \| +- \|`} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}

@@ -44,14 +44,14 @@ var (
 // measures is everything that is measured by proxies, in the table's order.
 func measures(l *load) []*measure {
 	front, all := []string{"direct", "nginx", "gateway", "cached"}, []string{"direct", "nginx", "gateway", "base"}
-	small := slices.Clip(append(slices.Clone(front), "net/http"))
+	small := slices.Clip(append(slices.Clone(front), bareWay))
 	list := []*measure{
-		{name: "manifests, 16 connections", scheme: plain, unit: requests, ways: append(small, "verifying", "docker_auth", "zot"), run: l.manifests(16)},
+		{name: "manifests, 16 connections", scheme: plain, unit: requests, ways: append(small, "logging", "verifying", "docker_auth", "zot"), run: l.manifests(16)},
 		{name: "manifests, 16 connections", scheme: overs, unit: requests, ways: small, run: l.manifests(16)},
-		{name: "manifests, 1 connection", scheme: plain, unit: requests, ways: append(small, "verifying", "docker_auth", "zot"), run: l.manifests(1)},
+		{name: "manifests, 1 connection", scheme: plain, unit: requests, ways: append(small, "logging", "verifying", "docker_auth", "zot"), run: l.manifests(1)},
 		{name: "manifests, 16 connections", scheme: null, unit: requests, ways: []string{"gateway", "base"}, run: l.manifests(16)},
-		{name: "blob pull", scheme: plain, unit: bytesOf, ways: append(front, "base"), run: l.pull},
-		{name: "blob pull", scheme: overs, unit: bytesOf, ways: append(front, "base"), run: l.pull},
+		{name: "blob pull", scheme: plain, unit: bytesOf, ways: append(small, "base"), run: l.pull},
+		{name: "blob pull", scheme: overs, unit: bytesOf, ways: append(small, "base"), run: l.pull},
 		{name: "blob pull", scheme: http2, unit: bytesOf, ways: front, run: l.pull},
 		{name: "blob push", scheme: plain, unit: bytesOf, ways: all, run: l.push},
 		{name: "blob push", scheme: overs, unit: bytesOf, ways: all, run: l.push},

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// bareWay is the server that does nothing but answer: this program with -bare.
+const bareWay = "net/http"
+
 // options are the flags.
 type options struct {
 	rounds   int

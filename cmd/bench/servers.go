@@ -68,6 +68,7 @@ type settings struct {
 	AddressTLS                string // of nginx, which has both
 	Name                      string // of the files of this one
 	Secure, Cached, Verifying bool
+	Logging                   bool   // a registry that writes a line for each request
 	Tuned                     bool   // nginx with large buffers
 	Old                       bool   // a gateway that knows no admin.socket
 	KeySet                    string // of a registry that verifies tokens of docker_auth
@@ -75,9 +76,14 @@ type settings struct {
 }
 
 // registryConfig switches off what costs the registry time and us nothing to
-// know, so that the bare registry is as fast as it can be.
+// know, so that the bare registry is as fast as it can be. One writes its access log, as
+// it does by default, and as the gateways and nginx do here.
 var registryConfig = template.Must(template.New("registry").Parse(`version: 0.1
+{{- if .Logging}}
+log: {level: info}
+{{- else}}
 log: {level: error, accesslog: {disabled: true}}
+{{- end}}
 storage:
   filesystem: {rootdirectory: {{.Folder}}/registry}
   cache: {blobdescriptor: inmemory}
@@ -229,6 +235,9 @@ func (h *house) startAll(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	if _, err := h.startRegistry("direct", overs, registry, settings{Secure: true}); err != nil {
+		return err
+	}
+	if _, err := h.startRegistry("logging", plain, registry, settings{Logging: true}); err != nil {
 		return err
 	}
 	if _, err := h.startRegistry("verifying", plain, registry, settings{Verifying: true}); err != nil {
