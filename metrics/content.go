@@ -61,7 +61,8 @@ func (m *Metrics) ContentEvicted(store, reason string, n int) {
 }
 
 // ContentFill counts an answer that was asked for to be kept. Result is ok, mismatch (its digest
-// is another), cut (its end did not come), nospace, unkept (it is none to keep) or fault (there was none).
+// is another), cut (its end did not come), nospace, unkept (it is none to keep) or fault (there was none, or the
+// folder cannot be written).
 func (m *Metrics) ContentFill(result string) {
 	if m != nil {
 		m.content.fills.WithLabelValues(result).Inc()

@@ -307,3 +307,60 @@ func TestPurge(t *testing.T) {
 		t.Errorf("%d records of purges, %v\n%s", n, err, records)
 	}
 }
+
+// TestDamagedDisk: whatever somebody does to a file of the cache, the answer is right, a line and a
+// metric tell, and the next hit is one again; what a crash left is not believed after a good end
+// either, where nobody asked for it; a folder that is emptied fills again.
+func TestDamagedDisk(t *testing.T) {
+	registry := startBlobs(t, 600<<10)
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: cache, free: 0%}"})
+	dir, digest := filepath.Join(filepath.Dir(g.config), "cache"), registry.digests[0]
+	path := filepath.Join(dir, "v1", digest[7:9], "sha256-"+digest[7:])
+	pull := func(what string, hit bool) {
+		t.Helper()
+		token := g.token(t, "test", testPassword, "repository:team/app:pull")
+		a := g.send("GET", "/v2/team/app/blobs/"+digest, bearer(token), nil).want(t, what, http.StatusOK)
+		if !bytes.Equal(a.body, registry.content[0]) || (a.header.Get("Cache-Status") != "") != hit {
+			t.Errorf("%s: %d bytes, %q", what, len(a.body), a.header.Get("Cache-Status"))
+		}
+		awaitKept(t, g, dir, digest)
+	}
+	rewrite := func() error {
+		return os.WriteFile(path, bytes.Repeat([]byte("x"), len(registry.content[0])), 0o600)
+	}
+	for what, damage := range map[string]func() error{
+		"rewritten": rewrite,
+		"truncated": func() error { return os.Truncate(path, 1000) },
+		"a link":    func() error { return errors.Join(os.Rename(path, dir+"/moved"), os.Symlink(dir+"/moved", path)) },
+		"unlinked":  func() error { return os.Remove(path) },
+		"a folder":  func() error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		pull(what+": before", g.metric(t, `gatehouse_content_entries{store="disk"}`) > 0)
+		rotten, lines := g.metric(t, `gatehouse_content_evictions_total{reason="rot",store="disk"}`), strings.Count(g.Log(), "is not what it was")
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		pull(what, false)
+		pull(what+": mended", true)
+		if n := g.metric(t, `gatehouse_content_evictions_total{reason="rot",store="disk"}`); n != rotten+1 || strings.Count(g.Log(), "is not what it was") != lines+1 {
+			t.Errorf("%s: %v counted", what, n-rotten)
+		}
+	}
+	g.Kill()
+	g.serve(t)
+	g.restart(t)
+	if err := rewrite(); err != nil {
+		t.Fatal(err)
+	}
+	pull("what a crash left", false)
+	g.restart(t)
+	pull("after a good end", true)
+	if err := os.RemoveAll(filepath.Join(dir, "v1")); err != nil {
+		t.Fatal(err)
+	}
+	pull("an empty folder", false)
+	pull("filled again", true)
+	if n := g.metric(t, `gatehouse_content_fills_total{result="nospace"}`); n != 0 {
+		t.Errorf("no space %v times", n)
+	}
+}

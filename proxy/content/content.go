@@ -76,6 +76,11 @@ func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
 // as stale on a fault. Where the upstream is another one than before, all of them end.
 func (c *Cache) Take(cfg Config, upstream string) {
 	c.disk.discard(c.takeOver(cfg, upstream), "space")
+	if c.disk != nil {
+		if err := c.keepFree(0); err != nil {
+			c.faultyDisk(err)
+		}
+	}
 }
 
 // takeOver returns what has no room any more.

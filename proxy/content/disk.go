@@ -1,7 +1,10 @@
 package content
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -13,7 +16,8 @@ const (
 	largestShare = 4 // a blob may take one part in so many of the disk
 	firstShare   = 5 // what was used once has one part in so many, and what the others leave
 	rotPeriod    = 7 * 24 * time.Hour
-	usedPeriod   = time.Hour // how exactly a file's time says when it was used
+	usedPeriod   = time.Hour       // how exactly a file's time says when it was used
+	timeStep     = 2 * time.Second // what every file system keeps of a time
 	illPause     = time.Minute
 	mostToCheck  = 1000
 )
@@ -21,11 +25,16 @@ const (
 // item is content in the folder.
 type item struct {
 	digest  string
-	size    int64     // bytes
-	used    time.Time // the file's
+	stamp             // of its file
+	before  time.Time // that of its file before it was last set
 	checked time.Time // when its digest was last seen to be right, by this process
-	suspect bool      // a process that did not end in order left it
+	suspect bool      // no process that ended in order left it so
 	waits   bool      // to be checked
+}
+
+// is reports whether a file that looks so is as it was left. Its time may be just about to be set.
+func (i *item) is(s stamp) bool {
+	return s.size == i.size && (s.time.Equal(i.time) || s.time.Equal(i.before))
 }
 
 // disk knows what is in the folder. The Cache's lock guards it; what it names to be removed is
@@ -40,14 +49,17 @@ type disk struct {
 	once, often *simplelru.LRU[string, *item]
 	onceBytes   int64
 	oftenBytes  int64
-	reserved    int64     // for what grows
-	ill         time.Time // until then nothing is written
+	reserved    int64           // for what grows
+	ill         time.Time       // until then nothing is written
+	cause       error           // of that
+	told        time.Time       // when the log last said that there is no room
+	naming      map[string]bool // digests whose files are being given their names
 	toCheck     []*item
 	wake        chan struct{} // something is to be checked
 }
 
 func newDisk(f *Folder, m *metrics.Metrics) *disk {
-	return &disk{folder: f, metrics: m, once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), wake: make(chan struct{}, 1)}
+	return &disk{folder: f, metrics: m, once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), naming: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // measure takes the config's sizes.
@@ -179,10 +191,49 @@ func (d *disk) fit(n int64) (gone []string) {
 	return d.shrink(d.bytes() + d.reserved + n - d.most)
 }
 
-// takes reports whether content of that size is kept at all.
-func (d *disk) takes(n int64, now time.Time) bool {
-	return d != nil && n > 0 && n <= d.most/largestShare && now.After(d.ill) && d.reserved+n <= d.most
+// errNoRoom is that of content for which there is none.
+var errNoRoom = fmt.Errorf("the cache's folder: %w", syscall.ENOSPC)
+
+// errNotForUs is that of content that is too large for the folder, or comes too late.
+var errNotForUs = errors.New("it is not for the cache's folder")
+
+// takes is nil where content of that size can be kept, as far as that is known without asking the
+// file system.
+func (d *disk) takes(n int64, now time.Time) error {
+	switch {
+	case n <= 0 || n > d.most/largestShare:
+		return errNotForUs
+	case !now.After(d.ill):
+		return d.cause
+	case d.reserved+n > d.most:
+		return errNoRoom
+	}
+	return nil
 }
 
 // lacks is how many bytes have to go so that, with n more, enough stays free.
 func (d *disk) lacks(n, free, all int64) int64 { return n + all/100*d.keep - free }
+
+// makeRoom is what has to go for n more bytes within the budget, and within the file system, of which
+// so many bytes are free. Where all of it would not be enough nothing goes for them.
+func (d *disk) makeRoom(n, free, all int64) (over, lacking []string) {
+	before := d.bytes()
+	if d.lacks(n, free, all) > before {
+		n = 0
+	}
+	over = d.fit(n)
+	return over, d.shrink(d.lacks(n, free+before-d.bytes(), all))
+}
+
+// good is what can be believed.
+func (d *disk) good() map[string]stamp {
+	list := make(map[string]stamp, d.entries())
+	for _, part := range []*simplelru.LRU[string, *item]{d.once, d.often} {
+		for _, i := range part.Values() {
+			if !i.suspect {
+				list[i.digest] = i.stamp
+			}
+		}
+	}
+	return list
+}

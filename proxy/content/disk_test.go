@@ -633,9 +633,13 @@ func TestAdopted(t *testing.T) {
 func TestDamage(t *testing.T) {
 	const size = Window + 1000
 	for what, damage := range map[string]func(path string) error{
-		"truncated":  func(path string) error { return os.Truncate(path, size/2) },
-		"grown":      func(path string) error { return os.Truncate(path, size+1) },
-		"unlinked":   os.Remove,
+		"truncated": func(path string) error { return os.Truncate(path, size/2) },
+		"grown":     func(path string) error { return os.Truncate(path, size+1) },
+		"unlinked":  os.Remove,
+		"touched":   func(path string) error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) },
+		"rewritten": func(path string) error {
+			return errors.Join(os.Remove(path), os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600))
+		},
 		"unreadable": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
 		"a link": func(path string) error {
 			return errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path))
@@ -663,18 +667,42 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// rot changes the first byte of a file as a disk does: from outside it looks as before.
+func rot(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, path)
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// overwrite changes the first byte of a file.
+func overwrite(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	first := make([]byte, 1)
+	_, err = file.ReadAt(first, 0)
+	first[0] ^= 1
+	if _, werr := file.WriteAt(first, 0); err != nil || werr != nil {
+		t.Fatal(err, werr)
+	}
+}
+
 // TestRot: a file whose bytes changed under their size is found on its first use after a
 // start, and then weekly.
 func TestRot(t *testing.T) {
 	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
 		digest := h.put(Window, 1)
 		h.wants("the first", "a", digest, Miss, "GET")
-		rot := func() {
-			if err := os.WriteFile(h.path(digest), bytes.Repeat([]byte("x"), Window), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		rot()
+		rot(t, h.path(digest))
 		time.Sleep(rotPeriod - time.Hour)
 		h.pull(t.Context(), "a", digest)
 		time.Sleep(time.Minute)
@@ -703,14 +731,14 @@ func TestFolderIsTaken(t *testing.T) {
 	if _, err := OpenFolder(dir); err == nil || !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), dir) {
 		t.Error(err)
 	}
-	if err := f.Close(); err != nil {
+	if err := f.Close(nil); err != nil {
 		t.Fatal(err)
 	}
 	f, err = OpenFolder(dir)
-	if err != nil || !f.clean {
+	if err != nil || f.clean == nil {
 		t.Fatal(err)
 	}
-	f.Close()
+	f.Close(nil)
 	if err := os.Chmod(filepath.Join(dir, "v1"), 0o777); err != nil {
 		t.Fatal(err)
 	}

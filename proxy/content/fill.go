@@ -111,13 +111,11 @@ func (c *Cache) keep(ask Ask, q *Question, a *Answer, m moment) (o outcome, ok b
 			return c.readWhole(q, a, m), true
 		}
 	} else if q.Subject.Kind == Blob && c.disk != nil {
-		if o, ok := c.large(ask, q, a, m); ok {
-			return o, true
+		o, err := c.large(ask, q, a, m)
+		if err != nil {
+			c.notKept(a.Header.length(), err)
 		}
-		if c.mayKeep(a.Header.length()) {
-			c.metrics.ContentFill("nospace")
-			return outcome{}, false
-		}
+		return o, err == nil
 	}
 	c.metrics.ContentFill("unkept")
 	return outcome{}, false

@@ -1,7 +1,11 @@
 package content
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -73,39 +77,75 @@ func (c *Cache) open(r *Result) bool {
 	return true
 }
 
-// openFile opens content on the disk. What is not as it should be is removed.
+// openFile opens content on the disk. What is not as it was left is removed.
 func (c *Cache) openFile(e *Entry) (*File, error) {
-	file, err := c.disk.folder.open(e.Digest, e.Size)
+	c.mu.Lock()
+	i := c.disk.peek(e.Digest)
+	c.mu.Unlock()
+	if i == nil {
+		return nil, fs.ErrNotExist // it went just now
+	}
+	file, err := c.openItem(i)
 	if err != nil {
-		c.drop(e.Digest, "rot")
+		c.drop(e.Digest, err)
 		return nil, err
 	}
-	c.touch(file, e.Digest)
-	return &File{File: file, size: e.Size, drop: func() { c.drop(e.Digest, "rot") }}, nil
+	c.touch(file, i)
+	return &File{File: file, size: e.Size, drop: func() { c.drop(e.Digest, errShort) }}, nil
 }
 
-// drop removes content from the disk, if it is there.
-func (c *Cache) drop(digest, reason string) {
+// openItem opens a file that looks as it was left.
+func (c *Cache) openItem(i *item) (*os.File, error) {
+	file, looks, err := c.disk.folder.open(i.digest)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	same := i.is(looks)
+	c.mu.Unlock()
+	if !same {
+		file.Close()
+		return nil, fmt.Errorf("%s was changed: it has %d bytes of %s", file.Name(), looks.size, looks.time.Format(time.RFC3339))
+	}
+	return file, nil
+}
+
+// errShort is that of a file that ended, or broke, while it was read.
+var errShort = errors.New("it could not be read to its end")
+
+// drop removes content from the disk that is not as it was left, if it is there. That there are
+// too many open files says nothing of it.
+func (c *Cache) drop(digest string, err error) {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return
+	}
 	c.mu.Lock()
 	known := c.disk.forget(digest)
 	c.mu.Unlock()
-	if known {
-		c.disk.discard([]string{digest}, reason)
+	if !known {
+		return
 	}
+	c.logger.Error("a file of the cache is not what it was; it is removed", "digest", digest, "error", err.Error())
+	c.disk.discard([]string{digest}, "rot")
 }
 
 // touch notes that a file was used, so that the next start knows what was used last.
-func (c *Cache) touch(file *os.File, digest string) {
-	now := time.Now()
+func (c *Cache) touch(file *os.File, i *item) {
+	now := time.Now().Truncate(timeStep)
 	c.mu.Lock()
-	i := c.disk.peek(digest)
-	due := i != nil && now.Sub(i.used) >= usedPeriod
+	due := now.Sub(i.time) >= usedPeriod
 	if due {
-		i.used = now
+		i.before, i.time = i.time, now
 	}
 	c.mu.Unlock()
-	if due {
-		_ = os.Chtimes(file.Name(), now, now) // it only orders
+	if !due {
+		return
+	}
+	t := syscall.NsecToTimeval(now.UnixNano())
+	if err := syscall.Futimes(int(file.Fd()), []syscall.Timeval{t, t}); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		i.before, i.time = i.time, i.before
 	}
 }
 

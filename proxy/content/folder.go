@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,12 +17,21 @@ import (
 //	lock                 held by that process
 //	v1/ab/sha256-ab...   content, named by its digest
 //	v1/tmp/              what is not whole yet
-//	v1/clean             the last process ended in order, so what is there can be believed
+//	v1/clean             what the last process left in order, which can be believed
 type Folder struct {
 	path  string
 	lock  *os.File
-	clean bool // the last process ended in order
+	left  []os.DirEntry    // in v1/tmp, of a process that is gone
+	clean map[string]stamp // what can be believed, by digest; nil: the last process did not end in order
 }
+
+// stamp is how a file looks from outside. One that looks otherwise was changed by somebody else.
+type stamp struct {
+	size int64     // bytes
+	time time.Time // when it was written, or after that, to the hour, when it was last used
+}
+
+func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime()} }
 
 // OpenFolder makes the folder where there is none, though not those above it, and locks
 // it. The error tells what is wrong with it, such as another process that has it.
@@ -51,14 +61,38 @@ func (f *Folder) settle() error {
 	case err != nil:
 		return fmt.Errorf("%s cannot be locked: %w", f.lock.Name(), err)
 	}
+	if err := f.makeFolders(); err != nil {
+		return err
+	}
+	f.readMark()
+	f.left, err = os.ReadDir(f.at("tmp"))
+	return err
+}
+
+func (f *Folder) makeFolders() error {
 	for _, dir := range []string{f.at(), f.at("tmp")} {
 		if err := makeFolder(dir); err != nil {
 			return err
 		}
 	}
-	_, err = os.Lstat(f.at("clean"))
-	f.clean = err == nil
 	return nil
+}
+
+// readMark takes what the last process left in order.
+func (f *Folder) readMark() {
+	mark, _, err := openFile(f.at("clean"))
+	if err != nil {
+		return // then all has to be looked at
+	}
+	defer mark.Close()
+	f.clean = map[string]stamp{}
+	for lines := bufio.NewScanner(mark); lines.Scan(); {
+		var digest string
+		var size, nanoseconds int64
+		if _, err := fmt.Sscan(lines.Text(), &digest, &size, &nanoseconds); err == nil {
+			f.clean[digest] = stamp{size, time.Unix(0, nanoseconds)}
+		}
+	}
 }
 
 // makeFolder makes a folder for us alone, or believes one that is for us alone.
@@ -98,9 +132,13 @@ func digestAt(dir, name string) string {
 	return ""
 }
 
-// create makes a file for content that is not whole yet, with so much room.
+// create makes a file for content that is not whole yet, with so much room. Where somebody has
+// emptied the folder it makes those in it again.
 func (f *Folder) create(size int64) (*os.File, fs.FileInfo, error) {
 	file, err := os.CreateTemp(f.at("tmp"), "*")
+	if errors.Is(err, fs.ErrNotExist) && f.makeFolders() == nil {
+		file, err = os.CreateTemp(f.at("tmp"), "*")
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,36 +171,39 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// open opens content, which has to have that size.
-func (f *Folder) open(digest string, size int64) (*os.File, error) {
+// open opens content, and says how it looks.
+func (f *Folder) open(digest string) (*os.File, stamp, error) {
 	_, path := f.place(digest)
 	file, info, err := openFile(path)
-	if err == nil && info.Size() != size {
-		file.Close()
-		return nil, fmt.Errorf("%s has %d bytes, not %d", path, info.Size(), size)
+	if err != nil {
+		return nil, stamp{}, err
 	}
-	return file, err
+	return file, stampOf(info), nil
 }
 
-// keep gives whole content its name, and has it last over a loss of power.
-func (f *Folder) keep(file *os.File, digest string) error {
+// keep gives whole content its name, has it last over a loss of power, and says how it looks.
+func (f *Folder) keep(file *os.File, digest string) (stamp, error) {
 	dir, path := f.place(digest)
 	if err := file.Sync(); err != nil {
-		return err
+		return stamp{}, err
 	}
-	err := os.Mkdir(dir, 0o700)
+	info, err := file.Stat()
+	if err != nil {
+		return stamp{}, err
+	}
+	err = os.Mkdir(dir, 0o700)
 	if err == nil {
 		err = syncFolder(f.at())
 	} else if errors.Is(err, fs.ErrExist) {
 		err = nil
 	}
 	if err != nil {
-		return err
+		return stamp{}, err
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
-		return err
+		return stamp{}, err
 	}
-	return syncFolder(dir)
+	return stampOf(info), syncFolder(dir)
 }
 
 func syncFolder(path string) error {
@@ -189,36 +230,28 @@ func (f *Folder) space() (free, all int64, err error) {
 	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
 }
 
-// scan takes the mark of a good end away, removes what never became whole, and shows all content there is, with its bytes and
-// when it was used last. Of what has the name of content but is none nothing stays; other
-// files are not ours.
-func (f *Folder) scan(show func(digest string, size int64, used time.Time)) error {
-	if err := os.Remove(f.at("clean")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := f.clearTmp(); err != nil {
-		return err
-	}
-	dirs, err := os.ReadDir(f.at())
-	if err != nil {
-		return err
-	}
+// scan takes the mark of a good end away, removes what never became whole, and shows all content there is, how it looks, and
+// whether it can be believed. Of what has the name of content but is none nothing stays; other
+// files are not ours. Its error tells what could not be read, beside which the rest was shown.
+func (f *Folder) scan(show func(digest string, s stamp, good bool)) error {
+	err := f.clear()
+	dirs, readErr := os.ReadDir(f.at())
+	err = errors.Join(err, readErr)
 	for _, dir := range dirs {
 		if len(dir.Name()) != 2 || !dir.IsDir() {
 			continue
 		}
-		files, err := os.ReadDir(f.at(dir.Name()))
-		if err != nil {
-			return err
-		}
+		files, readErr := os.ReadDir(f.at(dir.Name()))
+		err = errors.Join(err, readErr)
 		for _, file := range files {
 			f.scanFile(dir.Name(), file, show)
 		}
 	}
-	return nil
+	f.clean = nil // it takes room
+	return err
 }
 
-func (f *Folder) scanFile(dir string, file fs.DirEntry, show func(string, int64, time.Time)) {
+func (f *Folder) scanFile(dir string, file fs.DirEntry, show func(string, stamp, bool)) {
 	digest := digestAt(dir, file.Name())
 	if digest == "" {
 		return
@@ -228,23 +261,36 @@ func (f *Folder) scanFile(dir string, file fs.DirEntry, show func(string, int64,
 		f.remove(digest)
 		return
 	}
-	show(digest, info.Size(), info.ModTime())
+	s, was := stampOf(info), f.clean[digest]
+	show(digest, s, s.size == was.size && s.time.Equal(was.time))
 }
 
-func (f *Folder) clearTmp() error {
-	files, err := os.ReadDir(f.at("tmp"))
-	for _, file := range files {
+// clear removes the mark, and what the last process did not bring to its end. Downloads of this
+// one may have begun.
+func (f *Folder) clear() error {
+	err := os.Remove(f.at("clean"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	} else if err == nil {
+		err = syncFolder(f.at())
+	}
+	for _, file := range f.left {
 		err = errors.Join(err, os.RemoveAll(f.at("tmp", file.Name())))
 	}
 	return err
 }
 
-// Close gives the folder up in order: nothing is being written there any more.
-func (f *Folder) Close() error {
+// Close gives the folder up in order: nothing is being written there any more. What is good of
+// it the next process believes.
+func (f *Folder) Close(good map[string]stamp) error {
 	defer f.lock.Close()
-	mark, err := os.OpenFile(f.at("clean"), os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	mark, err := os.OpenFile(f.at("clean"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	return errors.Join(mark.Sync(), mark.Close(), syncFolder(f.at()))
+	w := bufio.NewWriter(mark)
+	for digest, s := range good {
+		fmt.Fprintln(w, digest, s.size, s.time.UnixNano()) // Flush tells of a fault
+	}
+	return errors.Join(w.Flush(), mark.Sync(), mark.Close(), syncFolder(f.at()))
 }

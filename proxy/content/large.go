@@ -27,29 +27,28 @@ func (c *Cache) keepFree(n int64) error {
 		return err
 	}
 	c.mu.Lock()
-	over := c.disk.fit(n)
-	lacks := c.disk.shrink(c.disk.lacks(n, free, all))
+	over, lacking := c.disk.makeRoom(n, free, all)
 	c.mu.Unlock()
 	c.disk.discard(over, "space")
-	c.disk.discard(lacks, "free")
+	c.disk.discard(lacking, "free")
 	return nil
 }
 
 // large keeps an answer that does not fit into memory, if it can: in a file that grows, or it
-// is here already and the rest of the answer need not be read.
-func (c *Cache) large(ask Ask, q *Question, a *Answer, m moment) (o outcome, ok bool) {
+// is here already and the rest of the answer need not be read. Its error says why it cannot.
+func (c *Cache) large(ask Ask, q *Question, a *Answer, m moment) (outcome, error) {
 	n := a.Header.length()
 	e := &Entry{Digest: q.Reference, Header: withoutLength(a.Header), Size: n}
 	if c.same(q, e, m) {
 		a.Close()
 		c.metrics.ContentFill("ok")
-		return outcome{verdict: kept, entry: e, asked: true, counts: c.countsStill(q, m)}, true
+		return outcome{verdict: kept, entry: e, asked: true, counts: c.countsStill(q, m)}, nil
 	}
-	if !c.grow(ask, q, e, a, m) {
+	if err := c.grow(ask, q, e, a, m); err != nil {
 		a.Header["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)} // it is passed on
-		return outcome{}, false
+		return outcome{}, err
 	}
-	return outcome{verdict: kept, entry: e, counts: c.countsStill(q, m)}, true
+	return outcome{verdict: kept, entry: e, counts: c.countsStill(q, m)}, nil
 }
 
 func (c *Cache) countsStill(q *Question, m moment) bool {
@@ -72,9 +71,9 @@ func (c *Cache) same(q *Question, e *Entry, m moment) bool {
 }
 
 // grow begins to download into a file, where there is room.
-func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
-	if !c.reserveDisk(e.Size) {
-		return false
+func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error {
+	if err := c.reserveDisk(e.Size); err != nil {
+		return err
 	}
 	file, info, err := c.disk.folder.create(e.Size)
 	if err != nil {
@@ -82,7 +81,7 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
 		if !full(err) {
 			c.faultyDisk(err)
 		}
-		return false
+		return err
 	}
 	_, last := c.disk.folder.place(q.Reference)
 	g := &growth{q: *q, entry: e, file: file, info: info, last: last, first: m, moment: m, changed: make(chan struct{}), answer: a}
@@ -95,7 +94,7 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
 		}
 		return a, err
 	}
-	g.drop = func() { c.drop(q.Reference, "rot") }
+	g.drop = func() { c.drop(q.Reference, errShort) }
 	e.growth = g
 	c.mu.Lock()
 	c.growing[q.Subject.key(q.Reference)] = g
@@ -103,7 +102,7 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) bool {
 	c.flights.n++
 	c.mu.Unlock()
 	go c.raise(g)
-	return true
+	return nil
 }
 
 // raise downloads to the end, and says what became of it.
@@ -112,47 +111,71 @@ func (c *Cache) raise(g *growth) {
 	err := g.download()
 	g.answer.Close()
 	c.grown(g, err)
+	var i *item
 	if err == nil {
-		err = c.store(g)
+		i = c.store(g)
 	}
-	if err != nil {
+	if i == nil {
 		_ = os.Remove(g.file.Name()) // else the next start does
 	}
 	g.file.Close()
-	c.ended(g, err == nil)
+	c.ended(g, i, err == nil)
 }
 
 // reserveDisk takes room in the budget, which release gives back, or ended.
-func (c *Cache) reserveDisk(n int64) bool {
+func (c *Cache) reserveDisk(n int64) error {
 	c.mu.Lock()
-	takes := c.disk.takes(n, time.Now())
+	err := c.disk.takes(n, time.Now())
 	c.mu.Unlock()
-	if !takes {
-		return false
+	if err != nil {
+		return err
 	}
 	if err := c.keepFree(n); err != nil {
 		c.faultyDisk(err)
-		return false
+		return err
 	}
 	free, all, err := c.disk.folder.space()
-	if err != nil || c.disk.lacks(n, free, all) > 0 {
-		return false
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.disk.bytes()+c.disk.reserved+n > c.disk.most {
-		return false
+	if c.closing {
+		return errNotForUs
+	}
+	if c.disk.lacks(n, free, all) > 0 || c.disk.bytes()+c.disk.reserved+n > c.disk.most {
+		return errNoRoom
 	}
 	c.disk.reserved += n
 	c.grows.Add(1)
-	return true
+	return nil
 }
 
-// mayKeep reports whether the folder is for blobs of that size.
-func (c *Cache) mayKeep(n int64) bool {
+// notKept says why large content is not kept.
+func (c *Cache) notKept(n int64, err error) {
+	switch {
+	case errors.Is(err, errNotForUs):
+		c.metrics.ContentFill("unkept")
+	case full(err):
+		c.metrics.ContentFill("nospace")
+		c.tellNoRoom(n)
+	default:
+		c.metrics.ContentFill("fault")
+	}
+}
+
+// tellNoRoom says once in a while that there is no room.
+func (c *Cache) tellNoRoom(n int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return n > 0 && n <= c.disk.most/largestShare
+	now := time.Now()
+	tell := now.After(c.disk.ill) && now.Sub(c.disk.told) >= illPause
+	if tell {
+		c.disk.told = now
+	}
+	c.mu.Unlock()
+	if tell {
+		c.logger.Warn("the cache's folder has no room for a blob; it is not kept", "bytes", n)
+	}
 }
 
 func (c *Cache) release(n int64) {
@@ -168,7 +191,7 @@ func (c *Cache) faultyDisk(err error) {
 	c.mu.Lock()
 	now := time.Now()
 	tell := now.After(c.disk.ill)
-	c.disk.ill = now.Add(illPause)
+	c.disk.ill, c.disk.cause = now.Add(illPause), err
 	c.mu.Unlock()
 	if tell {
 		c.logger.Error("the cache's folder cannot be written; large blobs are not kept for a minute", "error", err.Error())
@@ -206,27 +229,48 @@ func (c *Cache) forgetGrowthLocked(g *growth) {
 	}
 }
 
-// store gives a whole download its name. Nobody waits for it.
-func (c *Cache) store(g *growth) error {
-	err := c.disk.folder.keep(g.file, g.q.Reference)
-	if err != nil {
-		c.faultyDisk(err)
+// mayName reports whether a whole download is to have its name: it has none yet, and no other
+// download of the same content is being given it. What was not believed by that name goes.
+func (c *Cache) mayName(digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.disk.peek(digest); c.disk.naming[digest] || old != nil && !old.suspect {
+		return false
 	}
-	return err
+	c.disk.forget(digest)
+	c.disk.naming[digest] = true
+	return true
 }
 
-// ended gives back what a download held, and makes it what the cache has.
-func (c *Cache) ended(g *growth, stored bool) {
+// store gives a whole download its name; nil: it has none. Nobody waits for it.
+func (c *Cache) store(g *growth) *item {
+	if !c.mayName(g.q.Reference) {
+		return nil
+	}
+	looks, err := c.disk.folder.keep(g.file, g.q.Reference)
+	if err == nil {
+		return &item{digest: g.q.Reference, stamp: looks, checked: time.Now()}
+	}
+	c.faultyDisk(err)
 	c.mu.Lock()
-	now := time.Now()
+	defer c.mu.Unlock()
+	delete(c.disk.naming, g.q.Reference)
+	return nil
+}
+
+// ended gives back what a download held, and makes it what the cache has. Where it has no name
+// the same content may have come by another one.
+func (c *Cache) ended(g *growth, i *item, whole bool) {
+	c.mu.Lock()
 	c.disk.reserved -= g.entry.Size
 	c.flights.n--
 	delete(c.growths, g)
-	if stored {
-		c.disk.add(&item{digest: g.q.Reference, size: g.entry.Size, used: now, checked: now})
-		if !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
-			c.standLocked(&g.q, g.entry, g.moment)
-		}
+	if i != nil {
+		delete(c.disk.naming, i.digest)
+		c.disk.add(i)
+	}
+	if whole && !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
+		c.standLocked(&g.q, g.entry, g.moment)
 	}
 	c.forgetGrowthLocked(g)
 	c.mu.Unlock()

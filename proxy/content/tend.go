@@ -2,10 +2,8 @@ package content
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -31,7 +29,10 @@ func (c *Cache) Tend(ctx context.Context) {
 	both.Go(func() { c.checkAll(ctx) })
 	both.Wait()
 	c.stopGrowing()
-	if err := c.disk.folder.Close(); err != nil {
+	c.mu.Lock()
+	good := c.disk.good()
+	c.mu.Unlock()
+	if err := c.disk.folder.Close(good); err != nil {
 		c.faultyDisk(err)
 	}
 }
@@ -51,13 +52,14 @@ func (c *Cache) stopGrowing() {
 // scan finds out what is in the folder. Until then everything is a miss.
 func (c *Cache) scan() {
 	var found []*item
-	err := c.disk.folder.scan(func(digest string, size int64, used time.Time) {
-		found = append(found, &item{digest: digest, size: size, used: used, suspect: !c.disk.folder.clean})
+	inOrder := c.disk.folder.clean != nil
+	err := c.disk.folder.scan(func(digest string, s stamp, good bool) {
+		found = append(found, &item{digest: digest, stamp: s, suspect: !good})
 	})
 	if err != nil {
 		c.logger.Error("the cache's folder cannot be read whole", "error", err.Error())
 	}
-	slices.SortFunc(found, func(a, b *item) int { return a.used.Compare(b.used) })
+	slices.SortFunc(found, func(a, b *item) int { return a.time.Compare(b.time) })
 	c.mu.Lock()
 	for _, i := range found {
 		if c.disk.peek(i.digest) == nil {
@@ -69,7 +71,7 @@ func (c *Cache) scan() {
 	entries, bytes := c.disk.entries(), c.disk.bytes()
 	c.mu.Unlock()
 	c.disk.discard(gone, "space")
-	c.logger.Info("the cache's folder is known", "blobs", entries, "bytes", bytes, "ended_in_order", c.disk.folder.clean)
+	c.logger.Info("the cache's folder is known", "blobs", entries, "bytes", bytes, "ended_in_order", inOrder)
 }
 
 // watchSpace keeps the file system's share free.
@@ -118,7 +120,7 @@ func (c *Cache) nextCheck() *item {
 
 // check hashes a file, no faster than checkRate.
 func (c *Cache) check(ctx context.Context, i *item) error {
-	file, err := c.disk.folder.open(i.digest, i.size)
+	file, err := c.openItem(i)
 	if err != nil {
 		return err
 	}
@@ -154,11 +156,7 @@ func (c *Cache) checked(i *item, err error) {
 		i.suspect = false
 	}
 	c.mu.Unlock()
-	if err == nil || !current {
-		return
+	if err != nil && current {
+		c.drop(i.digest, err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		c.logger.Error("a file of the cache is not what it was; it is removed", "error", err.Error())
-	}
-	c.drop(i.digest, "rot")
 }
