@@ -603,6 +603,24 @@ func TestCacheTagTime(t *testing.T) {
 	})
 }
 
+// TestCacheTagOutlivesDigest: where tags_fresh_for is the longer time a tag keeps its meaning for it,
+// and only the digest is asked for.
+func TestCacheTagOutlivesDigest(t *testing.T) {
+	inCacheHouse(t, content.Config{FreshFor: minute, TagsFreshFor: 10 * minute}, func(t *testing.T, h *cacheHouse) {
+		tag, digest := "/v2/team/a/manifests/v1", "/v2/team/a/manifests/"+theManifest
+		h.pull("alice", tag)
+		h.registry.take()
+		for range 4 {
+			time.Sleep(2 * minute)
+			h.pull("carol", tag).expect(t, "kept", 200, string(manifestBody))
+			h.saw("kept", "HEAD "+digest)
+		}
+		time.Sleep(2*minute + time.Second)
+		h.pull("carol", tag).expect(t, "asked", 200, string(manifestBody))
+		h.saw("asked", "GET "+tag)
+	})
+}
+
 // TestCacheUpstreams: what one upstream shows is nothing to another, though the repository
 // and the digest are the same.
 func TestCacheUpstreams(t *testing.T) {

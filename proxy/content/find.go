@@ -26,6 +26,7 @@ type found struct {
 	size  int64
 	label labelHandle
 	again bool // it is time to ask in the background
+	named bool // of a tag: it is taken to name that still
 }
 
 // entry makes it one to give out.
@@ -197,13 +198,13 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 		return "", found{}
 	}
 	f = c.findLocked(&r.Subject, h.digest, now)
-	named := c.ledger.within(h.moment, c.cfg.TagsFreshFor, now)
+	f.named = c.ledger.within(h.moment, c.cfg.TagsFreshFor, now)
 	offline := c.offlineLocked(r.Upstream, now)
 	seen := now.Sub(h.time) < c.cfg.StaleFor && offline != nil
 	switch {
-	case f.state == fresh && !named && seen:
+	case f.state == fresh && !f.named && seen:
 		f.state, f.again = expired, pausedSince(&offline.tried, now)
-	case f.state == fresh && !named, f.state == expired && !seen:
+	case f.state == fresh && !f.named, f.state == expired && !seen:
 		f.state, f.again = due, false
 	}
 	return h.digest, f

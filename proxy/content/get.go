@@ -218,23 +218,46 @@ func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
 	}()
 }
 
+// asNamed gives out what a tag is taken to name; where that is due, when the registry still has
+// it. false: what the tag names has to be asked for.
+func (c *Cache) asNamed(ctx context.Context, r *Request, digest string, f *found) (result Result, ok bool) {
+	e := f.entry(digest)
+	mediaType := e.Header.get("Content-Type")
+	if !accepts(r.Accept, r.Kind, mediaType) {
+		return Result{}, false
+	}
+	if f.again {
+		c.askAgain(r, f.state, digest, mediaType)
+	}
+	switch f.state {
+	case fresh:
+		return Result{Outcome: Hit, Entry: e}, true
+	case expired:
+		return Result{Outcome: Stale, Entry: e}, true
+	}
+	flight, leads := c.joinConfirm(r, digest, mediaType)
+	if flight == nil {
+		return Result{}, false
+	}
+	o, err := c.flights.wait(ctx, flight, leads)
+	if err != nil {
+		return Result{Outcome: Pass, Err: err}, true
+	}
+	if o.verdict == kept {
+		e = c.since(&r.Subject, digest, flight.moment)
+	}
+	return Result{Outcome: Hit, Entry: e}, o.verdict == kept && e != nil
+}
+
 // byTag answers a request for what a tag names.
 func (c *Cache) byTag(ctx context.Context, r *Request) Result {
 	if r.Partial {
 		return Result{Outcome: Pass}
 	}
 	digest, f := c.findNamed(r)
-	if f.state == fresh || f.state == expired {
-		e := f.entry(digest)
-		mediaType := e.Header.get("Content-Type")
-		if accepts(r.Accept, r.Kind, mediaType) {
-			if f.again {
-				c.askAgain(r, f.state, digest, mediaType)
-			}
-			if f.state == expired {
-				return Result{Outcome: Stale, Entry: e}
-			}
-			return Result{Outcome: Hit, Entry: e}
+	if f.state == fresh || f.state == expired || f.state == due && f.named {
+		if result, ok := c.asNamed(ctx, r, digest, &f); ok {
+			return result
 		}
 	}
 	if c.suspect(r) {
