@@ -225,7 +225,7 @@ func (f *Folder) remove(digest string) {
 func (f *Folder) space() (free, all int64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(f.path, &s); err != nil {
-		return 0, 0, err
+		return 0, 0, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
 }

@@ -260,9 +260,14 @@ func (l *Loaded) checkStore() {
 	}
 }
 
-// checkCache looks whether others could put something in the place of what is kept. It makes no
-// folder: serve does.
+// checkCache warns of times so long that hardly anybody means them, and looks whether others could
+// put something in the place of what is kept. It makes no folder: serve does.
 func (l *Loaded) checkCache() {
+	if c := l.Config.Cache; c != nil {
+		l.warnLong("cache.fresh_for", c.FreshFor, time.Hour, "what is deleted behind the gateway's back is served so long")
+		l.warnLong("cache.stale_for", c.StaleFor, 7*24*time.Hour, "what is deleted is served so long while the registry is away")
+		l.warnLong("cache.tags_fresh_for", c.TagsFreshFor, time.Hour, "what is pushed behind the gateway's back, or through another one, is not seen so long")
+	}
 	if l.Config.CacheDir() == "" {
 		for _, key := range []string{"cache.disk", "cache.free"} {
 			if l.given(key) && !l.Faulty(key) && !l.Faulty("cache.dir") {
@@ -275,6 +280,12 @@ func (l *Loaded) checkCache() {
 	dir := l.Config.CacheDir()
 	if err := l.owners.checkFolder(dir, l.Path(dir)); err != nil {
 		l.Fault("cache.dir", "%v", err)
+	}
+}
+
+func (l *Loaded) warnLong(key string, given, most time.Duration, means string) {
+	if given > most {
+		l.Warn(key, "%s is long: %s", given, means)
 	}
 }
 

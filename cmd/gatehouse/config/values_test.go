@@ -35,6 +35,8 @@ func TestValuesThatNobodyMeans(t *testing.T) {
 		{ldap + "cache: {stale_for: 87600h}", "directories[0].ldap.cache.stale_for"}, {ldap + "cache: {stale_for: 24h}", ""},
 		{ldap + "cache: {negative_for: 8760h}", "directories[0].ldap.cache.negative_for"},
 		{ldap + "cache: {wrong_password_for: 8760h}", "directories[0].ldap.cache.wrong_password_for"},
+		{"cache: {fresh_for: 24h}", "cache.fresh_for"}, {"cache: {fresh_for: 1h, stale_for: 168h, tags_fresh_for: 1h}", ""},
+		{"cache: {stale_for: 1000h}", "cache.stale_for"}, {"cache: {tags_fresh_for: 61m}", "cache.tags_fresh_for"},
 		{"tokens: {upload_grace: 87600h}", "tokens.upload_grace"}, {"tokens: {upload_grace: 24h}", ""},
 		{"tokens: {refresh_lifetime: 876000h}", "tokens.refresh_lifetime"}, {"tokens: {refresh_lifetime: 720h}", ""},
 		{`listen: {address: "127.0.0.1:1", trusted_proxies: ["0.0.0.0/0"]}`, "listen.trusted_proxies[0]"},
