@@ -398,6 +398,26 @@ func TestCacheWrongContent(t *testing.T) {
 	})
 }
 
+// TestConditionLists: what an entity tag is compared with: a digest that is not known is none.
+func TestConditionLists(t *testing.T) {
+	for _, c := range []struct {
+		field  []string
+		digest string
+		weak   bool
+		want   bool
+	}{
+		{[]string{`"` + theBlob + `"`}, theBlob, false, true}, {[]string{theBlob}, theBlob, false, true}, {[]string{`"x", "` + theBlob + `"`}, theBlob, false, true},
+		{[]string{`"x"`, `"` + theBlob + `"`}, theBlob, false, true}, {[]string{"*"}, theBlob, false, true}, {[]string{"*"}, "", true, true},
+		{[]string{`W/"` + theBlob + `"`}, theBlob, true, true}, {[]string{`W/"` + theBlob + `"`}, theBlob, false, false},
+		{[]string{`"x"`}, theBlob, true, false}, {nil, theBlob, true, false}, {[]string{""}, theBlob, true, false},
+		{[]string{`""`}, "", true, false}, {[]string{""}, "", true, false}, {[]string{`"x",`}, "", false, false},
+	} {
+		if got := lists(c.field, c.digest, c.weak); got != c.want {
+			t.Errorf("%q has %q, weak %v: %v", c.field, c.digest, c.weak, got)
+		}
+	}
+}
+
 // TestCacheHerd: many who ask at once cost the registry one question.
 func TestCacheHerd(t *testing.T) {
 	inCacheHouse(t, content.Config{FreshFor: minute}, func(t *testing.T, h *cacheHouse) {

@@ -22,8 +22,8 @@ func precondition(r *http.Request, digest string) int {
 	return 0
 }
 
-// lists reports whether a list of entity tags has the digest. It may stand there without
-// quotes, as registries take it too.
+// lists reports whether a list of entity tags has the digest; "" is in none. It may stand there
+// without quotes, as registries take it too.
 func lists(field []string, digest string, weak bool) bool {
 	for _, value := range field {
 		for tag := range strings.SplitSeq(value, ",") {
@@ -31,7 +31,7 @@ func lists(field []string, digest string, weak bool) bool {
 			if weak {
 				tag = strings.TrimPrefix(tag, "W/")
 			}
-			if tag == "*" || strings.Trim(tag, `"`) == digest {
+			if tag == "*" || digest != "" && strings.Trim(tag, `"`) == digest {
 				return true
 			}
 		}

@@ -185,6 +185,12 @@ func TestNeverMade(t *testing.T) {
 			first.Answered(201, whole)
 			second.Answered(201, whole)
 		}, false},
+		"a PUT beside another upstream": {func(c *Cache, _ *registry) {
+			w := c.Watch(Forwarded{Subject: of, Act: Put, Reference: "v1", Tag: true, Body: []byte(body), MediaType: mediaType})
+			c.Take(c.cfg, "other")
+			c.Take(c.cfg, "up")
+			w.Answered(201, whole)
+		}, false},
 		"a GET beside a PUT": {func(c *Cache, r *registry) {
 			r.answer = func(q Question) (*Answer, error) {
 				c.Watch(Forwarded{Subject: of, Act: Put}).Answered(201, nil)

@@ -127,6 +127,10 @@ func (h *diskHouse) request(repository, digest string) *Request {
 	return &Request{Subject: Subject{"up", repository, Blob}, Reference: digest, Asker: Ask(h.answer)}
 }
 
+// errForwarded is that of a request that the registry gets as it came: also where what it would have
+// followed broke before it could.
+var errForwarded = fmt.Errorf("to be forwarded: %w", errBroken)
+
 // pull reads all that a request gets: of a download, as it comes.
 func (h *diskHouse) pull(ctx context.Context, repository, digest string) (Outcome, []byte, error) {
 	r := h.Get(ctx, h.request(repository, digest))
@@ -141,7 +145,7 @@ func (h *diskHouse) pull(ctx context.Context, repository, digest string) (Outcom
 		got, err := io.ReadAll(r.Answer.Body)
 		return r.Outcome, got, err
 	case r.Entry == nil:
-		return r.Outcome, nil, errors.New("to be forwarded")
+		return r.Outcome, nil, errForwarded
 	case r.Entry.File == nil:
 		return r.Outcome, r.Entry.Body, nil
 	}

@@ -57,11 +57,14 @@ func (c *Cache) look(digest string) {
 	}
 }
 
-// open opens what an entry has in a file; false: that cannot be read.
-func (c *Cache) open(r *Result) bool {
+// open opens what an entry has in a file; false: that cannot be read, or not in parts yet.
+func (c *Cache) open(of *Request, r *Result) bool {
 	e := r.Entry
 	if e == nil || e.Body != nil {
 		return true
+	}
+	if e.growth != nil && of.Partial {
+		return false // how long it will be is not to be seen, nor whether it is right
 	}
 	var file *File
 	var err error

@@ -115,14 +115,22 @@ func (s *flights) wait(ctx context.Context, f *flight, leads bool) (outcome, err
 	return outcome{}, fmt.Errorf("the asker stopped waiting: %w", context.Cause(ctx))
 }
 
-// leave gives up an answer that may come, or did.
+// leave gives up an answer that may come, or did. It is closed once: here, or where it lands.
 func (s *flights) leave(f *flight) {
+	if s.leaves(f) {
+		f.outcome.answer.Close()
+	}
+}
+
+// leaves reports whether the answer came before.
+func (s *flights) leaves(f *flight) (landed bool) {
 	s.lock.Lock()
+	defer s.lock.Unlock()
 	f.left = true
-	s.lock.Unlock()
 	select {
 	case <-f.done:
-		f.outcome.answer.Close()
+		return true
 	default:
+		return false
 	}
 }

@@ -9,7 +9,7 @@ import (
 // longer than ctx.
 func (c *Cache) Get(ctx context.Context, r *Request) Result {
 	for range 2 { // a file that cannot be read is none, and the registry is asked
-		if result := c.get(ctx, r); c.open(&result) {
+		if result := c.get(ctx, r); c.open(r, &result) {
 			return result
 		}
 	}
@@ -209,7 +209,7 @@ func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
 	go func() {
 		<-f.done
 		if f.outcome.verdict != away {
-			c.heard(r.Upstream, 200, f.moment)
+			c.heard(again.Upstream, 200, f.moment)
 			return
 		}
 		if fill, leads := c.joinFill(&again); leads {

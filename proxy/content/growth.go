@@ -152,6 +152,9 @@ func (g *growth) stop() {
 func (g *growth) follow() (*File, error) {
 	g.mu.Lock()
 	err := g.err
+	if g.unwanted && !g.whole {
+		err = errBroken // it ends at any moment
+	}
 	if err == nil {
 		g.readers++
 	}

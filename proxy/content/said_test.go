@@ -242,7 +242,17 @@ func TestWhoJoined(t *testing.T) {
 	for what, c := range map[string]struct {
 		happen func(*Cache)
 		want   Outcome
-	}{"nothing": {func(*Cache) {}, Joined}, "a PUT": {func(c *Cache) { c.Watch(manifest(Put, "v1")) }, Pass}, "a PUT elsewhere": {func(c *Cache) { f := manifest(Put, "v1"); f.Repository = "b"; c.Watch(f) }, Joined}} {
+	}{
+		"nothing":            {func(*Cache) {}, Joined},
+		"a PUT":              {func(c *Cache) { c.Watch(manifest(Put, "v1")) }, Pass},
+		"a PUT elsewhere":    {func(c *Cache) { f := manifest(Put, "v1"); f.Repository = "b"; c.Watch(f) }, Joined},
+		"a 404":              {func(c *Cache) { c.Watch(manifest(Look, saidDigest)).Answered(404, nil) }, Pass},
+		"a 404 of another":   {func(c *Cache) { c.Watch(manifest(Look, digestOf("sha256", nil))).Answered(404, nil) }, Joined},
+		"a purge":            {func(c *Cache) { c.Purge(Purge{Digest: saidDigest}) }, Pass},
+		"a purge there":      {func(c *Cache) { c.Purge(Purge{Repository: "a", Digest: saidDigest}) }, Pass},
+		"a purge elsewhere":  {func(c *Cache) { c.Purge(Purge{Repository: "b", Digest: saidDigest}) }, Joined},
+		"a purge of another": {func(c *Cache) { c.Purge(Purge{Digest: digestOf("sha256", nil)}) }, Joined},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			cache, r := said(t)
 			gate, joined := make(chan bool), make(chan Outcome)

@@ -1,0 +1,315 @@
+package content
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The tests below hold what those get who come while something is under way: after a word that
+// takes back what was asked for, when a download is about to end, for a part of it.
+
+// takings take back what a question brings, or do not: then those who come later join it.
+var takings = map[string]struct {
+	happen func(c *Cache, of Forwarded)
+	joins  bool
+}{
+	"nothing":           {func(*Cache, Forwarded) {}, true},
+	"a 404":             {func(c *Cache, of Forwarded) { c.Watch(of).Answered(404, nil) }, false},
+	"a 403":             {func(c *Cache, of Forwarded) { c.Watch(of).Answered(403, nil) }, false},
+	"a 500":             {func(c *Cache, of Forwarded) { c.Watch(of).Answered(500, nil) }, true},
+	"a 404 elsewhere":   {func(c *Cache, of Forwarded) { of.Repository = "b"; c.Watch(of).Answered(404, nil) }, true},
+	"a DELETE":          {func(c *Cache, of Forwarded) { of.Act = Delete; c.Watch(of).Answered(202, nil) }, false},
+	"a DELETE, sent":    {func(c *Cache, of Forwarded) { of.Act = Delete; c.Watch(of) }, false},
+	"a purge of all":    {func(c *Cache, of Forwarded) { c.Purge(Purge{All: true}) }, false},
+	"a purge of it":     {func(c *Cache, of Forwarded) { c.Purge(Purge{Digest: of.Reference}) }, false},
+	"a purge there":     {func(c *Cache, of Forwarded) { c.Purge(Purge{Repository: "a", Digest: of.Reference}) }, false},
+	"a purge elsewhere": {func(c *Cache, of Forwarded) { c.Purge(Purge{Repository: "b", Digest: of.Reference}) }, true},
+	"another upstream":  {func(c *Cache, of Forwarded) { c.Take(c.cfg, "other") }, false},
+}
+
+// TestWhoComesLate: nobody joins a question that was sent before what it brings was taken back.
+func TestWhoComesLate(t *testing.T) {
+	for what, taking := range takings {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cache, r := said(t)
+				gate := make(chan bool)
+				r.answer = func(q Question) (*Answer, error) { <-gate; return has(saidBody)(q) }
+				var all sync.WaitGroup
+				pull := func(want Outcome) {
+					all.Go(func() {
+						if got := cache.Get(t.Context(), r.request("a", saidDigest)); got.Outcome != want || string(got.Entry.Body) != saidBody {
+							t.Errorf("%+v, want %s", got, want)
+						}
+					})
+					synctest.Wait()
+				}
+				pull(Miss)
+				taking.happen(cache, manifest(Look, saidDigest))
+				want, questions := Miss, 2
+				if taking.joins {
+					want, questions = Joined, 1
+				}
+				pull(want)
+				close(gate)
+				all.Wait()
+				if len(r.asked) != questions {
+					t.Errorf("asked %q", r.asked)
+				}
+			})
+		})
+	}
+}
+
+// TestLateDownload: nobody follows a download that began before what it brings was taken back,
+// nor does a HEAD give it back; those who follow it already read on.
+func TestLateDownload(t *testing.T) {
+	for what, taking := range takings {
+		for late, before := range map[string]time.Duration{"": 0, ", and its yes is old": 2 * time.Minute} {
+			t.Run(what+late, func(t *testing.T) {
+				inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+					digest := h.put(3*Window, 1)
+					h.body = func(q Question, content []byte) (*Answer, error) {
+						a := whole(q, content)
+						if !q.Head {
+							a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(10 * time.Minute), ctx: context.Background()}
+						}
+						return a, nil
+					}
+					var all sync.WaitGroup
+					pull := func() {
+						all.Go(func() {
+							if _, got, err := h.pull(t.Context(), "a", digest); err != nil || !bytes.Equal(got, h.has[digest]) {
+								t.Errorf("%d bytes, %v", len(got), err)
+							}
+						})
+						synctest.Wait()
+					}
+					pull()
+					h.took()
+					time.Sleep(before)
+					taking.happen(h.Cache, Forwarded{Subject: Subject{"up", "a", Blob}, Reference: digest})
+					pull()
+					want := "GET"
+					if taking.joins && before > 0 {
+						want = "HEAD"
+					} else if taking.joins {
+						want = ""
+					}
+					if saw := h.took(); saw != want {
+						t.Errorf("asked %q, want %q", saw, want)
+					}
+					all.Wait()
+				})
+			})
+		}
+	}
+}
+
+// landing is a lock at which, when it is given up, a question is answered.
+type landing struct {
+	sync.Mutex
+	answer func()
+}
+
+func (l *landing) Unlock() {
+	l.Mutex.Unlock()
+	if answer := l.answer; answer != nil {
+		l.answer = nil
+		answer()
+	}
+}
+
+// TestLeavesOnce: an answer that comes in the moment in which who began it leaves is closed once:
+// closed twice, its connection would be used for two.
+func TestLeavesOnce(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		lock, closed := &landing{}, 0
+		s := &flights{lock: lock, now: func() moment { return moment{} }, running: map[key]*flight{}}
+		f := &flight{done: make(chan struct{})}
+		arrive := func() {
+			o := outcome{answer: &Answer{Body: closer(func() { closed++ })}}
+			if s.land(key{}, f, o) {
+				o.answer.Close()
+			}
+		}
+		if first {
+			arrive()
+		} else {
+			lock.answer = arrive
+		}
+		if s.leave(f); closed != 1 {
+			t.Errorf("it came first: %v; closed %d times", first, closed)
+		}
+	}
+}
+
+// TestEndingDownload: who comes when a download ends for want of readers is not cut with it.
+func TestEndingDownload(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(nearEnd+2*Window, 1)
+		h.body = func(q Question, content []byte) (*Answer, error) {
+			a := whole(q, content) // which does not heed that it is cut
+			a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(time.Minute), ctx: context.Background()}
+			return a, nil
+		}
+		r := h.Get(t.Context(), h.request("a", digest))
+		r.Entry.File.Close()
+		time.Sleep(patience + time.Second)
+		if got := h.Get(t.Context(), h.request("a", digest)); got.Outcome != Pass || got.Entry != nil || got.Err != nil {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// TestPartOfADownload: nobody gets a part of what is still being downloaded: neither its length
+// nor its digest is known to be right.
+func TestPartOfADownload(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(3*Window, 1)
+		part := h.request("a", digest)
+		part.Partial = true
+		h.wants("the first", "a", digest, Miss, "GET")
+		time.Sleep(2 * time.Minute)
+		h.body = func(q Question, content []byte) (*Answer, error) {
+			if q.Head { // meanwhile it is gone from the disk
+				h.drop(digest, errShort)
+				return &Answer{Status: 500, Header: Header{}}, nil
+			}
+			a := whole(q, content)
+			a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(time.Second), ctx: h.ctx}
+			return a, nil
+		}
+		if got := h.Get(t.Context(), part); got.Outcome != Pass || got.Entry != nil {
+			t.Errorf("%+v", got)
+		}
+		if got := h.Get(t.Context(), part); got.Outcome != Pass || got.Entry != nil {
+			t.Errorf("while it runs: %+v", got)
+		}
+		time.Sleep(2 * time.Second)
+		got := h.Get(t.Context(), part)
+		if got.Outcome != Hit || got.Entry == nil {
+			t.Fatalf("when it is whole: %+v", got)
+		}
+		got.Entry.File.Close()
+	})
+}
+
+// TestLargeAlgorithms: content on the disk is verified by the algorithm of its digest.
+func TestLargeAlgorithms(t *testing.T) {
+	for _, algorithm := range []string{"sha256", "sha384", "sha512"} {
+		t.Run(algorithm, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				content := bytes.Repeat([]byte(algorithm), Window)
+				digest := digestOf(algorithm, content)
+				h.has[digest] = content
+				h.wants("the first", "a", digest, Miss, "GET")
+				h.wants("a hit", "a", digest, Hit, "")
+				time.Sleep(rotPeriod)
+				h.wants("to be hashed again", "a", digest, Hit, "HEAD")
+				time.Sleep(20 * time.Second)
+				if h.wants("and right still", "a", digest, Hit, ""); len(h.files()) != 1 {
+					t.Errorf("files: %q", h.files())
+				}
+				wrong := strings.Replace(digest, ":", ":0", 1)[:len(digest)]
+				h.has[wrong] = content
+				if _, got, err := h.pull(t.Context(), "a", wrong); !errors.Is(err, ErrMismatch) || int64(len(got)) > lastWindow(int64(len(content))) {
+					t.Errorf("of another digest: %d bytes, %v", len(got), err)
+				}
+			})
+		})
+	}
+}
+
+// TestSaysNo: what ends by what the cache itself has asked, in the background or for somebody.
+func TestSaysNo(t *testing.T) {
+	heads := func(status int, change func(Header)) func(Question) (*Answer, error) {
+		return func(q Question) (*Answer, error) {
+			if !q.Head {
+				return says(404)(q)
+			}
+			a, err := has(saidBody)(q)
+			a.Status, a.Body = status, nil
+			change(a.Header)
+			return a, err
+		}
+	}
+	same := func(Header) {}
+	for what, c := range map[string]struct {
+		answer func(Question) (*Answer, error)
+		age    time.Duration // of the standing when it is asked for
+		stands bool          // a minute after its first half
+		asked  int
+	}{
+		"HEAD yes, in the background":          {heads(200, same), 35 * time.Second, true, 1},
+		"HEAD no, in the background":           {heads(404, same), 35 * time.Second, false, 1},
+		"HEAD 403, in the background":          {heads(403, same), 35 * time.Second, false, 1},
+		"HEAD of another, in the background":   {heads(200, func(h Header) { h["Docker-Content-Digest"] = []string{digestOf("sha256", nil)} }), 35 * time.Second, false, 1},
+		"HEAD 304, in the background":          {heads(304, same), 35 * time.Second, false, 1},
+		"HEAD no":                              {heads(404, same), 2 * time.Minute, false, 1},
+		"HEAD 500, and GET no":                 {heads(500, same), 2 * time.Minute, false, 2},
+		"HEAD of another size, and GET no":     {heads(200, func(h Header) { h["Content-Length"] = []string{"8"} }), 2 * time.Minute, false, 2},
+		"HEAD 500, in the background, no more": {heads(500, same), 35 * time.Second, false, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cache, r := said(t)
+				cache.Get(t.Context(), r.request("a", saidDigest))
+				time.Sleep(c.age)
+				r.answer = c.answer
+				got := cache.Get(t.Context(), r.request("a", saidDigest))
+				got.Answer.Close()
+				synctest.Wait()
+				if time.Sleep(30 * time.Second); len(r.asked) != 1+c.asked {
+					t.Errorf("asked %q", r.asked)
+				}
+				if stands := cache.find(&Subject{"up", "a", Manifest}, saidDigest).state == fresh; stands != c.stands {
+					t.Errorf("it stands: %v", stands)
+				}
+			})
+		})
+	}
+}
+
+// TestGetSaysNo: a GET that the registry refuses ends what it was known to have, also for when it
+// cannot be asked.
+func TestGetSaysNo(t *testing.T) {
+	for what, c := range map[string]struct {
+		reference string
+		status    int
+		lasts     bool
+	}{
+		"digest, 404": {saidDigest, 404, false}, "digest, 401": {saidDigest, 401, false}, "digest, 429": {saidDigest, 429, true}, "digest, 304": {saidDigest, 304, true},
+		"tag, 404": {"v1", 404, false}, "tag, 403": {"v1", 403, false}, "tag, 429": {"v1", 429, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cache, r := said(t)
+				cache.cfg.StaleFor = time.Hour
+				cache.Get(t.Context(), r.request("a", "v1"))
+				time.Sleep(2 * time.Minute)
+				r.answer = func(q Question) (*Answer, error) {
+					if q.Head {
+						return says(500)(q)
+					}
+					return says(c.status)(q)
+				}
+				cache.Get(t.Context(), r.request("a", c.reference)).Answer.Close()
+				r.answer = func(Question) (*Answer, error) { return nil, errors.New("away") }
+				got := cache.Get(t.Context(), r.request("a", c.reference))
+				got.Answer.Close()
+				if lasts := got.Outcome == Stale; lasts != c.lasts {
+					t.Errorf("then %+v", got)
+				}
+			})
+		})
+	}
+}
