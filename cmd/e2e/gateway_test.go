@@ -159,9 +159,13 @@ func startGateway(t *testing.T, s setup) *gateway {
 	return g
 }
 
-// serve runs the gateway (again) and waits until it is ready.
+// serve runs the gateway (again) and waits until it is ready. What one that was killed wrote is
+// judged too.
 func (g *gateway) serve(t *testing.T) {
 	t.Helper()
+	if g.Process != nil && !g.Running() {
+		g.judge(t)
+	}
 	g.Process = start(t, binary, "serve", "-c", g.config)
 	if err := g.Await(20*time.Second, func() bool { return g.status(g.up) == http.StatusOK }); err != nil {
 		t.Fatal(err)
@@ -234,6 +238,12 @@ func (g *gateway) inspect(t *testing.T) {
 			t.Errorf("the gateway did not end well on TERM: %v", err)
 		}
 	}
+	g.judge(t)
+}
+
+// judge looks for what no log of the gateway may have.
+func (g *gateway) judge(t *testing.T) {
+	t.Helper()
 	log := g.Log()
 	for _, bad := range []string{"panic", "goroutine ", "DATA RACE"} {
 		if strings.Contains(log, bad) {
