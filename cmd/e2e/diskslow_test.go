@@ -77,6 +77,43 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestNoNames: where a file system has bytes left but no names for files, what was not used for
+// long makes way, and what comes is kept.
+func TestNoNames(t *testing.T) {
+	registry := startBlobs(t, 500<<10, 400<<10, 450<<10)
+	parent := t.TempDir()
+	if err := syscall.Mount("tmpfs", parent, "tmpfs", 0, "size=64m,nr_inodes=100,mode=0700"); err != nil {
+		t.Fatalf("a small file system is needed: %v", err)
+	}
+	defer syscall.Unmount(parent, syscall.MNT_DETACH)
+	g := startGateway(t, setup{Upstream: registry.URL, Sections: "cache: {dir: " + parent + "/cache, disk: 1GiB, free: 0%}"})
+	token := g.token(t, "test", testPassword, "repository:team/app:pull")
+	pull := func(i int, hit bool) {
+		t.Helper()
+		a := g.send("GET", "/v2/team/app/blobs/"+registry.digests[i], bearer(token), nil).want(t, "a blob", http.StatusOK)
+		if !bytes.Equal(a.body, registry.content[i]) || (a.header.Get("Cache-Status") != "") != hit {
+			t.Errorf("%d: %d bytes, %q", i, len(a.body), a.header.Get("Cache-Status"))
+		}
+		awaitKept(t, g, parent+"/cache", registry.digests[i])
+	}
+	pull(0, false)
+	for _, digest := range registry.digests {
+		os.Mkdir(filepath.Join(parent, "cache", "v1", digest[7:9]), 0o700)
+	}
+	for i := range 100 {
+		os.WriteFile(filepath.Join(parent, fmt.Sprint(i)), nil, 0o600) // until none is left
+	}
+	pull(1, false)
+	pull(1, true)
+	if n := g.metric(t, `gatehouse_content_evictions_total{reason="free",store="disk"}`); n != 1 {
+		t.Errorf("%v made way", n)
+	}
+	a := g.send("GET", "/v2/team/app/blobs/"+registry.digests[2], bearer(token), nil).want(t, "more than there is", http.StatusOK)
+	if !bytes.Equal(a.body, registry.content[2]) || g.metric(t, `gatehouse_content_entries{store="disk"}`) != 1 {
+		t.Errorf("%d bytes", len(a.body))
+	}
+}
+
 // TestSlowReaders: who takes nothing of a file of the cache for a minute is cut, and who takes
 // a KiB a second is not.
 func TestSlowReaders(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +77,9 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error 
 		return err
 	}
 	file, info, err := c.disk.folder.create(e.Size)
+	if c.makeWay(e.Size, err) {
+		file, info, err = c.disk.folder.create(e.Size)
+	}
 	if err != nil {
 		c.release(e.Size)
 		if !full(err) {
@@ -120,6 +124,22 @@ func (c *Cache) raise(g *growth) {
 	}
 	g.file.Close()
 	c.ended(g, i, err == nil)
+}
+
+// makeWay removes what takes so many bytes, where the file system has no room though it said so: its
+// quota is used up, or all its names are. It reports whether that was the case.
+func (c *Cache) makeWay(n int64, err error) bool {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return false
+	}
+	c.mu.Lock()
+	var gone []string
+	if n <= c.disk.bytes() {
+		gone = c.disk.shrink(n)
+	}
+	c.mu.Unlock()
+	c.disk.discard(gone, "free")
+	return len(gone) > 0
 }
 
 // reserveDisk takes room in the budget, which release gives back, or ended.

@@ -15,7 +15,7 @@ for cache in '{}' '{dir: cache, small: 0}'; do
 done
 unset GATEHOUSE_CACHE
 GATEHOUSE_CASES=${GATEHOUSE_CASES:-100} go test -count=1 -timeout 60m -run '^TestCacheIsEqual$' ./proxy
-GATEHOUSE_NO_SKIP=1 GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-200} go test -count=1 -timeout 40m -v -tags cache -run '^Test(Killed|DiskCache|DiskFull|FileLimit|SlowReaders|HerdOnDisk|ObjectStore|Zot)$' ./cmd/e2e
+GATEHOUSE_NO_SKIP=1 GATEHOUSE_KILLS=${GATEHOUSE_KILLS:-200} go test -count=1 -timeout 40m -v -tags cache -run '^Test(Killed|DiskCache|DamagedDisk|DiskFull|NoNames|FileLimit|SlowReaders|HerdOnDisk|ObjectStore|Zot)$' ./cmd/e2e
 for target in proxy/content:FuzzDigestAt proxy/content:FuzzAccepts cmd/gatehouse/contents:FuzzPurge; do
 	go test -run '^$' -fuzz "^${target#*:}\$" -fuzztime "${FUZZTIME:-60s}" "./${target%:*}"
 done
