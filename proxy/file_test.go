@@ -248,3 +248,53 @@ func TestBrokenBlob(t *testing.T) {
 		})
 	}
 }
+
+// TestNoLength: an answer without a length passes as it comes, to one or to several, and a
+// wrong one has no end.
+func TestNoLength(t *testing.T) {
+	blob := bytes.Repeat([]byte("0123456789"), 500_000)
+	wrong := bytes.Clone(blob)
+	wrong[len(wrong)-1]++
+	for what, c := range map[string]struct {
+		sent  []byte
+		right bool
+	}{"right": {blob, true}, "wrong": {wrong, false}, "a page": {[]byte("<html>log in</html>"), false}} {
+		t.Run(what, func(t *testing.T) {
+			h, path, file := newDiskGateway(t, blob)
+			h.upstream.answers(func(w http.ResponseWriter, r *http.Request) {
+				w.(http.Flusher).Flush()
+				w.Write(c.sent)
+			})
+			token := h.token("root", "repository:team/app:pull")
+			for range 3 {
+				resp, got, err := h.fetch(path, token)
+				if c.right && (resp.StatusCode != 200 || resp.ContentLength != -1 || !bytes.Equal(got, blob)) || (err == nil) != c.right {
+					t.Errorf("%d, %d bytes, %v", resp.StatusCode, len(got), err)
+				}
+			}
+			if n := len(h.upstream.take()); n < 3 { // a client may ask again that had not even a status
+				t.Errorf("asked %d times", n)
+			}
+			if _, err := os.Stat(file); err == nil {
+				t.Error("it is kept")
+			}
+		})
+	}
+}
+
+// TestNoDigest: where it is not known what an answer is, only `*` is it.
+func TestNoDigest(t *testing.T) {
+	for _, c := range []struct {
+		name, value, digest string
+		want                int
+	}{
+		{"If-None-Match", "", "", 0}, {"If-None-Match", `""`, "", 0}, {"If-None-Match", "*", "", 304}, {"If-None-Match", `"x"`, "", 0},
+		{"If-Match", "", "", 412}, {"If-Match", `""`, "", 412}, {"If-Match", "*", "", 0}, {"If-Match", "x,*", "", 0},
+		{"If-None-Match", "", "sha256:0", 0}, {"If-None-Match", `W/"sha256:0"`, "sha256:0", 304}, {"If-Match", `W/"sha256:0"`, "sha256:0", 412}, {"If-Match", ` "a" , "sha256:0"`, "sha256:0", 0},
+	} {
+		r := &http.Request{Header: http.Header{c.name: {c.value}}}
+		if got := precondition(r, c.digest); got != c.want {
+			t.Errorf("%s: %q of %q: %d, want %d", c.name, c.value, c.digest, got, c.want)
+		}
+	}
+}

@@ -3,17 +3,17 @@ package content
 import "strings"
 
 // accepts reports whether an Accept field takes what has that media type. A manifest's has
-// to stand there literally, as registries choose by it; a blob has only one form.
+// to stand there letter by letter, as registries choose by it; a blob has only one form.
 func accepts(field []string, kind Kind, mediaType string) bool {
 	if kind == Blob && len(field) == 0 {
 		return true
 	}
 	mediaType, _, _ = strings.Cut(mediaType, ";")
-	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	mediaType = strings.TrimSpace(mediaType)
 	for _, value := range field {
 		for element := range strings.SplitSeq(value, ",") {
 			media, parameters, _ := strings.Cut(element, ";")
-			media = strings.ToLower(strings.TrimSpace(media))
+			media = strings.TrimSpace(media)
 			matches := media == mediaType && media != "" || kind == Blob && media == "*/*"
 			if matches && !zero(parameters) {
 				return true

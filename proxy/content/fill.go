@@ -3,7 +3,6 @@ package content
 import (
 	"context"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -100,7 +99,11 @@ func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outco
 	} else {
 		c.metrics.ContentFill("unkept")
 	}
-	return outcome{verdict: other, answer: a, err: err}
+	o := outcome{verdict: other, answer: a, err: err}
+	if err == nil && (q.Subject.Kind == Manifest || c.fits(q.Subject.Kind, a)) { // that has no length, or found no room
+		o.verified = verifies(q, a, func() { c.suspectAnswer(q, a.Header) })
+	}
+	return o
 }
 
 // keep keeps an answer where it has room.
@@ -141,9 +144,7 @@ func lies(q *Question, a *Answer) bool {
 // verified by the digest alone that the answer names.
 func keepable(q *Question, a *Answer) bool {
 	named := a.Header.get("Docker-Content-Digest")
-	schema1 := q.Subject.Kind == Manifest && strings.HasPrefix(a.Header.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+")
-	// The digest of that is one of a part of it, without the signatures.
-	return !schema1 && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || named == "" || Known(named)) && a.Header.length() >= 0
+	return !signed(q.Subject.Kind, a.Header) && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || named == "" || Known(named)) && a.Header.length() >= 0
 }
 
 // fits reports whether an answer is one to read whole.

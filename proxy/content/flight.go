@@ -28,6 +28,8 @@ type outcome struct {
 	counts  bool    // kept: nothing changed in the repository since it was asked
 	answer  *Answer // other and fault: for who began it
 	err     error   // where there is no answer
+
+	verified bool // other: its content is, while it passes
 }
 
 // verdict sorts outcomes.

@@ -118,7 +118,7 @@ func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) R
 		return Result{Outcome: Miss, Entry: o.entry}
 	case o.verdict == kept && o.counts && (r.Tag || accepts(r.Accept, r.Kind, o.entry.Header.get("Content-Type"))):
 		return shared(o)
-	case o.verdict == wrong && !leads:
+	case !leads && (o.verdict == wrong || o.verified):
 		return c.alone(ctx, r)
 	case o.verdict == away:
 		if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
@@ -161,22 +161,40 @@ func (c *Cache) alone(ctx context.Context, r *Request) Result {
 		a.Close()
 		return Result{Outcome: Pass, Err: ErrMismatch}
 	}
-	if err != nil || !keepable(&q, a) {
+	if err != nil {
 		return Result{Outcome: Pass, Answer: a, Err: err}
 	}
-	if !c.fits(r.Kind, a) {
-		return c.watched(r, a)
+	return c.unkept(&q, a)
+}
+
+// unkept gives out an answer that nobody keeps: read first, or where it is too large or has no
+// length or room, as it passes.
+func (c *Cache) unkept(q *Question, a *Answer) Result {
+	passes := Result{Outcome: Pass, Answer: a}
+	if !keepable(q, a) {
+		verifies(q, a, nil)
+		return passes
 	}
-	defer a.Close()
+	if !c.fits(q.Subject.Kind, a) {
+		c.watch(q, a)
+		return passes
+	}
 	release, ok := c.hold(a.Header.length())
 	if !ok {
-		return Result{Outcome: Pass, Err: ErrMismatch}
+		verifies(q, a, nil)
+		return passes
 	}
 	defer release()
+	defer a.Close()
+	return c.whole(q, a)
+}
+
+// whole gives out an answer that is right.
+func (c *Cache) whole(q *Question, a *Answer) Result {
 	body, verdict := read(a)
 	digest := ""
 	if verdict == kept {
-		digest = verified(&q, a, body)
+		digest = verified(q, a, body)
 	}
 	if digest == "" {
 		return Result{Outcome: Pass, Err: ErrMismatch}
@@ -184,13 +202,13 @@ func (c *Cache) alone(ctx context.Context, r *Request) Result {
 	return Result{Outcome: Pass, Entry: &Entry{Digest: digest, Header: withoutLength(a.Header), Size: int64(len(body)), Body: body}}
 }
 
-// watched passes on what is too large to be read first, verified on its way.
-func (c *Cache) watched(r *Request, a *Answer) Result {
-	if r.Tag || r.Kind != Blob || c.disk == nil || c.verify(r.Reference, a) {
-		return Result{Outcome: Pass, Answer: a}
+// watch has what is too large to be read first verified on its way, with its last window
+// withheld. Where such are not for the cache they stream as they come.
+func (c *Cache) watch(q *Question, a *Answer) {
+	blobs := q.Subject.Kind == Blob && c.disk != nil
+	if q.Subject.Kind == Manifest || blobs && !c.verify(q.Reference, a) {
+		verifies(q, a, nil)
 	}
-	a.Close()
-	return Result{Outcome: Pass, Err: ErrMismatch}
 }
 
 // askAgain asks in the background: whether a digest is still there, and where the
