@@ -29,12 +29,30 @@ func (c *caps) hold(x *exchange, h holder, n, most int) error {
 	return nil
 }
 
-// release ends what hold began.
+// share counts n against a limit that all share until release; most 0: no limit.
+func (c *caps) share(x *exchange, of *total, limit string, n, most int) error {
+	if most <= 0 {
+		return nil
+	}
+	if !of.add(n, most) {
+		return &authn.ThrottledError{RetryAfter: time.Second, Limit: limit}
+	}
+	if x.shares == nil {
+		x.shares = x.own.shares[:0]
+	}
+	x.shares = append(x.shares, share{of, n})
+	return nil
+}
+
+// release ends what hold and share began.
 func (c *caps) release(x *exchange) {
 	for _, h := range x.held {
 		c.load.give(h)
 	}
-	x.held = nil
+	for _, s := range x.shares {
+		s.of.n.Add(int64(-s.n))
+	}
+	x.held, x.shares = nil, nil
 }
 
 // holdStranger counts a request of which nobody knows yet whose it is, as if it were a
@@ -46,7 +64,7 @@ func (c *caps) holdStranger(x *exchange) error {
 		err = c.hold(x, x.holder("connections_per_address"), 1, c.limits.ConnectionsPerAddress)
 	}
 	if err == nil {
-		err = c.hold(x, holder{limit: "connections"}, 1, c.limits.Connections)
+		err = c.share(x, &c.load.connections, "connections", 1, c.limits.Connections)
 	}
 	if err == nil {
 		return nil
@@ -70,7 +88,7 @@ func (c *caps) holdRequest(x *exchange) error {
 		err = c.hold(x, x.holder("anonymous_requests"), 1, c.limits.AnonymousRequests)
 	}
 	if err == nil {
-		err = c.hold(x, holder{limit: "requests"}, 1, c.limits.Requests)
+		err = c.share(x, &c.load.requests, "requests", 1, c.limits.Requests)
 	}
 	return err
 }
@@ -90,5 +108,5 @@ func (c *caps) holdManifest(x *exchange, n int) error {
 	if err := c.hold(x, x.holder("manifest_bytes"), n, max(most/4, maxManifest)); err != nil {
 		return err
 	}
-	return c.hold(x, holder{limit: "manifest_bytes"}, n, max(most, maxManifest))
+	return c.share(x, &c.load.manifestBytes, "manifest_bytes", n, max(most, maxManifest))
 }

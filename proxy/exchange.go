@@ -40,14 +40,16 @@ type exchange struct {
 	names   map[string]string // what is known of that, for the trial
 	tried   tried
 
-	held  []holding // see caps.hold
-	ended func()    // tells freeze.State of a push that it noted; nil: it noted none
+	held   []holding // see caps.hold
+	shares []share   // see caps.share
+	ended  func()    // tells freeze.State of a push that it noted; nil: it noted none
 
 	// own are parts that stand here so that a request is one allocation.
 	own struct {
 		recorder recorder
 		source   source
-		held     [3]holding // where most of held has its place
+		held     [2]holding // where most of held has its place
+		shares   [2]share   // and most of shares
 		id       [1]string  // the value of X-Request-Id
 		question content.Request
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/authz"
@@ -93,6 +94,8 @@ type Load struct {
 	trial     shadow.Table
 	news      news
 
+	connections, requests, manifestBytes total // of the limits of those names
+
 	mu     sync.Mutex
 	folder *content.Folder // of the cache; nil: none
 	kept   *content.Cache  // of the Gateway that was taken last
@@ -101,8 +104,7 @@ type Load struct {
 	named  map[netip.Addr]time.Time // when the log last named a proxy whose clients have no address
 }
 
-// holder is who is held to a limit: one person, one network, or all, who are nobody
-// in particular.
+// holder is who is held to a limit: one person, or one network.
 type holder struct {
 	limit               string // its key
 	directory, username string
@@ -113,6 +115,29 @@ type holder struct {
 type holding struct {
 	holder
 	n int
+}
+
+// total is how much is in flight of what all share: every request takes some, so it is no
+// entry of a map under a lock.
+type total struct{ n atomic.Int64 }
+
+// add adds to it, or reports that it would be more than most.
+func (t *total) add(n, most int) bool {
+	for {
+		now := t.n.Load()
+		if now+int64(n) > int64(most) {
+			return false
+		}
+		if t.n.CompareAndSwap(now, now+int64(n)) {
+			return true
+		}
+	}
+}
+
+// share is a part of a total, taken until release.
+type share struct {
+	of *total
+	n  int
 }
 
 // NewLoad returns an empty one.

@@ -16,6 +16,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,8 +107,14 @@ func inBubble(t *testing.T, change func(*Config), test func(b *bubble)) {
 			behind.Close()
 			time.Sleep(time.Minute) // what dripped notices
 			synctest.Wait()
-			if l := b.gateway.load; l.open.Open() != 0 || len(l.held) != 0 {
+			l := b.gateway.load
+			if l.open.Open() != 0 || len(l.held) != 0 {
 				t.Errorf("still in flight: %d connections, %v", l.open.Open(), l.held)
+			}
+			for name, total := range map[string]*total{"connections": &l.connections, "requests": &l.requests, "manifest_bytes": &l.manifestBytes} {
+				if n := total.n.Load(); n != 0 {
+					t.Errorf("still in flight: %d of all %s", n, name)
+				}
 			}
 		}()
 		test(b)
@@ -860,5 +868,42 @@ func TestLeave(t *testing.T) {
 			t.Errorf("the connection ends: %t, want %t", resp.Close, last)
 		}
 		h.gateway.load.Leave()
+	}
+}
+
+// TestTotal: what all share is given out up to the limit and no further, however many ask
+// at once.
+func TestTotal(t *testing.T) {
+	const most, askers, each = 100, 8, 1000
+	var all total
+	var over, taken atomic.Int64
+	var group sync.WaitGroup
+	for range askers {
+		group.Go(func() {
+			for i := range each {
+				n := i%3 + 1
+				if !all.add(n, most) {
+					over.Add(1)
+					continue
+				}
+				if now := taken.Add(int64(n)); now > most {
+					t.Errorf("%d are taken", now)
+				}
+				taken.Add(int64(-n))
+				all.n.Add(int64(-n))
+			}
+		})
+	}
+	group.Wait()
+	if left := all.n.Load(); left != 0 || over.Load() == askers*each {
+		t.Errorf("%d left, %d refused", left, over.Load())
+	}
+	for _, c := range []struct {
+		n, most int
+		want    bool
+	}{{most, most, true}, {1, most, false}, {1, most + 1, true}, {1, 1, false}} {
+		if got := all.add(c.n, c.most); got != c.want {
+			t.Errorf("%d of %d with %d taken: %v", c.n, c.most, all.n.Load(), got)
+		}
 	}
 }
