@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"gatehouse/authz"
 	"gatehouse/metrics"
@@ -41,7 +40,7 @@ func (d *decider) decided(x *exchange, result string, err error) error {
 	x.event.decision = result
 	d.metrics.Decision(string(x.route.Need.Action), result)
 	if result != "insufficient_scope" { // which the token decided
-		d.counts.Add(x.by, time.Now())
+		d.counts.Add(x.by, x.event.start)
 	}
 	return err
 }

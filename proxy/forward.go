@@ -218,10 +218,16 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 
 // body sends one that is here already.
 func (f *forwarder) body(x *exchange, body []byte) error {
+	needed := f.caps.limits.progressNeeded()
+	if writeAllowance(len(body), needed) < progressWindow+nearly { // it is in time with the header
+		_, err := x.w.Write(body)
+		f.cut(x, err)
+		return nil
+	}
 	var err error
 	for len(body) > 0 && err == nil {
 		n := min(len(body), copyBuffer)
-		x.w.deadline(writeAllowance(n, f.caps.limits.progressNeeded()))
+		x.w.deadline(writeAllowance(n, needed))
 		_, err = x.w.Write(body[:n])
 		body = body[n:]
 	}

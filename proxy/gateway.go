@@ -142,9 +142,9 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exc
 	*x.w = recorder{ResponseWriter: w, body: &x.own.source, leaving: &g.load.leaving}
 	if r.TLS != nil {
 		x.w.hsts = g.hsts
-		if r.ProtoMajor == 1 {
-			x.w.secure = c
-		}
+	}
+	if r.ProtoMajor == 1 {
+		x.w.on(c)
 	}
 	g.answer(x, serve)
 	if x.w.body.pending() {

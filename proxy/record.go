@@ -33,7 +33,8 @@ func (r *records) line() *line {
 
 // emit writes the record and counts the request.
 func (r *records) emit(x *exchange) {
-	e, took := &x.event, time.Since(x.event.start)
+	e, now := &x.event, time.Now()
+	took := now.Sub(e.start)
 	status := x.w.status
 	if e.err != nil && e.err.status == statusClientGone || x.r.Context().Err() != nil && !x.w.wrote {
 		status = statusClientGone
@@ -70,5 +71,5 @@ func (r *records) emit(x *exchange) {
 	if e.err != nil {
 		l.text("error", e.err.Error())
 	}
-	audit.Record(r.access.Handler(), level, "request", *l)
+	audit.Record(r.access.Handler(), now, level, "request", *l)
 }

@@ -14,7 +14,7 @@ type recorder struct {
 	http.ResponseWriter
 	body    *source
 	leaving *listener.Leaving // nil: never
-	secure  *listener.Conn    // below the TLS of HTTP/1.1; nil: another
+	conn    *listener.Conn    // of HTTP/1.1; nil: another
 	hsts    string            // the value of Strict-Transport-Security; empty: none
 	status  int
 	bytes   int64
@@ -50,22 +50,34 @@ func (w *recorder) Write(p []byte) (int, error) {
 
 func (w *recorder) write(p []byte) (int, error) {
 	const record = 16 << 10 // of TLS
-	if w.secure == nil || len(p) <= record {
+	if w.conn == nil || w.body.plain() || len(p) <= record {
 		return w.ResponseWriter.Write(p)
 	}
-	return w.secure.Together(func() (int, error) { return w.ResponseWriter.Write(p) })
+	return w.conn.Together(func() (int, error) { return w.ResponseWriter.Write(p) })
+}
+
+// nearly is by how much deadlines may differ that are as good as the same.
+const nearly = 2 * time.Second
+
+// on is the connection, of which the deadline is known that the answer before has set.
+func (w *recorder) on(c *listener.Conn) {
+	if c != nil {
+		w.conn, w.until = c, c.WriteUntil
+	}
 }
 
 // deadline is for the writes that follow: a client that takes nothing must not
 // hold on to the request. Each answer sets it again, so it need not be cleared.
 // One that is set already and is nearly the same stays.
 func (w *recorder) deadline(d time.Duration) {
-	const nearly = 2 * time.Second
 	until := time.Now().Add(d)
 	if until.Sub(w.until).Abs() < nearly {
 		return
 	}
 	w.until = until
+	if w.conn != nil {
+		w.conn.WriteUntil = until
+	}
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // no connection, no deadline
 }
 

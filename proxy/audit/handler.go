@@ -52,10 +52,10 @@ func Clip(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// Record writes a record of this moment, by slog.Handler's Handle or, where that is h's
+// Record writes a record of a moment, by slog.Handler's Handle or, where that is h's
 // own way, without making a slog.Record.
-func Record(h slog.Handler, level slog.Level, message string, attrs []slog.Attr) {
-	ctx, now := context.Background(), time.Now()
+func Record(h slog.Handler, now time.Time, level slog.Level, message string, attrs []slog.Attr) {
+	ctx := context.Background()
 	if !h.Enabled(ctx, level) {
 		return
 	}
