@@ -3,12 +3,13 @@ package tokens
 import (
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,13 +35,21 @@ type Keyring struct {
 	keys     map[string]*signingKey
 	ids      []string // of keys, in the order of the config
 	revoked  revocations
-	verified *lru.Cache[[sha256.Size]byte, Token]
+	seed     maphash.Seed
+	verified *lru.Cache[uint64, *verified] // by the hash of the text
+}
+
+// verified is a token that was verified. A hash is quick to find it by, and its text is
+// compared, as two may have one hash.
+type verified struct {
+	text  string
+	token Token
 }
 
 // NewKeyring checks the keys. Its error joins *authn.KeyError values with keys
 // relative to `tokens` (`key_files[1]`, `revoked[0]`).
 func NewKeyring(cfg Config) (*Keyring, error) {
-	k := &Keyring{cfg: cfg, keys: map[string]*signingKey{}}
+	k := &Keyring{cfg: cfg, keys: map[string]*signingKey{}, seed: maphash.MakeSeed()}
 	if k.cfg.Now == nil {
 		k.cfg.Now = time.Now
 	}
@@ -51,7 +60,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 		return nil, errors.Join(faults...)
 	}
 	var err error
-	k.verified, err = lru.New[[sha256.Size]byte, Token](maxVerified)
+	k.verified, err = lru.New[uint64, *verified](maxVerified)
 	return k, err
 }
 
@@ -244,16 +253,15 @@ var errOld = fmt.Errorf("%w: issued before the start, since which the store coul
 
 // recall takes a verified token from the cache, or verifies it.
 func (k *Keyring) recall(raw string) (Token, error) {
-	var room [1 << 10]byte // most are shorter, and need no place elsewhere
-	key := sha256.Sum256(append(room[:0], raw...))
-	if t, ok := k.verified.Get(key); ok {
+	key := maphash.String(k.seed, raw)
+	if v, ok := k.verified.Get(key); ok && v.text == raw {
 		k.cfg.Metrics.CacheRequest("token", "hit")
-		return t, nil
+		return v.token, nil
 	}
 	k.cfg.Metrics.CacheRequest("token", "miss")
 	t, err := k.verify(raw)
 	if err == nil && len(raw) <= maxCached {
-		k.verified.Add(key, t)
+		k.verified.Add(key, &verified{strings.Clone(raw), t})
 	}
 	return t, err
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/big"
 	"net/http/httptest"
 	"slices"
@@ -186,6 +187,19 @@ func TestCache(t *testing.T) {
 		if !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("the metrics lack %s", want)
 		}
+	}
+	// A text with the hash of another is not taken for it, and takes its place.
+	other, issued, _ := k.Issue(sample(t))
+	known, _ := k.verified.Get(k.verified.Keys()[0])
+	k.verified.Add(maphash.String(k.seed, other), known)
+	for range 2 {
+		if got, err := k.Verify(other, Access, 0); err != nil || got.ID != issued.ID {
+			t.Errorf("%s for %s: %v", got.ID, issued.ID, err)
+		}
+	}
+	k.verified.Add(maphash.String(k.seed, small+"x"), known)
+	if got, err := k.Verify(small+"x", Access, 0); !errors.Is(err, ErrInvalidToken) || got.ID != "" {
+		t.Errorf("a bad text with the hash of a good one: %+v, %v", got, err)
 	}
 	// The kind is asked of a cached token too.
 	if _, err := k.Verify(small, Refresh, 0); !errors.Is(err, ErrInvalidToken) {

@@ -171,12 +171,20 @@ func appendText(line []byte, s string) []byte {
 // ordinary reports whether all of s may stand as it is, as nearly all texts may.
 func ordinary(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+		if !asItIs[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// asItIs tells of each byte whether it may stand in a JSON string whatever is around it.
+var asItIs = func() (table [256]bool) {
+	for c := range utf8.RuneSelf {
+		_, table[c] = character(string(rune(c)))
+	}
+	return table
+}()
 
 // character is the length of the first character, and whether it may stand in a JSON
 // string as it is.
