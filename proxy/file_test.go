@@ -242,7 +242,8 @@ func TestBrokenBlob(t *testing.T) {
 					}
 				}
 			}
-			if len(ranges) != len(c.asked) {
+			// Where it failed before the client was there to read, all is asked for once more.
+			if extra := len(ranges) - len(c.asked); extra < 0 || extra > 0 && c.whole || extra > 3 {
 				t.Errorf("asked for %q", ranges)
 			}
 		})
