@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,11 +26,12 @@ const (
 // item is content in the folder.
 type item struct {
 	digest  string
-	stamp             // of its file
-	before  time.Time // that of its file before it was last set
-	checked time.Time // when its digest was last seen to be right, by this process
-	suspect bool      // no process that ended in order left it so
-	waits   bool      // to be checked
+	stamp               // of its file
+	before  time.Time   // that of its file before it was last set
+	checked time.Time   // when its digest was last seen to be right, by this process
+	suspect bool        // no process that ended in order left it so
+	waits   bool        // to be checked
+	rotten  atomic.Bool // a check found it wrong: who still reads it is cut
 }
 
 // is reports whether a file that looks so is as it was left. Its time may be just about to be set.

@@ -95,7 +95,7 @@ func (c *Cache) openFile(e *Entry) (*File, error) {
 		return nil, err
 	}
 	c.touch(file, i)
-	return &File{File: file, size: e.Size, drop: func() { c.drop(e.Digest, errShort) }}, nil
+	return &File{File: file, rotten: &i.rotten, size: e.Size, drop: func() { c.drop(e.Digest, errShort) }}, nil
 }
 
 // openItem opens a file that looks as it was left.

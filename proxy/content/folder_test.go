@@ -126,6 +126,29 @@ func TestTouch(t *testing.T) {
 	})
 }
 
+// TestRotWhileRead: who is still being sent a file when a check finds that it has rotted does not
+// get all of it, and who asks again gets what is right.
+func TestRotWhileRead(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(4*Window, 1)
+		h.wants("the first", "a", digest, Miss, "GET")
+		rot(t, h.path(digest))
+		time.Sleep(rotPeriod)
+		file := h.Get(t.Context(), h.request("a", digest)).Entry.File
+		defer file.Close()
+		if _, err := file.Ready(t.Context(), 0); err != nil {
+			t.Errorf("the beginning: %v", err)
+		}
+		time.Sleep(time.Second) // 16 MiB are hashed by then
+		synctest.Wait()
+		if _, err := file.Ready(t.Context(), Window); !errors.Is(err, errRotten) {
+			t.Errorf("the rest: %v", err)
+		}
+		h.took()
+		h.wants("again", "a", digest, Miss, "GET")
+	})
+}
+
 // TestBothTimes: who looks at a file while its time is being set sees it as it was left.
 func TestBothTimes(t *testing.T) {
 	one, two := time.Unix(1, 0), time.Unix(2, 0)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,7 @@ const (
 
 var (
 	errStorage = errors.New("the cache's folder is at fault")
+	errRotten  = errors.New("a file of the cache has rotted")
 )
 
 // growth is a download into a file, which its readers follow.
@@ -224,19 +226,23 @@ func full(err error) bool {
 // File is content in a file, for one reader. It may still grow. It must be closed.
 type File struct {
 	*os.File
-	growth *growth // nil: it is whole
+	growth *growth      // nil: it is whole
+	rotten *atomic.Bool // of a whole one: a check found it wrong
 	size   int64
 	drop   func() // takes it out of the cache
 }
 
 // Ready waits until there is more than offset to give out, and says how many bytes there are
-// from the beginning on. Its error is ErrMismatch, that of a download that broke, or the
-// context's: then the rest never comes.
+// from the beginning on. Its error is ErrMismatch, that of a download that broke, of a file that
+// has rotted, or the context's: then the rest never comes.
 func (f *File) Ready(ctx context.Context, offset int64) (int64, error) {
-	if f.growth == nil {
-		return f.size, nil
+	switch {
+	case f.growth != nil:
+		return f.growth.ready(ctx, offset)
+	case f.rotten.Load():
+		return 0, errRotten
 	}
-	return f.growth.ready(ctx, offset)
+	return f.size, nil
 }
 
 // Size is how many bytes it has when it is whole.

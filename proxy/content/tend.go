@@ -142,6 +142,7 @@ func (c *Cache) check(ctx context.Context, i *item) error {
 		}
 	}
 	if !matches(h, i.digest) {
+		i.rotten.Store(true)
 		return fmt.Errorf("%s: its bytes have another digest", file.Name())
 	}
 	return nil
