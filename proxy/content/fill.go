@@ -13,11 +13,17 @@ const (
 	roleTag     = "tag"
 )
 
-// mayJoin reports whether what a running question brings will still count for a request
-// that comes now.
-func (c *Cache) mayJoin(of *subject, digest string) func(*flight) bool {
-	return func(f *flight) bool { // under the lock
-		return c.ledger.countsFor(of, digest, f.moment) && c.ledger.within(f.moment, c.cfg.FreshFor, time.Now())
+// mayJoin says how a request that comes now joins a running question: what was sent before a
+// change of the repository, or before a no, does not count for it, and is not waited for.
+func (c *Cache) mayJoin(of *subject, digest string) func(*flight) way {
+	return func(f *flight) way { // under the lock
+		switch {
+		case !c.ledger.countsFor(of, digest, f.moment):
+			return beside
+		case !c.ledger.within(f.moment, c.cfg.FreshFor, time.Now()):
+			return after
+		}
+		return with
 	}
 }
 

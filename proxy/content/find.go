@@ -25,8 +25,9 @@ type found struct {
 	held  *held // nil: on the disk
 	size  int64
 	label labelHandle
-	again bool // it is time to ask in the background
-	named bool // of a tag: it is taken to name that still
+	tried *time.Time // when it was last asked about in the background; nil: that need not be
+	again bool       // it is time to ask in the background
+	named bool       // of a tag: it is taken to name that still
 }
 
 // entry makes it one to give out.
@@ -157,8 +158,14 @@ func (c *Cache) touch(file *os.File, i *item) {
 func (c *Cache) find(of *subject, digest string) found {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.findLocked(of, digest, time.Now())
+	now := time.Now()
+	f := c.findLocked(of, digest, now)
+	f.askAgain(now)
+	return f
 }
+
+// askAgain settles whether who looked it up is to ask in the background, and notes that.
+func (f *found) askAgain(now time.Time) { f.again = f.tried != nil && pausedSince(f.tried, now) }
 
 func (c *Cache) findLocked(of *subject, digest string, now time.Time) found {
 	s := c.ledger.standing(of, digest)
@@ -174,10 +181,11 @@ func (c *Cache) findLocked(of *subject, digest string, now time.Time) found {
 	switch {
 	case c.ledger.within(s.moment, c.cfg.FreshFor, now):
 		f.state = fresh
-		f.again = now.Sub(s.time) >= c.cfg.FreshFor/2 && pausedSince(&s.tried, now)
+		if now.Sub(s.time) >= c.cfg.FreshFor/2 {
+			f.tried = &s.tried
+		}
 	case now.Sub(s.time) < c.cfg.StaleFor && offline != nil:
-		f.state = expired
-		f.again = pausedSince(&offline.tried, now)
+		f.state, f.tried = expired, &offline.tried
 	}
 	return f
 }
@@ -206,10 +214,11 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 	seen := now.Sub(h.time) < c.cfg.StaleFor && offline != nil
 	switch {
 	case f.state == fresh && !f.named && seen:
-		f.state, f.again = expired, pausedSince(&offline.tried, now)
+		f.state, f.tried = expired, &offline.tried
 	case f.state == fresh && !f.named, f.state == expired && !seen:
-		f.state, f.again = due, false
+		f.state, f.tried = due, nil
 	}
+	f.askAgain(now)
 	return h.digest, f
 }
 

@@ -44,7 +44,7 @@ const (
 	away                 // the registry could not be asked
 )
 
-// flights are the questions that run, one at a time under each key.
+// flights are the questions that run, one at a time under each key of those that may be joined.
 type flights struct {
 	lock    sync.Locker   // its user's, which guards what is here
 	now     func() moment // is called with it held
@@ -52,23 +52,35 @@ type flights struct {
 	n       int // those that wait to run counted
 }
 
-// join joins the question that runs under the key, where may allows it, or the one
-// after it, or starts it; leads tells who did. nil: there are too many.
-func (s *flights) join(k key, may func(*flight) bool, ask func(moment) outcome) (f *flight, leads bool) {
+// way is how a request joins a question that runs.
+type way int
+
+const (
+	with   way = iota // it takes what that brings
+	after             // it waits for its end, and takes what the next one brings
+	beside            // it has another one asked at once, which others join from then on
+)
+
+// join joins the question that runs under the key in the way that may says, or starts it;
+// leads tells who did. nil: there are too many.
+func (s *flights) join(k key, may func(*flight) way, ask func(moment) outcome) (f *flight, leads bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	run := s.running[k]
+	run, how := s.running[k], beside
+	if run != nil {
+		how = may(run)
+	}
 	switch {
-	case run != nil && may(run):
+	case how == with:
 		return run, false
-	case run != nil && run.next != nil:
+	case how == after && run.next != nil:
 		return run.next, false
 	case s.n >= mostFlights:
 		return nil, false
 	}
 	s.n++
 	f = &flight{ask: ask, done: make(chan struct{})}
-	if run != nil {
+	if how == after {
 		run.next = f
 		return f, true
 	}
@@ -95,7 +107,9 @@ func (s *flights) land(k key, f *flight, o outcome) (unwanted bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.n--
-	delete(s.running, k)
+	if s.running[k] == f {
+		delete(s.running, k)
+	}
 	if f.next != nil {
 		s.startLocked(k, f.next)
 	}

@@ -284,7 +284,7 @@ func (c *Cache) byTag(ctx context.Context, r *Request) Result {
 	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Subject: of, Reference: r.Reference, Tag: true, Accept: r.Accept}
 	parts := append([]string{roleTag, of.Upstream, of.Repository, r.Reference}, r.Accept...)
-	next := func(*flight) bool { return false } // never one that was sent before they came
+	next := func(*flight) way { return after } // never one that was sent before they came
 	flight, leads := c.flights.join(keyOf(parts...), next, func(m moment) outcome { return c.resolve(ask, q, m) })
 	return c.settle(ctx, r, flight, leads)
 }

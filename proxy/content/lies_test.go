@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestNamedOtherwise: an answer that names another digest than it was asked for is wrong,
@@ -123,7 +125,7 @@ func TestEndedMeanwhile(t *testing.T) {
 					}
 					c.happen(h, digest)
 					go func() { o, _ := pull(); second <- o }()
-					if joined := h.took() == ""; small == 0 && joined != c.joins { // the next question waits for the one that runs
+					if joined := h.took() == ""; joined != c.joins {
 						t.Errorf("joined %v", joined)
 					}
 					close(gate)
@@ -219,4 +221,87 @@ func TestNoToTheRest(t *testing.T) {
 			t.Errorf("alone: %+v", got)
 		}
 	})
+}
+
+// TestBeside: who may not wait for the question that runs has another one asked at once, which
+// those who come later join, whichever ends first.
+func TestBeside(t *testing.T) {
+	for _, oldFirst := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			gates := []chan string{make(chan string), make(chan string)}
+			n := -1
+			r.answer = func(q Question) (*Answer, error) {
+				r.mu.Lock()
+				n++
+				gate := gates[n]
+				r.mu.Unlock()
+				return has(<-gate)(q)
+			}
+			outcomes := make(chan Outcome, 4)
+			pull := func() { outcomes <- cache.Get(t.Context(), r.request("a", saidDigest)).Outcome }
+			go pull()
+			synctest.Wait()
+			cache.Watch(manifest(Delete, "v9")).Answered(202, nil)
+			for range 3 {
+				go pull()
+				synctest.Wait()
+			}
+			if len(r.asked) != 2 || cache.Status().Questions != 2 {
+				t.Errorf("asked %q", r.asked)
+			}
+			if !oldFirst {
+				gates[0], gates[1] = gates[1], gates[0]
+			}
+			for _, gate := range gates {
+				gate <- saidBody
+				synctest.Wait()
+			}
+			got := map[Outcome]int{}
+			for range 4 {
+				got[<-outcomes]++
+			}
+			if got[Miss] != 2 || got[Joined] != 2 || cache.Status().Questions != 0 || len(cache.flights.running) != 0 {
+				t.Errorf("%v, %+v", got, cache.Status())
+			}
+			if state := cache.find(&Subject{"up", "a", Manifest}, saidDigest).state; state != fresh {
+				t.Errorf("state %d", state)
+			}
+		})
+	}
+}
+
+// TestLooksAskNothing: to look a digest up for a tag takes nobody the question in the background
+// that is due; one that is asked, or answered by a tag's own, is asked once.
+func TestLooksAskNothing(t *testing.T) {
+	for what, c := range map[string]struct {
+		tags time.Duration // tags_fresh_for
+		want []string
+	}{
+		"asked each time": {0, []string{"GET a v1 " + saidDigest, "HEAD a " + saidDigest + " "}},
+		"kept":            {time.Hour, []string{"HEAD a " + saidDigest + " "}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			cache.cfg.TagsFreshFor = c.tags
+			cache.Get(t.Context(), r.request("a", "v1"))
+			time.Sleep(35 * time.Second)
+			r.asked = nil
+			r.answer = func(q Question) (*Answer, error) {
+				if q.Unless != "" {
+					return says(304)(q)
+				}
+				return has(saidBody)(q)
+			}
+			for _, reference := range []string{"v1", saidDigest} {
+				if got := cache.Get(t.Context(), r.request("a", reference)); got.Outcome != Hit {
+					t.Errorf("%s: %s", what, got.Outcome)
+				}
+				synctest.Wait()
+			}
+			if !slices.Equal(r.asked, c.want) {
+				t.Errorf("%s: asked %q", what, r.asked)
+			}
+		})
+	}
 }
