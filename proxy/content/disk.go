@@ -21,23 +21,22 @@ const (
 	timeStep     = 2 * time.Second // what every file system keeps of a time
 	illPause     = time.Minute
 	mostToCheck  = 1000
+	mostItems    = 1_000_000 // each takes some 270 bytes of memory
 )
 
-// item is content in the folder.
+// item is content in the folder. There may be many, so times are in nanoseconds since 1970.
 type item struct {
 	digest  string
 	stamp               // of its file
-	before  time.Time   // that of its file before it was last set
-	checked time.Time   // when its digest was last seen to be right, by this process
+	before  int64       // the time of its file before it was last set
+	checked int64       // when its digest was last seen to be right, by this process
 	suspect bool        // no process that ended in order left it so
 	waits   bool        // to be checked
 	rotten  atomic.Bool // a check found it wrong: who still reads it is cut
 }
 
 // is reports whether a file that looks so is as it was left. Its time may be just about to be set.
-func (i *item) is(s stamp) bool {
-	return s.size == i.size && (s.time.Equal(i.time) || s.time.Equal(i.before))
-}
+func (i *item) is(s stamp) bool { return s == i.stamp || s == stamp{i.size, i.before} }
 
 // disk knows what is in the folder. The Cache's lock guards it; what it names to be removed is
 // removed without.
@@ -100,7 +99,7 @@ func (d *disk) use(digest string, now time.Time) *item {
 	if i == nil {
 		return nil
 	}
-	if i.suspect || now.Sub(i.checked) >= rotPeriod {
+	if i.suspect || now.UnixNano()-i.checked >= int64(rotPeriod) {
 		d.check(i)
 	}
 	if i.suspect {
@@ -190,7 +189,11 @@ func (d *disk) fit(n int64) (gone []string) {
 	if d == nil {
 		return nil
 	}
-	return d.shrink(d.bytes() + d.reserved + n - d.most)
+	gone = d.shrink(d.bytes() + d.reserved + n - d.most)
+	for d.entries() > mostItems {
+		gone = append(gone, d.shrink(1)...)
+	}
+	return gone
 }
 
 // errNoRoom is that of content for which there is none.

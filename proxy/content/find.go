@@ -110,7 +110,7 @@ func (c *Cache) openItem(i *item) (*os.File, error) {
 	c.mu.Unlock()
 	if !same {
 		file.Close()
-		return nil, fmt.Errorf("%s was changed: it has %d bytes of %s", file.Name(), looks.size, looks.time.Format(time.RFC3339))
+		return nil, fmt.Errorf("%s was changed: it has %d bytes of %s", file.Name(), looks.size, time.Unix(0, looks.time).Format(time.RFC3339))
 	}
 	return file, nil
 }
@@ -138,9 +138,9 @@ func (c *Cache) drop(digest string, err error) {
 func (c *Cache) touch(file *os.File, i *item) {
 	now := time.Now().Truncate(timeStep)
 	c.mu.Lock()
-	due := now.Sub(i.time) >= usedPeriod
+	due := now.UnixNano()-i.time >= int64(usedPeriod)
 	if due {
-		i.before, i.time = i.time, now
+		i.before, i.time = i.time, now.UnixNano()
 	}
 	c.mu.Unlock()
 	if !due {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Folder is where large content is kept, by one process alone:
@@ -27,11 +26,11 @@ type Folder struct {
 
 // stamp is how a file looks from outside. One that looks otherwise was changed by somebody else.
 type stamp struct {
-	size int64     // bytes
-	time time.Time // when it was written, or after that, to the hour, when it was last used
+	size int64 // bytes
+	time int64 // when it was written, or after that, to the hour, when it was last used; nanoseconds since 1970
 }
 
-func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime()} }
+func stampOf(info fs.FileInfo) stamp { return stamp{info.Size(), info.ModTime().UnixNano()} }
 
 // OpenFolder makes the folder where there is none, though not those above it, and locks
 // it. The error tells what is wrong with it, such as another process that has it.
@@ -88,9 +87,9 @@ func (f *Folder) readMark() {
 	f.clean = map[string]stamp{}
 	for lines := bufio.NewScanner(mark); lines.Scan(); {
 		var digest string
-		var size, nanoseconds int64
-		if _, err := fmt.Sscan(lines.Text(), &digest, &size, &nanoseconds); err == nil {
-			f.clean[digest] = stamp{size, time.Unix(0, nanoseconds)}
+		var s stamp
+		if _, err := fmt.Sscan(lines.Text(), &digest, &s.size, &s.time); err == nil {
+			f.clean[digest] = s
 		}
 	}
 }
@@ -261,8 +260,8 @@ func (f *Folder) scanFile(dir string, file fs.DirEntry, show func(string, stamp,
 		f.remove(digest)
 		return
 	}
-	s, was := stampOf(info), f.clean[digest]
-	show(digest, s, s.size == was.size && s.time.Equal(was.time))
+	s := stampOf(info)
+	show(digest, s, s == f.clean[digest])
 }
 
 // clear removes the mark, and what the last process did not bring to its end. Downloads of this
@@ -290,7 +289,7 @@ func (f *Folder) Close(good map[string]stamp) error {
 	}
 	w := bufio.NewWriter(mark)
 	for digest, s := range good {
-		fmt.Fprintln(w, digest, s.size, s.time.UnixNano()) // Flush tells of a fault
+		fmt.Fprintln(w, digest, s.size, s.time) // Flush tells of a fault
 	}
 	return errors.Join(w.Flush(), mark.Sync(), mark.Close(), syncFolder(f.at()))
 }

@@ -2,8 +2,10 @@ package content
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -105,7 +107,7 @@ func TestTouch(t *testing.T) {
 			return info.ModTime()
 		}
 		i := next.disk.peek(digest)
-		i.time = begun // as a file of this time: the test's clock is behind the system's
+		i.time = begun.UnixNano() // as a file of this time: the test's clock is behind the system's
 		if err := os.Chtimes(h.path(digest), begun, begun); err != nil {
 			t.Fatal(err)
 		}
@@ -151,9 +153,9 @@ func TestRotWhileRead(t *testing.T) {
 
 // TestBothTimes: who looks at a file while its time is being set sees it as it was left.
 func TestBothTimes(t *testing.T) {
-	one, two := time.Unix(1, 0), time.Unix(2, 0)
+	const one, two, three = 1e9, 2e9, 3e9
 	i := item{stamp: stamp{5, two}, before: one}
-	for s, want := range map[stamp]bool{{5, one}: true, {5, two}: true, {4, two}: false, {5, time.Unix(3, 0)}: false, {}: false} {
+	for s, want := range map[stamp]bool{{5, one}: true, {5, two}: true, {4, two}: false, {5, three}: false, {}: false} {
 		if i.is(s) != want {
 			t.Errorf("%v: %v", s, !want)
 		}
@@ -308,4 +310,34 @@ func TestSameTwice(t *testing.T) {
 			t.Errorf("%q, %+v, %d reserved", h.files(), s.Disk, h.disk.reserved)
 		}
 	})
+}
+
+// TestItemsAreBounded: the memory that files on the disk take is within bounds: 32 MiB where the
+// default budget is full of the smallest, and there is a most of them.
+func TestItemsAreBounded(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var cfg Config
+	cfg.Defaults()
+	d, before := newDisk(nil, nil), heap()
+	d.measure(&cfg)
+	add := func(n int, size int64) {
+		for i := range n {
+			d.add(&item{digest: fmt.Sprintf("sha256:%064x", i), stamp: stamp{size: size}})
+		}
+	}
+	add(int(cfg.Disk/cfg.Small), int64(cfg.Small)+1)
+	if used := heap() - before; used > 32<<20 {
+		t.Errorf("%d entries take %d bytes", d.entries(), used)
+	}
+	d.shrink(d.bytes())
+	add(mostItems+3, 1)
+	if gone := d.fit(0); len(gone) != 3 || d.entries() != mostItems || d.bytes() != mostItems {
+		t.Errorf("%d go, %d entries, %d bytes", len(gone), d.entries(), d.bytes())
+	}
+	runtime.KeepAlive(d)
 }

@@ -269,7 +269,7 @@ func (c *Cache) store(g *growth) *item {
 	}
 	looks, err := c.disk.folder.keep(g.file, g.q.Reference)
 	if err == nil {
-		return &item{digest: g.q.Reference, stamp: looks, checked: time.Now()}
+		return &item{digest: g.q.Reference, stamp: looks, checked: time.Now().UnixNano()}
 	}
 	c.faultyDisk(err)
 	c.mu.Lock()

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -59,7 +60,7 @@ func (c *Cache) scan() {
 	if err != nil {
 		c.logger.Error("the cache's folder cannot be read whole", "error", err.Error())
 	}
-	slices.SortFunc(found, func(a, b *item) int { return a.time.Compare(b.time) })
+	slices.SortFunc(found, func(a, b *item) int { return cmp.Compare(a.time, b.time) })
 	c.mu.Lock()
 	for _, i := range found {
 		if c.disk.peek(i.digest) == nil {
@@ -151,7 +152,7 @@ func (c *Cache) check(ctx context.Context, i *item) error {
 // checked takes what a check has found.
 func (c *Cache) checked(i *item, err error) {
 	c.mu.Lock()
-	i.waits, i.checked = false, time.Now()
+	i.waits, i.checked = false, time.Now().UnixNano()
 	current := c.disk.peek(i.digest) == i
 	if err == nil {
 		i.suspect = false
