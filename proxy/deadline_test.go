@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +16,14 @@ import (
 // timed notes the deadlines that are set for answers, as the time that they leave.
 type timed struct {
 	http.ResponseWriter
-	set []time.Duration
+	slow time.Duration // how long each write takes
+	set  []time.Duration
+}
+
+// Write takes its time.
+func (d *timed) Write(p []byte) (int, error) {
+	time.Sleep(d.slow)
+	return d.ResponseWriter.Write(p)
 }
 
 // SetWriteDeadline is for http.ResponseController.
@@ -63,4 +72,58 @@ func TestDeadlinesOfConnection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDeadlinesOfStream: each part of an answer has its time from when it came, and so has
+// what the server still holds at the end of several; one that came in one piece has had it.
+func TestDeadlinesOfStream(t *testing.T) {
+	const minute, soon, late = time.Minute, 0, 3 * time.Second
+	for what, c := range map[string]struct {
+		slow  time.Duration   // of each write
+		parts []time.Duration // how long each is awaited
+		want  int             // deadlines
+	}{
+		"one part":                  {0, []time.Duration{soon}, 1},
+		"one part, late":            {0, []time.Duration{late}, 1},
+		"one part, slowly taken":    {late, []time.Duration{soon}, 1},
+		"parts at once":             {0, []time.Duration{soon, soon, soon}, 1},
+		"a late part":               {0, []time.Duration{soon, late, soon}, 2},
+		"two parts, slowly taken":   {late, []time.Duration{soon, soon}, 3},
+		"nothing, and its end late": {0, nil, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got := httptest.NewRecorder()
+				to := &timed{ResponseWriter: got, slow: c.slow}
+				w := &recorder{ResponseWriter: to, body: &source{}, wrote: true}
+				if err := newBuffers().stream(w, &awaitedParts{c.parts}, 0); err != nil {
+					t.Fatal(err)
+				}
+				if got.Body.String() != strings.Repeat("part", len(c.parts)) || len(to.set) != c.want {
+					t.Errorf("%q by deadlines %v, want %d", got.Body, to.set, c.want)
+				}
+				for _, left := range to.set {
+					if left < minute {
+						t.Errorf("a deadline after %s", left)
+					}
+				}
+			})
+		})
+	}
+}
+
+// awaitedParts is a body whose parts come after some time each, and whose end comes with the
+// last one, as that of one with a length does.
+type awaitedParts struct{ waits []time.Duration }
+
+// Read gives the next part.
+func (b *awaitedParts) Read(p []byte) (int, error) {
+	if len(b.waits) == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(b.waits[0])
+	if b.waits = b.waits[1:]; len(b.waits) == 0 {
+		return copy(p, "part"), io.EOF
+	}
+	return copy(p, "part"), nil
 }

@@ -123,7 +123,9 @@ func (of *buffers) stream(w *recorder, body io.Reader, needed int) error {
 			}
 		}
 		if rerr == io.EOF {
-			w.deadline(progressWindow) // for what is still in the server's buffer
+			if reads > 1 || n == 0 { // else its deadline was just set
+				w.deadline(progressWindow) // for what is still in the server's buffer
+			}
 			return nil
 		}
 		if rerr != nil {

@@ -69,8 +69,9 @@ func (c *client) do(ctx context.Context, r *http.Request, limit time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	until := time.Now().Add(limit)
-	if w := c.pool.take(until); w != nil {
+	now := time.Now()
+	until := now.Add(limit)
+	if w := c.pool.take(now, until); w != nil {
 		resp, err := w.ask(ctx, head, r)
 		if err == nil || w.heard || ctx.Err() != nil || errors.Is(err, errSilent) {
 			return resp, err
@@ -120,7 +121,7 @@ var errRequest = errors.New("a request that cannot be written")
 // appendHead writes a request (RFC 9112 section 2.1).
 func appendHead(b []byte, host string, r *http.Request) ([]byte, error) {
 	target := r.URL.RequestURI()
-	if strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f }) || !httpguts.ValidHostHeader(host) {
+	if !httpguts.ValidHeaderFieldValue(target) || strings.ContainsAny(target, " \t") || !httpguts.ValidHostHeader(host) {
 		return b, errRequest
 	}
 	b = append(append(append(append(b, r.Method...), ' '), target...), " HTTP/1.1\r\nHost: "...)

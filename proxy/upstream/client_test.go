@@ -509,11 +509,11 @@ func TestPool(t *testing.T) {
 			time.Sleep(4 * time.Second)
 		}
 		open := func(w *wire) bool { return w.SetDeadline(time.Time{}) == nil }
-		if open(wires[0]) || !open(wires[1]) || p.pop() != wires[2] || len(p.idle) != 1 {
+		if open(wires[0]) || !open(wires[1]) || p.pop(time.Now()) != wires[2] || len(p.idle) != 1 {
 			t.Error("after 12 s")
 		}
 		time.Sleep(3 * time.Second)
-		if open(wires[1]) || len(p.idle) != 0 || !open(wires[2]) || p.pop() != nil {
+		if open(wires[1]) || len(p.idle) != 0 || !open(wires[2]) || p.pop(time.Now()) != nil {
 			t.Error("after 15 s")
 		}
 		p.put(wires[2])
@@ -583,5 +583,19 @@ func TestTLS(t *testing.T) {
 	_, err = stranger.Do(t.Context(), Request{Route: route.Route{Kind: route.Base, Method: "GET"}})
 	if unknown := (x509.UnknownAuthorityError{}); !errors.As(err, &unknown) || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a stranger's certificate: %v", err)
+	}
+}
+
+// TestTargetOfHead: a target that would end early, or be two lines, is not written.
+func TestTargetOfHead(t *testing.T) {
+	for query, want := range map[string]bool{"": true, "n=1&last=a%20b": true, "last=ä": true, "a b": false, "a\tb": false, "a\r\nX: y": false, "\x7f": false, "\x00": false} {
+		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/v2/a/tags/list", RawQuery: query}, Header: http.Header{"User-Agent": {""}}}
+		head, err := appendHead(nil, "h", r)
+		if (err == nil) != want || !want && !errors.Is(err, errRequest) {
+			t.Errorf("%q: %v", query, err)
+		}
+		if line := "GET /v2/a/tags/list"; want && !strings.HasPrefix(string(head), line) {
+			t.Errorf("%q", head)
+		}
 	}
 }

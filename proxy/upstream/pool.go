@@ -21,9 +21,9 @@ type pool struct {
 
 // take is an idle connection on which nothing came since its last answer, with its
 // deadline set; nil: there is none.
-func (p *pool) take(until time.Time) *wire {
+func (p *pool) take(now, until time.Time) *wire {
 	for {
-		w := p.pop()
+		w := p.pop(now)
 		if w == nil {
 			return nil
 		}
@@ -34,11 +34,11 @@ func (p *pool) take(until time.Time) *wire {
 	}
 }
 
-func (p *pool) pop() *wire {
+func (p *pool) pop(now time.Time) *wire {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(p.idle) - 1
-	if last < 0 || time.Since(p.idle[last].since) >= p.keep {
+	if last < 0 || now.Sub(p.idle[last].since) >= p.keep {
 		return nil // the others are older
 	}
 	w := p.idle[last]
