@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -56,6 +57,8 @@ type disk struct {
 	told        time.Time       // when the log last said that there is no room
 	naming      map[string]bool // digests whose files are being given their names
 	toCheck     []*item
+	known       bool          // what was in the folder at the start
+	early       []string      // what was to be forgotten before that: digests, or everything for ""
 	wake        chan struct{} // something is to be checked
 }
 
@@ -142,6 +145,40 @@ func (d *disk) add(i *item) {
 	d.once.Add(i.digest, i)
 	d.onceBytes += i.size
 	d.show()
+}
+
+// know adds what was in the folder at the start, but for what has come since, and returns what
+// was to be forgotten meanwhile.
+func (d *disk) know(found []*item) (purged []string) {
+	for _, i := range found {
+		switch {
+		case d.peek(i.digest) != nil:
+		case slices.ContainsFunc(d.early, func(digest string) bool { return digest == "" || digest == i.digest }):
+			purged = append(purged, i.digest)
+		default:
+			d.add(i)
+		}
+	}
+	d.known, d.early = true, nil
+	return purged
+}
+
+// purge is what has to go for a purge of a digest, or of everything for "". What the folder is not
+// known to have yet goes when it is.
+func (d *disk) purge(digest string) (gone []string) {
+	if d == nil {
+		return nil
+	}
+	if !d.known {
+		d.early = append(d.early, digest)
+	}
+	switch {
+	case digest == "":
+		return d.shrink(d.bytes())
+	case d.forget(digest):
+		return []string{digest}
+	}
+	return nil
 }
 
 // forget reports whether content was known.

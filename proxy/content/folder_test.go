@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -340,4 +341,44 @@ func TestItemsAreBounded(t *testing.T) {
 		t.Errorf("%d go, %d entries, %d bytes", len(gone), d.entries(), d.bytes())
 	}
 	runtime.KeepAlive(d)
+}
+
+// TestEarlyPurge: what is to be forgotten before the folder was looked at goes then, but for what
+// has come since.
+func TestEarlyPurge(t *testing.T) {
+	one, two := digestOf("sha256", []byte("one")), digestOf("sha256", []byte("two"))
+	for what, c := range map[string]struct {
+		purges []string
+		since  string
+		want   []string
+	}{
+		"nothing":       {},
+		"a digest":      {[]string{one}, "", []string{one}},
+		"each":          {[]string{two, one}, "", []string{one, two}},
+		"all":           {[]string{""}, "", []string{one, two}},
+		"but for one":   {[]string{""}, two, []string{one}},
+		"another":       {[]string{digestOf("sha256", nil)}, "", nil},
+		"one that came": {[]string{one}, one, nil},
+	} {
+		d := newDisk(nil, nil)
+		for _, p := range c.purges {
+			if gone := d.purge(p); gone != nil {
+				t.Errorf("%s: %q went", what, gone)
+			}
+		}
+		if c.since != "" {
+			d.add(&item{digest: c.since})
+		}
+		purged := d.know([]*item{{digest: one}, {digest: two}})
+		if !slices.Equal(purged, c.want) || d.entries() != 2-len(c.want) {
+			t.Errorf("%s: %q, %d stay", what, purged, d.entries())
+		}
+		if gone := d.purge(two); d.early != nil || (gone == nil) != slices.Contains(c.want, two) {
+			t.Errorf("%s: later %q", what, gone)
+		}
+	}
+	var none *disk
+	if gone := none.purge(""); gone != nil {
+		t.Errorf("%q", gone)
+	}
 }

@@ -64,9 +64,7 @@ func (c *Cache) forget(p Purge) (memory int, gone []string) {
 	case p.All:
 		c.ledger.end()
 		memory = c.memory.clear()
-		if c.disk != nil {
-			gone = c.disk.shrink(c.disk.bytes())
-		}
+		gone = c.disk.purge("")
 	case p.Repository != "" && p.Digest != "":
 		c.ledger.forgetDigest(p.Repository, p.Digest)
 	case p.Repository != "":
@@ -76,9 +74,7 @@ func (c *Cache) forget(p Purge) (memory int, gone []string) {
 		if c.memory.remove(p.Digest) {
 			memory = 1
 		}
-		if c.disk.forget(p.Digest) {
-			gone = []string{p.Digest}
-		}
+		gone = c.disk.purge(p.Digest)
 	}
 	return memory, gone
 }

@@ -62,15 +62,12 @@ func (c *Cache) scan() {
 	}
 	slices.SortFunc(found, func(a, b *item) int { return cmp.Compare(a.time, b.time) })
 	c.mu.Lock()
-	for _, i := range found {
-		if c.disk.peek(i.digest) == nil {
-			c.disk.add(i)
-		}
-	}
+	purged := c.disk.know(found)
 	gone := c.disk.fit(0)
 	c.disk.show()
 	entries, bytes := c.disk.entries(), c.disk.bytes()
 	c.mu.Unlock()
+	c.disk.discard(purged, "purge")
 	c.disk.discard(gone, "space")
 	c.logger.Info("the cache's folder is known", "blobs", entries, "bytes", bytes, "ended_in_order", inOrder)
 }
