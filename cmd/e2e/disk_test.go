@@ -121,6 +121,7 @@ func TestDiskCache(t *testing.T) {
 			if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "cache.dir: cache cannot be used: another process keeps its cache there") {
 				t.Errorf("a second process: %v\n%s", err, out)
 			}
+			reloadedTo(t, g, "cache: {dir: cache, free: 0%}", "cache: {dir: ./cache/, free: 0%}", `"config reloaded"`) // the same
 			reloadedTo(t, g, "cache: {dir: cache, free: 0%}", "cache: {dir: other, free: 0%}", `cache.dir: cannot change from \"cache\" to \"other\"`)
 
 			g.restart(t)
@@ -200,7 +201,7 @@ func anotherAddress(t *testing.T, g *gateway) string {
 	return name
 }
 
-// reloadedTo is a reload that is refused with a line, and the config put back.
+// reloadedTo is a reload that comes to a line in the log, and the config put back.
 func reloadedTo(t *testing.T, g *gateway, from, to, says string) {
 	t.Helper()
 	text, err := os.ReadFile(g.config)

@@ -2,7 +2,6 @@ package content
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -37,15 +36,6 @@ type Config struct {
 func (c *Config) Defaults() {
 	c.Memory, c.Small, c.FreshFor = 64<<20, 256<<10, time.Minute
 	c.Disk, c.Free = 20<<30, 10
-}
-
-// Check finds sizes that do not go together.
-func (c *Config) Check() error {
-	inRange := c.Memory >= 1<<20 && c.Small <= 16<<20 // else it is told already
-	if inRange && c.Small > c.Memory {
-		return fmt.Errorf("small (%s) is above memory (%s); nothing so large could be kept", c.Small, c.Memory)
-	}
-	return nil
 }
 
 // Size is a number of bytes.

@@ -264,6 +264,9 @@ func (l *Loaded) checkStore() {
 // put something in the place of what is kept. It makes no folder: serve does.
 func (l *Loaded) checkCache() {
 	if c := l.Config.Cache; c != nil {
+		if c.Small > c.Memory && !l.Faulty("cache.memory") && !l.Faulty("cache.small") {
+			l.Fault("cache.small", "%s is above memory (%s); nothing so large could be kept", c.Small, c.Memory)
+		}
 		l.warnLong("cache.fresh_for", c.FreshFor, time.Hour, "what is deleted behind the gateway's back is served so long")
 		l.warnLong("cache.stale_for", c.StaleFor, 7*24*time.Hour, "what is deleted is served so long while the registry is away")
 		l.warnLong("cache.tags_fresh_for", c.TagsFreshFor, time.Hour, "what is pushed behind the gateway's back, or through another one, is not seen so long")

@@ -9,6 +9,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -154,12 +155,12 @@ func (c *Config) UpstreamURLs() string {
 	return strings.Join(list, " ")
 }
 
-// CacheDir is where the cache keeps larger blobs, as the file writes it; "": nowhere.
+// CacheDir is where the cache keeps larger blobs, in the shortest way to write that; "": nowhere.
 func (c *Config) CacheDir() string {
-	if c.Cache == nil {
+	if c.Cache == nil || c.Cache.Dir == "" {
 		return ""
 	}
-	return c.Cache.Dir
+	return filepath.Clean(c.Cache.Dir)
 }
 
 // MachineNames are the names of the directories of machines.
