@@ -65,11 +65,18 @@ func TestDiskFull(t *testing.T) {
 	}
 	pull("full")
 	os.Remove(filler)
-	if err := syscall.Mount("", parent, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Logf("not made read-only: %v", err) // a file is open to be written
+	tmp := filepath.Join(parent, "cache", "v1", "tmp") // the whole cannot be: the lock is open to be written
+	if err := syscall.Mount("tmpfs", tmp, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
 	}
 	pull("read-only")
-	syscall.Mount("", parent, "", syscall.MS_REMOUNT, "size=16m")
+	pull("read-only still")
+	if log := g.Log(); strings.Count(log, "read-only file system") != 1 {
+		t.Errorf("the log tells %d times that the folder is read-only", strings.Count(log, "read-only file system"))
+	}
+	if err := syscall.Unmount(tmp, 0); err != nil {
+		t.Fatal(err)
+	}
 	os.RemoveAll(filepath.Join(parent, "cache", "v1"))
 	pull("without its folders")
 	if !g.Running() {
@@ -136,13 +143,16 @@ func TestSlowReaders(t *testing.T) {
 	silent, slow := open(), open()
 	begun := time.Now()
 	var read int
-	for b := make([]byte, 4<<10); time.Since(begun) < 150*time.Second; time.Sleep(time.Second) {
+	for b := make([]byte, 1<<10); time.Since(begun) < 150*time.Second; time.Sleep(time.Second) {
 		n, err := slow.Read(b)
 		if read += n; err != nil {
 			t.Fatalf("the slow one was cut after %s and %d bytes: %v", time.Since(begun), read, err)
 		}
 	}
 	silent.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n := g.metric(t, `gatehouse_limit_reached_total{limit="min_rate"}`); n != 1 {
+		t.Errorf("%v clients were cut", n)
+	}
 	n, err := io.Copy(io.Discard, silent)
 	if timeout, ok := err.(net.Error); n >= 64<<20 || ok && timeout.Timeout() {
 		t.Errorf("the silent one got %d bytes, %v", n, err)

@@ -100,8 +100,33 @@ func TestSoak(t *testing.T) {
 			t.Errorf("the limit %s was never reached", limit)
 		}
 	}
+	s.diskIsFlat()
 	if info, err := os.Stat(filepath.Join(filepath.Dir(s.g.config), "audit.log")); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
 		t.Errorf("the audit file: %v, %v", info, err)
+	}
+}
+
+// diskIsFlat holds that of a cache on disk nothing is left but what the gateway knows of.
+func (s *soak) diskIsFlat() {
+	dir := filepath.Join(filepath.Dir(s.g.config), "cache")
+	if _, err := os.Stat(dir); err != nil {
+		return // there is none
+	}
+	var bytes, count, half int64
+	flat := await(20*time.Second, func() bool {
+		bytes, count = 0, 0
+		half = int64(len(tmpFiles(dir)))
+		named, _ := filepath.Glob(filepath.Join(dir, "v1", "??", "*"))
+		for _, path := range named {
+			if info, err := os.Stat(path); err == nil {
+				bytes, count = bytes+info.Size(), count+1
+			}
+		}
+		return half == 0 && float64(bytes) == s.g.metric(s.T, `gatehouse_content_bytes{store="disk"}`) && float64(count) == s.g.metric(s.T, `gatehouse_content_entries{store="disk"}`)
+	})
+	s.Logf("the cache's folder has %d files of %d bytes, and %d that are not whole", count, bytes, half)
+	if !flat {
+		s.Errorf("the gateway knows of %v bytes", s.g.metric(s.T, `gatehouse_content_bytes{store="disk"}`))
 	}
 }
 

@@ -251,7 +251,7 @@ func TestBounds(t *testing.T) {
 	}
 	before := heap()
 	r := &registry{}
-	for i := range 300_000 {
+	for i := range 1_000_000 {
 		body := fmt.Sprintf("content %d", i)
 		q := Question{Subject: Subject{"up", fmt.Sprintf("repository/%d", i), Manifest}, Reference: digestOf("sha256", []byte(body))}
 		a, _ := has(body)(q)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -530,6 +531,65 @@ func TestBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestBudgetUnderLoad: with many downloads at once, of which some break, what lies in the folder, whole
+// or not, is at no moment more than disk allows and one more.
+func TestBudgetUnderLoad(t *testing.T) {
+	const disk, largest = 1 << 20, 200 << 10
+	inDiskHouse(t, func(c *Config) { c.Disk = disk }, func(t *testing.T, h *diskHouse) {
+		var most atomic.Int64
+		look := func() {
+			var n int64
+			for _, path := range h.files() {
+				if info, err := os.Stat(path); err == nil {
+					n += info.Size()
+				}
+			}
+			for before := most.Load(); n > before && !most.CompareAndSwap(before, n); before = most.Load() {
+			}
+		}
+		h.body = func(q Question, content []byte) (*Answer, error) {
+			a := whole(q, content)
+			end := len(content)
+			if content[0]%5 == 0 {
+				end /= 2
+			}
+			a.Body = &looking{Reader: &trickle{Reader: bytes.NewReader(content[min(end, int(q.From)):end]), each: time.Millisecond}, look: look}
+			return a, nil
+		}
+		var all sync.WaitGroup
+		for worker := range 8 {
+			all.Go(func() {
+				for i := range 25 {
+					digest := h.put(largest/10*(1+(worker+i)%10), byte(worker*25+i))
+					h.pull(t.Context(), "a", digest)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		look()
+		if n := most.Load(); n > disk+largest || n < disk/2 {
+			t.Errorf("at most %d bytes", n)
+		}
+		if n := h.disk.bytes(); h.disk.reserved != 0 || n > disk || h.Status().Questions != 0 {
+			t.Errorf("%d bytes, %d reserved, %+v", n, h.disk.reserved, h.Status())
+		}
+	})
+}
+
+// looking looks at the folder at each read.
+type looking struct {
+	io.Reader
+	look func()
+}
+
+func (l *looking) Read(p []byte) (int, error) {
+	l.look()
+	return l.Reader.Read(p)
+}
+
+func (*looking) Close() error { return nil }
 
 // TestFree: where too little of the file system is free nothing is kept, and what there is
 // goes.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
 
 	"strings"
 	"sync"
@@ -110,6 +113,83 @@ func TestLateDownload(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestWhoJoinedLarge: who waits for a large answer to begin follows it where nothing took it back
+// meanwhile, and is forwarded otherwise.
+func TestWhoJoinedLarge(t *testing.T) {
+	for what, taking := range takings {
+		t.Run(what, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				digest, gate := h.put(2*Window, 1), make(chan bool)
+				h.body = func(q Question, content []byte) (*Answer, error) { <-gate; return whole(q, content), nil }
+				outcomes := make(chan Outcome, 2)
+				for range 2 {
+					go func() {
+						outcome, got, err := h.pull(t.Context(), "a", digest)
+						if outcome != Pass && (err != nil || !bytes.Equal(got, h.has[digest])) {
+							t.Errorf("%s: %d bytes, %v", outcome, len(got), err)
+						}
+						outcomes <- outcome
+					}()
+					synctest.Wait()
+				}
+				taking.happen(h.Cache, Forwarded{Subject: Subject{"up", "a", Blob}, Reference: digest})
+				close(gate)
+				want := map[bool]Outcome{true: Joined, false: Pass}[taking.joins]
+				if first, second := <-outcomes, <-outcomes; first != Miss && second != Miss || first != want && second != want {
+					t.Errorf("%s and %s, want %s and %s", first, second, Miss, want)
+				}
+			})
+		})
+	}
+}
+
+// TestYesTooLate: a HEAD that was sent before what runs was taken back does not renew it.
+func TestYesTooLate(t *testing.T) {
+	cases := maps.Clone(takings)
+	cases["a PUT"] = cases["a DELETE"]
+	for what, taking := range cases {
+		t.Run(what, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				digest, gate := h.put(3*Window, 1), make(chan bool)
+				h.body = func(q Question, content []byte) (*Answer, error) {
+					a := whole(q, content)
+					if q.Head {
+						<-gate
+					} else {
+						a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(10 * time.Minute), ctx: context.Background()}
+					}
+					return a, nil
+				}
+				var all sync.WaitGroup
+				pull := func() {
+					all.Go(func() { h.pull(t.Context(), "a", digest) })
+					synctest.Wait()
+				}
+				pull()
+				time.Sleep(2 * time.Minute)
+				h.took()
+				pull()
+				if saw := h.took(); saw != "HEAD" {
+					t.Errorf("asked %q", saw)
+				}
+				of := Forwarded{Subject: Subject{"up", "a", Blob}, Reference: digest}
+				if what == "a PUT" {
+					of.Act = Put
+					h.Watch(of).Answered(201, nil)
+				} else {
+					taking.happen(h.Cache, of)
+				}
+				close(gate)
+				want := map[bool]string{true: "", false: "GET"}[taking.joins]
+				if saw := h.took(); saw != want {
+					t.Errorf("then asked %q, want %q", saw, want)
+				}
+				all.Wait()
+			})
+		})
 	}
 }
 
@@ -246,18 +326,20 @@ func TestSaysNo(t *testing.T) {
 	for what, c := range map[string]struct {
 		answer func(Question) (*Answer, error)
 		age    time.Duration // of the standing when it is asked for
-		stands bool          // a minute after its first half
+		ends   bool          // at once
+		stands bool          // when it would be old by itself
 		asked  int
 	}{
-		"HEAD yes, in the background":          {heads(200, same), 35 * time.Second, true, 1},
-		"HEAD no, in the background":           {heads(404, same), 35 * time.Second, false, 1},
-		"HEAD 403, in the background":          {heads(403, same), 35 * time.Second, false, 1},
-		"HEAD of another, in the background":   {heads(200, func(h Header) { h["Docker-Content-Digest"] = []string{digestOf("sha256", nil)} }), 35 * time.Second, false, 1},
-		"HEAD 304, in the background":          {heads(304, same), 35 * time.Second, false, 1},
-		"HEAD no":                              {heads(404, same), 2 * time.Minute, false, 1},
-		"HEAD 500, and GET no":                 {heads(500, same), 2 * time.Minute, false, 2},
-		"HEAD of another size, and GET no":     {heads(200, func(h Header) { h["Content-Length"] = []string{"8"} }), 2 * time.Minute, false, 2},
-		"HEAD 500, in the background, no more": {heads(500, same), 35 * time.Second, false, 1},
+		"HEAD yes, in the background":         {heads(200, same), 35 * time.Second, false, true, 1},
+		"HEAD no, in the background":          {heads(404, same), 35 * time.Second, true, false, 1},
+		"HEAD 403, in the background":         {heads(403, same), 35 * time.Second, true, false, 1},
+		"HEAD of another, in the background":  {heads(200, func(h Header) { h["Docker-Content-Digest"] = []string{digestOf("sha256", nil)} }), 35 * time.Second, false, false, 1},
+		"HEAD without one, in the background": {heads(200, func(h Header) { delete(h, "Docker-Content-Digest") }), 35 * time.Second, false, true, 1},
+		"HEAD 304, in the background":         {heads(304, same), 35 * time.Second, false, false, 1},
+		"HEAD 500, in the background":         {heads(500, same), 35 * time.Second, false, false, 1},
+		"HEAD no":                             {heads(404, same), 2 * time.Minute, true, false, 1},
+		"HEAD 500, and GET no":                {heads(500, same), 2 * time.Minute, true, false, 2},
+		"HEAD of another size, and GET no":    {heads(200, func(h Header) { h["Content-Length"] = []string{"8"} }), 2 * time.Minute, true, false, 2},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -267,11 +349,15 @@ func TestSaysNo(t *testing.T) {
 				r.answer = c.answer
 				got := cache.Get(t.Context(), r.request("a", saidDigest))
 				got.Answer.Close()
-				synctest.Wait()
-				if time.Sleep(30 * time.Second); len(r.asked) != 1+c.asked {
+				if synctest.Wait(); len(r.asked) != 1+c.asked {
 					t.Errorf("asked %q", r.asked)
 				}
-				if stands := cache.find(&Subject{"up", "a", Manifest}, saidDigest).state == fresh; stands != c.stands {
+				of := &Subject{"up", "a", Manifest}
+				if ended := cache.find(of, saidDigest).state == absent; ended != c.ends {
+					t.Errorf("it ended: %v", ended)
+				}
+				time.Sleep(30 * time.Second)
+				if stands := cache.find(of, saidDigest).state == fresh; stands != c.stands {
 					t.Errorf("it stands: %v", stands)
 				}
 			})
@@ -311,5 +397,50 @@ func TestGetSaysNo(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestUnkept: an answer that is not content in a form to keep goes to who asked for it as it came, is
+// asked for again by the next, and leaves nothing.
+func TestUnkept(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(a *Answer)
+		err    error
+		kept   bool
+	}{
+		"good":                   {func(*Answer) {}, nil, true},
+		"as it is":               {func(a *Answer) { a.Header["Content-Encoding"] = []string{"identity"} }, nil, true},
+		"encoded":                {func(a *Answer) { a.Header["Content-Encoding"] = []string{"gzip"} }, nil, false},
+		"without a length":       {func(a *Answer) { delete(a.Header, "Content-Length") }, nil, false},
+		"a length that is none":  {func(a *Answer) { a.Header["Content-Length"] = []string{"x"} }, nil, false},
+		"a length below nothing": {func(a *Answer) { a.Header["Content-Length"] = []string{"-7"} }, nil, false},
+		"two lengths":            {func(a *Answer) { a.Header["Content-Length"] = []string{"7", "7"} }, nil, false},
+		"a part":                 {func(a *Answer) { a.Status = 206 }, nil, false},
+		"a redirect":             {func(a *Answer) { a.Status = 307 }, nil, false},
+		"too many requests":      {func(a *Answer) { a.Status = 429 }, nil, false},
+		"an error beside it":     {func(*Answer) {}, errBroken, false},
+		"large":                  {func(a *Answer) { a.Header["Content-Length"] = []string{fmt.Sprint(MaxManifest + 1)} }, nil, false},
+	} {
+		for _, reference := range []string{saidDigest, "v1"} {
+			cache, r := said(t)
+			r.answer = func(q Question) (*Answer, error) {
+				a, _ := has(saidBody)(q)
+				c.change(a)
+				return a, c.err
+			}
+			got := cache.Get(t.Context(), r.request("a", reference))
+			if got.Outcome != Miss || (got.Entry != nil) != c.kept || (got.Answer != nil) == c.kept || got.Err != c.err {
+				t.Errorf("%s, %s: %+v", what, reference, got)
+			} else if !c.kept {
+				body, err := io.ReadAll(got.Answer.Body)
+				if err != nil || string(body) != saidBody {
+					t.Errorf("%s, %s: %q, %v", what, reference, body, err)
+				}
+			}
+			got.Answer.Close()
+			if s := cache.Status(); (s.Memory.Entries == 1) != c.kept || (s.Standings == 1) != c.kept || (s.Tags == 1) != (c.kept && reference == "v1") || s.Questions != 0 {
+				t.Errorf("%s, %s: %+v", what, reference, s)
+			}
+		}
 	}
 }

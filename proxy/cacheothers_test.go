@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatehouse/authn"
+	"gatehouse/proxy/content"
+	"gatehouse/tokens"
+)
+
+// cachePlaces are where blobs are kept.
+func cachePlaces(t *testing.T) map[string]content.Config {
+	return map[string]content.Config{
+		"in memory": {FreshFor: minute, StaleFor: time.Hour},
+		"on disk":   {FreshFor: minute, StaleFor: time.Hour, Memory: 1 << 20, Dir: t.TempDir(), Disk: 1 << 30},
+	}
+}
+
+// halfway has the registry send half of a blob, and the rest when then has returned.
+func (h *cacheHouse) halfway(path string, body []byte, then func()) {
+	h.registry.hook(nil, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != path || r.Method != "GET" || r.Header.Get("Range") != "" {
+			return false
+		}
+		h.registry.hook(nil, nil)
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		w.Header().Set("Docker-Content-Digest", sha(string(body)))
+		w.Write(body[:len(body)/2])
+		w.(http.Flusher).Flush()
+		then()
+		w.Write(body[len(body)/2:])
+		return true
+	})
+}
+
+// TestCacheForeignBlobs: a blob of one repository is nobody's in another: before somebody who may
+// have it does, in the middle of that, after it, when a manifest lists it, by any method, and while
+// the registry is away.
+func TestCacheForeignBlobs(t *testing.T) {
+	for where, cfg := range cachePlaces(t) {
+		t.Run(where, func(t *testing.T) {
+			inCacheHouse(t, cfg, func(t *testing.T, h *cacheHouse) {
+				secret := []byte(strings.Repeat("the secret ", 20_000))
+				digest := sha(string(secret))
+				h.registry.blobs["other/b@"+digest] = secret
+				here, there := "/v2/team/a/blobs/"+digest, "/v2/other/b/blobs/"+digest
+				foreign := func(when string) {
+					t.Helper()
+					for _, a := range []ask{
+						{method: "GET", path: here, user: "alice"}, {method: "HEAD", path: here, user: "alice"}, {method: "GET", path: here, user: "root"},
+						{method: "GET", path: here, user: "alice", header: map[string]string{"Range": "bytes=0-9"}},
+						{method: "GET", path: here, user: "alice", header: map[string]string{"If-None-Match": `"` + digest + `"`}},
+					} {
+						bare, got := h.do(h.bare, a), h.do(h.cached, a)
+						if got.expect(t, fmt.Sprint(a.method, a.header, when), 404, bare.body); got.header.Get("Cache-Status") != "" {
+							t.Errorf("%s %v %s: %v", a.method, a.header, when, got.header)
+						}
+					}
+					h.pull("alice", there).expect(t, "a foreign repository "+when, 403, "")
+					h.do(h.cached, ask{method: "GET", path: there}).expect(t, "nobody "+when, 401, "")
+					h.pull("bob", "/v2/other/b/manifests/"+digest).expect(t, "the other kind "+when, 404, "")
+				}
+				foreign("before")
+				h.halfway(there, secret, func() { foreign("halfway") })
+				h.pull("bob", there).expect(t, "the owner", 200, string(secret))
+				foreign("after")
+				synctest.Wait()
+				h.registry.take()
+				h.pull("bob", there).expect(t, "the owner again", 200, string(secret))
+				h.saw("the owner again")
+				foreign("after a hit")
+				lists := []byte(`{"schemaVersion":2,"mediaType":"` + ociManifest + `","layers":[{"digest":"` + digest + `"}]}`)
+				h.do(h.cached, ask{method: "PUT", path: "/v2/team/a/manifests/lists", user: "root", body: lists, header: map[string]string{"Content-Type": ociManifest}}).expect(t, "push", 201, "")
+				h.pull("alice", "/v2/team/a/manifests/lists").expect(t, "what lists it", 200, string(lists))
+				foreign("when a manifest lists it")
+				h.registry.change(func() { h.registry.down = true })
+				time.Sleep(2 * minute)
+				h.pull("alice", here).expect(t, "a foreign digest while the registry is away", 502, "")
+				h.pull("bob", there).expect(t, "the owner, while it is away", 200, string(secret))
+			})
+		})
+	}
+}
+
+// TestCacheRangeMeanwhile: a part of a blob that is just being fetched is the registry's own answer;
+// when it is here, it is cut from that.
+func TestCacheRangeMeanwhile(t *testing.T) {
+	for where, cfg := range cachePlaces(t) {
+		t.Run(where, func(t *testing.T) {
+			inCacheHouse(t, cfg, func(t *testing.T, h *cacheHouse) {
+				body := []byte(strings.Repeat("0123456789", 20_000))
+				path := "/v2/team/a/blobs/" + sha(string(body))
+				h.registry.blobs["team/a@"+sha(string(body))] = body
+				part := func(when string, saw ...string) {
+					t.Helper()
+					for _, c := range []struct {
+						field, body string
+						status      int
+					}{{"bytes=5-9", "56789", 206}, {"bytes=-3", "789", 206}, {"bytes=9999999-", "", 416}} {
+						got := h.do(h.cached, ask{method: "GET", path: path, user: "alice", header: map[string]string{"Range": c.field}})
+						if got.expect(t, c.field+" "+when, c.status, c.body); (got.header.Get("Cache-Status") != "") != (len(saw) == 0) {
+							t.Errorf("%s %s: %v", c.field, when, got.header)
+						}
+						h.saw(c.field+" "+when, saw...)
+					}
+				}
+				arrived, gate := make(chan bool), make(chan bool)
+				h.halfway(path, body, func() { close(arrived); <-gate })
+				var running sync.WaitGroup
+				running.Go(func() { h.pull("alice", path).expect(t, "the whole", 200, string(body)) })
+				<-arrived
+				h.saw("the whole", "GET "+path)
+				part("meanwhile", "GET "+path)
+				close(gate)
+				running.Wait()
+				synctest.Wait()
+				part("afterwards")
+			})
+		})
+	}
+}
+
+// TestCachePushers: a HEAD of a manifest by a token that carries push goes to the registry, whatever
+// the cache knows; by one that does not, it is a hit, whatever its person may.
+func TestCachePushers(t *testing.T) {
+	inCacheHouse(t, content.Config{FreshFor: minute}, func(t *testing.T, h *cacheHouse) {
+		path := "/v2/other/b/manifests/" + theManifest
+		for scope, forwarded := range map[string]bool{"pull": false, "pull,push": true} {
+			reply, err := h.config.Granter.Grant(t.Context(), tokens.GrantRequest{Attempt: &authn.Attempt{Login: "bob", Password: "bob"}, Scopes: []string{"repository:other/b:" + scope}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			send := func(method string) {
+				a := ask{method: method, path: path, header: map[string]string{"Accept": ociManifest, "Authorization": "Bearer " + reply.Token}}
+				h.do(h.cached, a).expect(t, method+" with "+scope, 200, "")
+			}
+			send("GET")
+			synctest.Wait()
+			h.registry.take()
+			h.outcomes()
+			send("HEAD")
+			send("GET") // which may be a hit for both: the bytes are right either way
+			if forwarded {
+				h.saw(scope, "HEAD "+path)
+				h.became("pass", "hit")
+			} else {
+				h.saw(scope)
+				h.became("hit", "hit")
+			}
+		}
+	})
+}
