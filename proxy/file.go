@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"gatehouse/proxy/content"
 )
@@ -68,23 +69,54 @@ func short(err error) error {
 	return err
 }
 
-// sendFile has the kernel send the next n bytes. Each progress window moves what the limits
-// want, or the client is cut.
+// sendFile has the kernel send the next n bytes. What it takes in at once says little of a client
+// that reads slowly, so what that has taken is looked at every few seconds.
 func (f *forwarder) sendFile(w *recorder, to io.ReaderFrom, from *os.File, n int64) (int64, error) {
-	sent := int64(0)
-	for sent < n {
-		part := &io.LimitedReader{R: from, N: n - sent}
-		w.deadline(progressWindow)
-		moved, err := to.ReadFrom(part)
+	pace, unsent := newPace(f.caps.limits.progressNeeded(), time.Now()), w.unsent()
+	for sent := int64(0); ; {
+		begun := time.Now()
+		w.deadline(paceStep)
+		moved, err := to.ReadFrom(&io.LimitedReader{R: from, N: n - sent})
 		sent += moved
+		now, left := time.Now(), w.unsent()
+		taken := moved + unsent - left
+		unsent = left
 		switch {
-		case timedOut(err) && moved > 0 && moved >= int64(min(f.caps.limits.progressNeeded(), int(n-sent+moved))):
-			continue // it is slow, and moves
-		case err != nil:
-			return sent, err
-		case moved == 0:
+		case err == nil && sent == n:
+			return sent, nil
+		case err == nil && moved == 0:
 			return sent, errShortFile
+		case err != nil && (!timedOut(err) || now.Sub(begun) < paceStep/4 || pace.over(taken, now)):
+			return sent, err
 		}
 	}
-	return sent, nil
+}
+
+const (
+	paceStep = 4 * time.Second
+	// paceLump is how much later than a progress window the next bytes may be taken: the systems of
+	// clients take them in lumps of up to 64 KiB.
+	paceLump = 8 * time.Second
+)
+
+// pace is until when a client has to take more, by what it took.
+type pace struct {
+	needed int // bytes in a progress window; 0: any
+	until  time.Time
+}
+
+func newPace(needed int, now time.Time) pace {
+	return pace{needed, now.Add(progressWindow + paceLump)}
+}
+
+// over reports whether the client is too slow, now that it has taken so many bytes more.
+func (p *pace) over(taken int64, now time.Time) bool {
+	if taken > 0 {
+		most := now.Add(progressWindow + paceLump)
+		p.until = p.until.Add(writeAllowance(int(taken), p.needed) - progressWindow)
+		if p.needed <= 0 || p.until.After(most) {
+			p.until = most
+		}
+	}
+	return !now.Before(p.until)
 }

@@ -299,3 +299,46 @@ func TestNoDigest(t *testing.T) {
 		}
 	}
 }
+
+// TestPace: who takes nothing is too slow a minute after what they took last, and a little; who takes
+// what the limit wants is not, in whatever lumps; nor is who takes less for longer than that.
+func TestPace(t *testing.T) {
+	const needed = 60 << 10
+	seconds := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+	for what, c := range map[string]struct {
+		needed int
+		each   float64 // seconds between two lumps
+		lump   int64
+		over   float64 // when it is cut, in seconds; 0: not within half an hour
+	}{
+		"nothing":                       {needed, 4000, 1, 68},
+		"nothing, and no limit":         {0, 4000, 1, 68},
+		"1 KiB each second":             {needed, 1, 1 << 10, 0},
+		"64 KiB each 64 s":              {needed, 64, 64 << 10, 0},
+		"64 KiB each 72 s":              {needed, 72, 64 << 10, 68},
+		"a MiB at once, each 80 s":      {needed, 80, 1 << 20, 68},
+		"half of what is needed":        {needed, 1, 512, 136},
+		"a byte a minute, and no limit": {0, 59, 1, 0},
+		"a byte a second":               {needed, 1, 1, 72},
+	} {
+		start := time.Now()
+		p, next := newPace(c.needed, start), c.each
+		var over float64
+		for at := 4.0; at <= 1800 && over == 0; at += 4 {
+			var taken int64
+			for ; next <= at; next += c.each {
+				taken += c.lump
+			}
+			if p.over(taken, start.Add(seconds(at))) {
+				over = at
+			}
+		}
+		if over != c.over {
+			t.Errorf("%s: cut after %v s, want %v", what, over, c.over)
+		}
+	}
+	p, start := newPace(needed, time.Now()), time.Now()
+	if p.over(4<<20, start.Add(paceStep)); p.over(0, start.Add(70*time.Second)) || !p.over(0, start.Add(73*time.Second)) {
+		t.Errorf("who took much at once, and then nothing, is cut after %s", p.until.Sub(start))
+	}
+}

@@ -81,6 +81,14 @@ func (w *recorder) deadline(d time.Duration) {
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // no connection, no deadline
 }
 
+// unsent is how much of what was written the client has not taken; 0 where that is not known.
+func (w *recorder) unsent() int64 {
+	if w.conn == nil {
+		return 0
+	}
+	return w.conn.Unsent()
+}
+
 // byKernel is the way of a body that the kernel may move: to HTTP/1.1 in clear text;
 // nil where there is none.
 func (w *recorder) byKernel() io.ReaderFrom {
