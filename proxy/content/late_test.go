@@ -444,3 +444,121 @@ func TestUnkept(t *testing.T) {
 		}
 	}
 }
+
+// TestAskedFirst: a download whose yes is old is followed after a HEAD that shows the same, and is
+// asked for anew otherwise.
+func TestAskedFirst(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(h Header)
+		asked  string
+	}{
+		"the same":         {func(Header) {}, "HEAD"},
+		"unnamed":          {func(h Header) { delete(h, "Docker-Content-Digest") }, "HEAD"},
+		"another length":   {func(h Header) { h["Content-Length"] = []string{"8"} }, "HEAD, GET"},
+		"without one":      {func(h Header) { delete(h, "Content-Length") }, "HEAD, GET"},
+		"encoded":          {func(h Header) { h["Content-Encoding"] = []string{"gzip"} }, "HEAD, GET"},
+		"another's digest": {func(h Header) { h["Docker-Content-Digest"] = []string{digestOf("sha256", nil)} }, "HEAD, GET"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				digest := h.put(3*Window, 1)
+				h.body = func(q Question, content []byte) (*Answer, error) {
+					a := whole(q, content)
+					if q.Head {
+						c.change(a.Header)
+						return a, nil
+					}
+					a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(10 * time.Minute), ctx: context.Background()}
+					return a, nil
+				}
+				var all sync.WaitGroup
+				pull := func(want string) {
+					all.Go(func() { h.pull(t.Context(), "a", digest) })
+					if saw := h.took(); saw != want {
+						t.Errorf("asked %q, want %q", saw, want)
+					}
+				}
+				pull("GET")
+				pull("")
+				h.Watch(Forwarded{Subject: Subject{"up", "a", Blob}, Act: Put}).Answered(201, nil)
+				pull(c.asked) // as what was asked before a PUT counts no more
+				if c.asked == "HEAD" {
+					time.Sleep(2 * time.Minute)
+					pull(c.asked)
+				}
+				all.Wait()
+			})
+		})
+	}
+}
+
+// TestAway: while the registry cannot be asked, what was seen is given out at once, until stale_for
+// is over, however often it is asked for; an answer that breaks is such a fault too.
+func TestAway(t *testing.T) {
+	for what, away := range map[string]func(q Question) (*Answer, error){
+		"no answer": func(Question) (*Answer, error) { return nil, errors.New("away") },
+		"503":       says(503),
+		"cut": func(q Question) (*Answer, error) {
+			a, err := has(saidBody)(q)
+			if a.Body = io.NopCloser(io.MultiReader(strings.NewReader(saidBody[:3]), brokenReader{})); q.Head {
+				return says(500)(q)
+			}
+			return a, err
+		},
+		"longer than it said": func(q Question) (*Answer, error) {
+			a, err := has(saidBody)(q)
+			if a.Body = io.NopCloser(strings.NewReader(saidBody + "x")); q.Head {
+				return says(500)(q)
+			}
+			return a, err
+		},
+	} {
+		for _, reference := range []string{saidDigest, "v1"} {
+			t.Run(what+", "+reference[:2], func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cache, r := said(t)
+					cache.cfg.StaleFor = 10 * time.Minute
+					cache.Get(t.Context(), r.request("a", "v1"))
+					time.Sleep(2 * time.Minute)
+					r.answer = func(q Question) (*Answer, error) { time.Sleep(time.Second / 10); return away(q) }
+					served, began := 0, time.Now().Add(-2*time.Minute)
+					for time.Since(began) < 12*time.Minute {
+						asked := time.Now()
+						got := cache.Get(t.Context(), r.request("a", reference))
+						got.Answer.Close()
+						waited, age := time.Since(asked), asked.Sub(began)
+						if stale := got.Outcome == Stale && string(got.Entry.Body) == saidBody; stale != (age < 10*time.Minute) || got.Entry != nil && !stale {
+							t.Fatalf("after %s: %+v", age, got)
+						}
+						if served++; served > 1 && age < 10*time.Minute && waited > 0 {
+							t.Fatalf("after %s somebody waited for %s", age, waited)
+						}
+						time.Sleep(5 * time.Second)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestStaleTag: what a tag named is given out for stale_for after the tag was seen, though its digest
+// was seen later, by whichever way the fault is known.
+func TestStaleTag(t *testing.T) {
+	for age, want := range map[time.Duration]Outcome{9 * time.Minute: Stale, 11 * time.Minute: Miss} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			cache.cfg.StaleFor = 10 * time.Minute
+			cache.Get(t.Context(), r.request("a", "v1"))
+			time.Sleep(5 * time.Minute)
+			cache.Watch(manifest(Look, saidDigest)).Answered(200, named(saidDigest))
+			r.answer = func(Question) (*Answer, error) { return nil, errors.New("away") }
+			time.Sleep(age - 5*time.Minute)
+			for what, reference := range []string{"v1", "v1", saidDigest, "v1"} { // the first is when the fault is not known yet
+				got := cache.Get(t.Context(), r.request("a", reference))
+				if reference == saidDigest && got.Outcome != Stale || reference == "v1" && (got.Outcome != want || (got.Entry != nil) != (want == Stale)) {
+					t.Errorf("after %s, %d, %s: %+v", age, what, reference, got)
+				}
+			}
+		})
+	}
+}
