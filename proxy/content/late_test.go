@@ -446,7 +446,7 @@ func TestUnkept(t *testing.T) {
 }
 
 // TestAskedFirst: a download whose yes is old is followed after a HEAD that shows the same, and is
-// asked for anew otherwise.
+// asked for once more otherwise.
 func TestAskedFirst(t *testing.T) {
 	for what, c := range map[string]struct {
 		change func(h Header)
@@ -557,6 +557,39 @@ func TestStaleTag(t *testing.T) {
 				got := cache.Get(t.Context(), r.request("a", reference))
 				if reference == saidDigest && got.Outcome != Stale || reference == "v1" && (got.Outcome != want || (got.Entry != nil) != (want == Stale)) {
 					t.Errorf("after %s, %d, %s: %+v", age, what, reference, got)
+				}
+			}
+		})
+	}
+}
+
+// TestJoinersAccept: who joins takes what the one before has asked for, or is forwarded; while the
+// registry is away what they take is looked at too.
+func TestJoinersAccept(t *testing.T) {
+	for accept, want := range map[string]Outcome{mediaType: Joined, "a/b": Pass, "": Pass, mediaType + ";q=0": Pass, "*/*": Pass} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			gate := make(chan bool)
+			r.answer = func(q Question) (*Answer, error) { <-gate; return has(saidBody)(q) }
+			go cache.Get(t.Context(), r.request("a", saidDigest))
+			synctest.Wait()
+			q := r.request("a", saidDigest)
+			q.Accept = []string{accept}
+			got := make(chan Result)
+			go func() { got <- cache.Get(t.Context(), q) }()
+			synctest.Wait()
+			close(gate)
+			if result := <-got; result.Outcome != want || (result.Entry != nil) != (want == Joined) {
+				t.Errorf("%q: %+v, want %s", accept, result, want)
+			}
+			cache.cfg.StaleFor = time.Hour
+			time.Sleep(2 * time.Minute)
+			r.answer = says(503)
+			for range 2 { // when the fault is not known yet, and when it is
+				result := cache.Get(t.Context(), q)
+				result.Answer.Close()
+				if stale := result.Outcome == Stale; stale != (want == Joined) {
+					t.Errorf("%q, while it is away: %+v", accept, result)
 				}
 			}
 		})
