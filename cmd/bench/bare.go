@@ -7,15 +7,16 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// bare is a server of net/http that answers from memory, or what is large from a file, and
-// does nothing else: what any server made of net/http could come to. What it does not have
-// yet it asks for once.
+// bare is a server of net/http that gives a gateway's answers from memory, or what is large
+// from a file, and does nothing else: what any server made of net/http could come to. What it
+// does not have yet it asks for once.
 type bare struct {
 	upstream string   // http://host:port
 	folder   string   // of files
@@ -32,7 +33,7 @@ type copied struct {
 // inMemory is how large an answer in memory may be, in bytes.
 const inMemory = 1 << 20
 
-// ServeHTTP sends the content with the six fields that a client needs.
+// ServeHTTP sends the content with all the fields that it came with.
 func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kept, ok := b.content.Load(r.URL.Path)
 	if !ok {
@@ -45,8 +46,8 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := kept.(*copied)
 	h := w.Header()
-	for _, key := range []string{"Content-Type", "Content-Length", "Docker-Content-Digest", "Docker-Distribution-Api-Version", "Etag"} {
-		h[key] = c.header[key] // net/http adds Date
+	for key, values := range c.header {
+		h[key] = values
 	}
 	if c.body == nil {
 		http.ServeFile(w, r, c.file)
@@ -61,12 +62,13 @@ func (b *bare) fetch(r *http.Request) (*copied, error) {
 	if err != nil {
 		return nil, err
 	}
-	request.Header["Accept"] = r.Header["Accept"]
+	request.Header["Accept"], request.Header["Authorization"] = r.Header["Accept"], r.Header["Authorization"]
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
+	response.Header.Del("Date") // it has one of its own
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("the upstream answered %s", response.Status)
@@ -88,8 +90,11 @@ func serveBare(addresses []string) error {
 	return both.Wait()
 }
 
-// startBare adds its ways: this program once more, as a server.
-func (h *house) startBare(direct string) error {
+// startBare adds its ways: this program once more, as a server that is asked what the gateway
+// with the cache was asked, and that gives its answers.
+func (h *house) startBare() error {
+	i := slices.IndexFunc(h.endpoints, func(to endpoint) bool { return to.name == "cached" && to.scheme == plain })
+	of := h.endpoints[i]
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -98,9 +103,9 @@ func (h *house) startBare(direct string) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.start(address, program, "-bare", strings.Join([]string{address, secure, direct, h.path("tls")}, ","))
+	p, err := h.start(address, program, "-bare", strings.Join([]string{address, secure, strings.TrimPrefix(of.base, "http://"), h.path("tls")}, ","))
 	h.endpoints = append(h.endpoints,
-		endpoint{name: bareWay, scheme: plain, base: "http://" + address, front: p},
-		endpoint{name: bareWay, scheme: overs, base: "https://" + secure, front: p})
+		endpoint{name: bareWay, scheme: plain, base: "http://" + address, auth: of.auth, front: p},
+		endpoint{name: bareWay, scheme: overs, base: "https://" + secure, auth: of.auth, front: p})
 	return err
 }

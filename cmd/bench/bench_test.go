@@ -146,10 +146,11 @@ func TestBare(t *testing.T) {
 	var broken atomic.Bool
 	source := newSource()
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1); broken.Load() {
+		if asked.Add(1); broken.Load() || r.Header.Get("Authorization") != "Bearer token" {
 			w.WriteHeader(http.StatusTeapot)
 			return
 		}
+		w.Header().Set("Cache-Status", "gatehouse; hit")
 		source.ServeHTTP(w, r)
 	}))
 	defer upstream.Close()
@@ -162,7 +163,12 @@ func TestBare(t *testing.T) {
 		asked  int32
 	}{{true, http.StatusBadGateway, 1}, {false, http.StatusOK, 2}, {true, http.StatusOK, 2}} {
 		broken.Store(c.broken)
-		response, err := http.Get(server.URL + path)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer token")
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +177,8 @@ func TestBare(t *testing.T) {
 		if err != nil || response.StatusCode != c.status || asked.Load() != c.asked {
 			t.Errorf("%+v: %v, status %d, asked %d times", c, err, response.StatusCode, asked.Load())
 		}
-		if c.status == http.StatusOK && (!bytes.Equal(body, manifestOf(1)) || response.Header.Get("Content-Type") != manifestType) {
+		if c.status == http.StatusOK && (!bytes.Equal(body, manifestOf(1)) || response.Header.Get("Content-Type") != manifestType ||
+			response.Header.Get("Cache-Status") != "gatehouse; hit" || len(response.Header["Date"]) != 1) {
 			t.Errorf("%q as %v", body, response.Header)
 		}
 	}

@@ -116,8 +116,8 @@ Made by ` + "`make bench`" + ` (` + "`go run ./cmd/bench -page docs`" + `); do n
 registry, beside the same registry bare ("direct", without a log; "logging" writes the access log that it has by default, and
 that nginx and the gateways write here too), behind an nginx that only passes on, and, without a gateway, with a registry that
 verifies tokens itself ("verifying"). "cached" is the gateway with the section ` + "`cache`" + `, and a folder for it; "gateway" is
-without; "base" is the gateway before the cache was built. "net/http" answers the same from memory, or from a local file, with
-nothing but Go's server: no login, no log. What it comes to stands in the last column of the targets: no more can be had.
+without; "base" is the gateway before the cache was built. "net/http" is asked the same and gives the same answers, from memory or from a
+local file, with nothing but Go's server: no login, no log. What it comes to stands in the last column of the targets: no more can be had.
 "docker_auth" is a registry that verifies tokens which docker_auth gave, "zot" checks the password itself.
 What is to be no less than before is held against "base" in the same rounds ("once" is what was measured on another day); within
 5 % it is "as before", since medians of one program move by that.

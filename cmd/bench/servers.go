@@ -249,7 +249,7 @@ func (h *house) startAll(ctx context.Context, out io.Writer, o options) error {
 	if err := h.startGateways(ctx, direct); err != nil {
 		return err
 	}
-	if err := errors.Join(h.startNginx(out, direct, o.tuned), h.startBare(direct)); err != nil {
+	if err := errors.Join(h.startNginx(out, direct, o.tuned), h.startBare()); err != nil {
 		return err
 	}
 	return errors.Join(h.startBase(ctx, out, o.base, direct), h.startDockerAuth(ctx, out, registry, o.dockerAuth), h.startZot(out, o.zot))
