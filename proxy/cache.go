@@ -64,15 +64,20 @@ func (c *cache) serve(x *exchange) error {
 	}
 	question := &x.own.question
 	*question = content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
-		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Asker: x}
+		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Head: x.r.Method == http.MethodHead, Asker: x}
 	result := c.content.Get(x.r.Context(), question)
 	c.count(x, result.Outcome)
+	return c.answer(x, &result)
+}
+
+// answer gives a client what the cache has brought.
+func (c *cache) answer(x *exchange, result *content.Result) error {
 	switch {
 	case result.Err != nil:
 		result.Answer.Close()
 		return x.unanswered(result.Err)
 	case result.Entry != nil:
-		return c.give(x, &result)
+		return c.give(x, result)
 	case result.Answer != nil:
 		return c.pass(x, result.Answer)
 	}
@@ -231,12 +236,13 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 }
 
 // unready is for a download that ended before anything was said. Where it broke, or the folder
-// is at fault, the client gets the registry's own answer.
+// is at fault, the client has an answer of their own.
 func (c *cache) unready(x *exchange, err error) error {
 	if errors.Is(err, content.ErrMismatch) || x.r.Context().Err() != nil {
 		return err
 	}
-	return c.forwarder.forward(x)
+	own := c.content.Alone(x.r.Context(), &x.own.question)
+	return c.answer(x, &own)
 }
 
 var cacheHit = []string{"gatehouse; hit"} // RFC 9211

@@ -109,7 +109,7 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: shown.Status, code: shown.Code, message: shown.Message, retry: shown.Retry, cause: shown}
 	case errors.As(err, &unanswered):
 		return upstreamError(unanswered)
-	case errors.Is(err, content.ErrMismatch):
+	case errors.Is(err, content.ErrMismatch), errors.Is(err, content.ErrBroken):
 		return &apiError{status: http.StatusBadGateway, code: "UNAVAILABLE", message: upstream.ErrAnswer.Error(), cause: err}
 	case err == listener.ErrPlaintext:
 		return errPlain

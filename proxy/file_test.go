@@ -190,8 +190,7 @@ func TestWrongBlob(t *testing.T) {
 }
 
 // TestBrokenBlob: an answer that breaks is asked for its rest, from the very byte on; where that
-// does not come either, its readers are cut, or have the registry's own answer where nothing was
-// said yet.
+// does not come either, its readers are cut, or ask once more where nothing was said yet.
 func TestBrokenBlob(t *testing.T) {
 	const size = 2*content.Window + 100
 	blob := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
@@ -224,7 +223,11 @@ func TestBrokenBlob(t *testing.T) {
 				}
 			})
 			resp, got, err := h.fetch(path, h.token("root", "repository:team/app:pull"))
-			if resp.StatusCode != 200 || (err == nil) != c.whole || c.whole != bytes.Equal(got, blob) || !bytes.HasPrefix(blob, got) {
+			refused := resp.StatusCode == 502 && err == nil // nothing was said before
+			switch {
+			case refused != (what == "nothing said"):
+				t.Errorf("%d, %d bytes, %v", resp.StatusCode, len(got), err)
+			case !refused && (resp.StatusCode != 200 || (err == nil) != c.whole || c.whole != bytes.Equal(got, blob) || !bytes.HasPrefix(blob, got)):
 				t.Errorf("%d, %d bytes, %v", resp.StatusCode, len(got), err)
 			}
 			var ranges []string

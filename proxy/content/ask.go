@@ -9,6 +9,9 @@ import (
 // ErrMismatch is the error of an answer whose content has another digest.
 var ErrMismatch = errors.New("the registry's answer has another digest")
 
+// ErrBroken is the error of an answer whose end did not come.
+var ErrBroken = errors.New("the upstream's answer broke")
+
 // Question is what the registry is asked for.
 type Question struct {
 	// Head asks for the header alone.

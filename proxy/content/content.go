@@ -121,6 +121,8 @@ type Request struct {
 	Accept []string
 	// Partial: only a part is wanted, so nothing is to be read for the cache.
 	Partial bool
+	// Head: only the header is wanted.
+	Head bool
 	// Asker is whoever asks. It is called where a question has to be asked, before Get
 	// returns.
 	Asker Asker
@@ -141,7 +143,7 @@ type Result struct {
 	Entry *Entry
 	// Answer is to be passed on, and to be closed.
 	Answer *Answer
-	// Err is ErrMismatch, that of an Ask, or the context's.
+	// Err is ErrMismatch, ErrBroken, that of an Ask, or the context's.
 	Err error
 }
 

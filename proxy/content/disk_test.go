@@ -130,7 +130,7 @@ func (h *diskHouse) request(repository, digest string) *Request {
 
 // errForwarded is that of a request that the registry gets as it came: also where what it would have
 // followed broke before it could.
-var errForwarded = fmt.Errorf("to be forwarded: %w", errBroken)
+var errForwarded = fmt.Errorf("to be forwarded: %w", ErrBroken)
 
 // pull reads all that a request gets: of a download, as it comes.
 func (h *diskHouse) pull(ctx context.Context, repository, digest string) (Outcome, []byte, error) {
@@ -296,7 +296,7 @@ func TestWrongOnDisk(t *testing.T) {
 	}{
 		"the first byte": {change: flip(0), err: ErrMismatch},
 		"the last byte":  {change: flip(size - 1), err: ErrMismatch},
-		"short":          {change: func(b []byte) []byte { return b[:size-1] }, err: errBroken},
+		"short":          {change: func(b []byte) []byte { return b[:size-1] }, err: ErrBroken},
 		"a page": {change: func([]byte) []byte { return bytes.Repeat([]byte("<html>"), size/6+1)[:size] },
 			header: func(h Header) { h["Content-Type"] = []string{"text/html"} }, err: ErrMismatch},
 	} {
@@ -355,17 +355,17 @@ func TestResume(t *testing.T) {
 		err  error
 	}{
 		"the rest":  {func(q Question, content []byte) (*Answer, error) { return whole(q, content), nil }, nil},
-		"all of it": {func(q Question, content []byte) (*Answer, error) { q.From = 0; return whole(q, content), nil }, errBroken},
+		"all of it": {func(q Question, content []byte) (*Answer, error) { q.From = 0; return whole(q, content), nil }, ErrBroken},
 		"another range": {func(q Question, content []byte) (*Answer, error) {
 			a := whole(q, content)
 			a.Header["Content-Range"] = []string{fmt.Sprintf("bytes 0-%d/%d", size-1, size)}
 			return a, nil
-		}, errBroken},
+		}, ErrBroken},
 		"encoded": {func(q Question, content []byte) (*Answer, error) {
 			a := whole(q, content)
 			a.Header["Content-Encoding"] = []string{"gzip"}
 			return a, nil
-		}, errBroken},
+		}, ErrBroken},
 		"another rest": {func(q Question, content []byte) (*Answer, error) {
 			content = bytes.Clone(content)
 			content[size-1] ^= 1
@@ -375,9 +375,9 @@ func TestResume(t *testing.T) {
 			a := whole(q, content)
 			a.Body = breaking(content[q.From:], Window)
 			return a, nil
-		}, errBroken},
-		"gone":   {func(Question, []byte) (*Answer, error) { return &Answer{Status: 404, Header: Header{}}, nil }, errBroken},
-		"silent": {func(Question, []byte) (*Answer, error) { return nil, errors.New("no route") }, errBroken},
+		}, ErrBroken},
+		"gone":   {func(Question, []byte) (*Answer, error) { return &Answer{Status: 404, Header: Header{}}, nil }, ErrBroken},
+		"silent": {func(Question, []byte) (*Answer, error) { return nil, errors.New("no route") }, ErrBroken},
 	} {
 		t.Run(what, func(t *testing.T) {
 			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {

@@ -106,9 +106,8 @@ func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outco
 		c.metrics.ContentFill("unkept")
 	}
 	o := outcome{verdict: other, answer: a, err: err}
-	if err == nil && (q.Subject.Kind == Manifest || c.fits(q.Subject.Kind, a)) { // that has no length, or found no room
-		o.verified = verifies(q, a, func() { c.suspectAnswer(q, a.Header) })
-	}
+	readable := q.Subject.Kind == Manifest || c.fits(q.Subject.Kind, a) // but has no length, or found no room
+	o.streams = err == nil && status == 200 && !(readable && verifies(q, a, func() { c.suspectAnswer(q, a.Header) }))
 	return o
 }
 

@@ -29,7 +29,7 @@ type outcome struct {
 	answer  *Answer // other and fault: for who began it
 	err     error   // where there is no answer
 
-	verified bool // other: its content is, while it passes
+	streams bool // other: its content passes unseen
 }
 
 // verdict sorts outcomes.

@@ -59,7 +59,7 @@ func (c *Cache) askFirst(ctx context.Context, r *Request, mediaType string) Resu
 	case err != nil:
 		return Result{Outcome: Pass, Err: err}
 	case o.verdict == gone:
-		return Result{Outcome: Pass}
+		return c.ownWay(ctx, r)
 	case o.verdict == kept:
 		if e := c.since(&r.Subject, r.Reference, f.moment); e != nil {
 			return Result{Outcome: Hit, Entry: e}
@@ -71,7 +71,7 @@ func (c *Cache) askFirst(ctx context.Context, r *Request, mediaType string) Resu
 // fetch asks for a digest, or joins who does.
 func (c *Cache) fetch(ctx context.Context, r *Request) Result {
 	if c.suspect(r) {
-		return c.alone(ctx, r)
+		return c.Alone(ctx, r)
 	}
 	c.look(r.Reference)
 	if result, ok := c.followOn(ctx, r); ok {
@@ -93,8 +93,11 @@ func (c *Cache) followOn(ctx context.Context, r *Request) (result Result, ok boo
 			return Result{Outcome: Pass}, true
 		}
 		o, err := c.flights.wait(ctx, f, leads)
-		if err != nil || o.verdict == gone {
+		switch {
+		case err != nil:
 			return Result{Outcome: Pass, Err: err}, true
+		case o.verdict == gone:
+			return c.ownWay(ctx, r), true
 		}
 		if o.verdict != kept {
 			return Result{}, false
@@ -118,8 +121,10 @@ func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) R
 		return Result{Outcome: Miss, Entry: o.entry}
 	case o.verdict == kept && o.counts && (r.Tag || accepts(r.Accept, r.Kind, o.entry.Header.get("Content-Type"))):
 		return shared(o)
-	case !leads && (o.verdict == wrong || o.verified):
-		return c.alone(ctx, r)
+	case o.verdict == kept && o.counts:
+		return Result{Outcome: Pass} // for the registry to choose by what they accept
+	case !leads && o.verdict == wrong:
+		return c.Alone(ctx, r)
 	case o.verdict == away:
 		if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
 			if leads {
@@ -131,7 +136,18 @@ func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) R
 	if leads && (o.answer != nil || o.err != nil) {
 		return Result{Outcome: Miss, Answer: o.answer, Err: o.err}
 	}
-	return Result{Outcome: Pass}
+	if o.streams {
+		return Result{Outcome: Pass}
+	}
+	return c.ownWay(ctx, r)
+}
+
+// ownWay is that of a request which nobody else's question answers.
+func (c *Cache) ownWay(ctx context.Context, r *Request) Result {
+	if r.Head || r.Partial {
+		return Result{Outcome: Pass}
+	}
+	return c.Alone(ctx, r)
 }
 
 // shared is the result of those who joined.
@@ -150,8 +166,8 @@ func (c *Cache) suspect(r *Request) bool {
 	return ok && time.Now().Before(until)
 }
 
-// alone asks for a request that joins nobody, and keeps nothing. What can be verified is.
-func (c *Cache) alone(ctx context.Context, r *Request) Result {
+// Alone asks for a request that joins nobody, and keeps nothing. What can be verified is.
+func (c *Cache) Alone(ctx context.Context, r *Request) Result {
 	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
 	a, err := c.ask(ctx, r.Asker.Ask(), q)
 	switch {
@@ -170,45 +186,35 @@ func (c *Cache) alone(ctx context.Context, r *Request) Result {
 // unkept gives out an answer that nobody keeps: read first, or where it is too large or has no
 // length or room, as it passes.
 func (c *Cache) unkept(q *Question, a *Answer) Result {
-	passes := Result{Outcome: Pass, Answer: a}
-	if !keepable(q, a) {
+	blobs := q.Subject.Kind == Blob && c.disk != nil // larger ones are for the cache
+	n := a.Header.length()
+	switch {
+	case !keepable(q, a):
 		verifies(q, a, nil)
-		return passes
-	}
-	if !c.fits(q.Subject.Kind, a) {
-		c.watch(q, a)
-		return passes
-	}
-	release, ok := c.hold(a.Header.length())
-	if !ok {
+	case c.fits(q.Subject.Kind, a) || blobs && n <= Window:
+		if release, ok := c.hold(n); ok {
+			defer release()
+			defer a.Close()
+			return c.whole(q, a)
+		}
 		verifies(q, a, nil)
-		return passes
+	case q.Subject.Kind == Manifest || blobs && !c.verify(q.Reference, a):
+		verifies(q, a, nil)
 	}
-	defer release()
-	defer a.Close()
-	return c.whole(q, a)
+	return Result{Outcome: Pass, Answer: a}
 }
 
 // whole gives out an answer that is right.
 func (c *Cache) whole(q *Question, a *Answer) Result {
 	body, verdict := read(a)
-	digest := ""
-	if verdict == kept {
-		digest = verified(q, a, body)
+	if verdict != kept {
+		return Result{Outcome: Pass, Err: ErrBroken}
 	}
+	digest := verified(q, a, body)
 	if digest == "" {
 		return Result{Outcome: Pass, Err: ErrMismatch}
 	}
 	return Result{Outcome: Pass, Entry: &Entry{Digest: digest, Header: withoutLength(a.Header), Size: int64(len(body)), Body: body}}
-}
-
-// watch has what is too large to be read first verified on its way, with its last window
-// withheld. Where such are not for the cache they stream as they come.
-func (c *Cache) watch(q *Question, a *Answer) {
-	blobs := q.Subject.Kind == Blob && c.disk != nil
-	if q.Subject.Kind == Manifest || blobs && !c.verify(q.Reference, a) {
-		verifies(q, a, nil)
-	}
 }
 
 // askAgain asks in the background: whether a digest is still there, and where the
@@ -279,7 +285,7 @@ func (c *Cache) byTag(ctx context.Context, r *Request) Result {
 		}
 	}
 	if c.suspect(r) {
-		return c.alone(ctx, r)
+		return c.Alone(ctx, r)
 	}
 	of, ask := r.Subject, r.Asker.Ask()
 	q := Question{Subject: of, Reference: r.Reference, Tag: true, Accept: r.Accept}

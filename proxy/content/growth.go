@@ -57,7 +57,7 @@ func lastWindow(size int64) int64 { return (size - 1) / Window * Window }
 func (g *growth) download() error {
 	h, offset := hashes(g.entry.Digest), int64(0)
 	err := g.pour(h, &offset)
-	if errors.Is(err, errBroken) && g.resume(offset) {
+	if errors.Is(err, ErrBroken) && g.resume(offset) {
 		err = g.pour(h, &offset)
 	}
 	h.end()
@@ -66,9 +66,6 @@ func (g *growth) download() error {
 	}
 	return err
 }
-
-// errBroken is that of an answer whose end did not come.
-var errBroken = errors.New("the upstream's answer broke")
 
 // pour reads from an offset on.
 func (g *growth) pour(h *hashing, offset *int64) error {
@@ -83,7 +80,7 @@ func (g *growth) pour(h *hashing, offset *int64) error {
 		*offset += int64(n)
 		g.advance(*offset)
 		if rerr != nil {
-			return fmt.Errorf("%w: %w", errBroken, rerr)
+			return fmt.Errorf("%w: %w", ErrBroken, rerr)
 		}
 	}
 	return nil
@@ -155,7 +152,7 @@ func (g *growth) follow() (*File, error) {
 	g.mu.Lock()
 	err := g.err
 	if g.unwanted && !g.whole {
-		err = errBroken // it ends at any moment
+		err = ErrBroken // it ends at any moment
 	}
 	if err == nil {
 		g.readers++

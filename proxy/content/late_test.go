@@ -337,7 +337,7 @@ func TestSaysNo(t *testing.T) {
 		"HEAD without one, in the background": {heads(200, func(h Header) { delete(h, "Docker-Content-Digest") }), 35 * time.Second, false, true, 1},
 		"HEAD 304, in the background":         {heads(304, same), 35 * time.Second, false, false, 1},
 		"HEAD 500, in the background":         {heads(500, same), 35 * time.Second, false, false, 1},
-		"HEAD no":                             {heads(404, same), 2 * time.Minute, true, false, 1},
+		"HEAD no, and GET no":                 {heads(404, same), 2 * time.Minute, true, false, 2},
 		"HEAD 500, and GET no":                {heads(500, same), 2 * time.Minute, true, false, 2},
 		"HEAD of another size, and GET no":    {heads(200, func(h Header) { h["Content-Length"] = []string{"8"} }), 2 * time.Minute, true, false, 2},
 	} {
@@ -418,7 +418,7 @@ func TestUnkept(t *testing.T) {
 		"a part":                 {func(a *Answer) { a.Status = 206 }, nil, false},
 		"a redirect":             {func(a *Answer) { a.Status = 307 }, nil, false},
 		"too many requests":      {func(a *Answer) { a.Status = 429 }, nil, false},
-		"an error beside it":     {func(*Answer) {}, errBroken, false},
+		"an error beside it":     {func(*Answer) {}, ErrBroken, false},
 		"large":                  {func(a *Answer) { a.Header["Content-Length"] = []string{fmt.Sprint(MaxManifest + 1)} }, nil, false},
 	} {
 		for _, reference := range []string{saidDigest, "v1"} {

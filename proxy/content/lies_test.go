@@ -201,7 +201,7 @@ func TestNoToTheRest(t *testing.T) {
 				a.Body = breaking(content, Window+1)
 				return a, nil
 			}
-			if _, _, err := h.pull(t.Context(), "a", digest); !errors.Is(err, errBroken) {
+			if _, _, err := h.pull(t.Context(), "a", digest); !errors.Is(err, ErrBroken) {
 				t.Error(err)
 			}
 			if stands := h.ledger.standing(&Subject{"up", "a", Blob}, digest) != nil; stands == refuses(status) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 )
 
 // TestPassing: whatever sizes it is read in, an answer that passes is the same, and of a wrong
@@ -104,7 +105,7 @@ func TestUnkeptIsVerified(t *testing.T) {
 						}
 						got := cache.Get(t.Context(), of)
 						if got.Answer == nil {
-							if i == 0 || what != "encoded" && what != "signed" && what != "by tag, unnamed" {
+							if i == 0 || what != "encoded" && what != "signed" && what != "by tag, unnamed" { // which pass unseen
 								t.Errorf("%d: %+v", i, got)
 							}
 							return // to be forwarded
@@ -163,5 +164,122 @@ func TestNoRoom(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestOwnWay: who waited for an answer that is for its asker alone asks on their own, and that
+// answer is verified too; who wants the header alone, or a part, is forwarded, and so is who
+// waited for what streams.
+func TestOwnWay(t *testing.T) {
+	cut := func(q Question) (*Answer, error) {
+		a, err := has(saidBody)(q)
+		a.Body = breaking([]byte(saidBody), 3)
+		return a, err
+	}
+	large := func(q Question) (*Answer, error) {
+		a, err := has(saidBody)(q)
+		a.Header["Content-Length"] = []string{"99999999"}
+		return a, err
+	}
+	closes := func(Question) (*Answer, error) { return nil, errors.New("closed") }
+	for what, c := range map[string]struct {
+		first  func(Question) (*Answer, error)
+		kind   Kind
+		change func(*Request)
+		alone  bool // the waiting one asks
+	}{
+		"404":             {says(404), Manifest, nil, true},
+		"500":             {says(500), Blob, nil, true},
+		"closed":          {closes, Blob, nil, true},
+		"cut":             {cut, Manifest, nil, true},
+		"a redirect":      {says(307), Blob, nil, true},
+		"wrong":           {has("other"), Blob, nil, true},
+		"404, for HEAD":   {says(404), Manifest, func(r *Request) { r.Head = true }, false},
+		"cut, for HEAD":   {cut, Manifest, func(r *Request) { r.Head = true }, false},
+		"what streams":    {large, Blob, nil, false},
+		"another's types": {has(saidBody), Manifest, func(r *Request) { r.Accept = []string{"a/b"} }, false},
+	} {
+		for _, right := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				cache, r := said(t)
+				gate, n := make(chan bool), 0
+				r.answer = func(q Question) (*Answer, error) {
+					r.mu.Lock()
+					n++
+					first := n == 1
+					r.mu.Unlock()
+					if first {
+						<-gate
+						return c.first(q)
+					}
+					if right {
+						return has(saidBody)(q)
+					}
+					a, err := has("c0ntent")(q)
+					delete(a.Header, "Docker-Content-Digest")
+					return a, err
+				}
+				of := r.request("a", saidDigest)
+				of.Kind = c.kind
+				go func() {
+					got := cache.Get(t.Context(), of)
+					got.Answer.Close()
+				}()
+				synctest.Wait()
+				waits := *of
+				if c.change != nil {
+					c.change(&waits)
+				}
+				done := make(chan Result)
+				go func() { done <- cache.Get(t.Context(), &waits) }()
+				synctest.Wait()
+				close(gate)
+				got := <-done
+				switch {
+				case !c.alone && (got.Entry != nil || got.Answer != nil || got.Err != nil):
+					t.Errorf("%s: %+v", what, got)
+				case c.alone && right && (got.Entry == nil || string(got.Entry.Body) != saidBody):
+					t.Errorf("%s: %+v", what, got)
+				case c.alone && !right && !errors.Is(got.Err, ErrMismatch):
+					t.Errorf("%s, wrong: %+v", what, got)
+				}
+				if got.Outcome != Pass {
+					t.Errorf("%s: %s", what, got.Outcome)
+				}
+			})
+		}
+	}
+}
+
+// TestPartsGoTheirWay: who wants a part of what the registry has no more is forwarded as they
+// came, and one who wants all of it asks alone.
+func TestPartsGoTheirWay(t *testing.T) {
+	for _, partial := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			of := r.request("a", saidDigest)
+			cache.Get(t.Context(), of)
+			time.Sleep(2 * time.Minute)
+			r.answer, r.asked = says(404), nil
+			of.Partial = partial
+			got := cache.Get(t.Context(), of)
+			if asked := len(r.asked); partial != (got.Answer == nil) || partial != (asked == 1) || got.Err != nil {
+				t.Errorf("partial %v: %+v, asked %d", partial, got, asked)
+			}
+			got.Answer.Close()
+		})
+	}
+}
+
+// TestBrokenAlone: who asks alone has an error of their own for an answer that breaks.
+func TestBrokenAlone(t *testing.T) {
+	cache, r := said(t)
+	r.answer = func(q Question) (*Answer, error) {
+		a, err := has(saidBody)(q)
+		a.Body = breaking([]byte(saidBody), 3)
+		return a, err
+	}
+	if got := cache.Alone(t.Context(), r.request("a", saidDigest)); !errors.Is(got.Err, ErrBroken) || errors.Is(got.Err, ErrMismatch) || got.Entry != nil {
+		t.Errorf("%+v", got)
 	}
 }

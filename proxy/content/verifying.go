@@ -45,7 +45,7 @@ func (v *verifying) Read(p []byte) (int, error) {
 	if v.held == nil {
 		window := make([]byte, v.last)
 		if _, err := io.ReadFull(v.ReadCloser, window); err != nil {
-			return 0, errBroken
+			return 0, ErrBroken
 		}
 		v.hash.Write(window)
 		if !matches(v.hash, v.digest) {
