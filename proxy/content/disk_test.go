@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gatehouse/metrics"
 )
 
 // diskHouse is a cache with a folder, before a registry of blobs.
@@ -875,6 +879,90 @@ func TestPurges(t *testing.T) {
 					t.Errorf("removed %d; %+v, %+v", removed, before.Disk, h.Status().Disk)
 				}
 				h.wants("purged", "a", digest, Miss, "GET")
+			})
+		})
+	}
+}
+
+// TestHerdIsCut: where the registry cuts what many read, all of them have the whole by one question for
+// the rest, or all are cut: nobody has a complete answer that is not right.
+func TestHerdIsCut(t *testing.T) {
+	const size, at = 3*Window + 9, Window + 12345
+	for what, comes := range map[string]bool{"the rest comes": true, "it does not": false} {
+		t.Run(what, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				digest, gate := h.put(size, 1), make(chan struct{})
+				h.body = func(q Question, content []byte) (*Answer, error) {
+					a := whole(q, content)
+					switch {
+					case q.From == 0:
+						a.Body = &gated{Reader: breaking(content, at), gate: gate}
+					case !comes:
+						return &Answer{Status: 503, Header: Header{}}, nil
+					}
+					return a, nil
+				}
+				var all sync.WaitGroup
+				for i := range 100 {
+					ctx, leave := context.WithCancel(t.Context())
+					all.Go(func() {
+						defer leave()
+						_, got, err := h.pull(ctx, "a", digest)
+						switch {
+						case i%3 == 0: // they left
+						case comes && (err != nil || !bytes.Equal(got, h.has[digest])), !comes && (err == nil || len(got) > at):
+							t.Errorf("%d: %d bytes, %v", i, len(got), err)
+						}
+					})
+					if i == 0 {
+						synctest.Wait()
+					}
+					if i%3 == 0 {
+						leave()
+					}
+				}
+				synctest.Wait()
+				close(gate)
+				all.Wait()
+				if saw := h.took(); saw != fmt.Sprint("GET, from ", at) {
+					t.Errorf("asked %q", saw)
+				}
+				if kept := len(h.files()) == 1; kept != comes {
+					t.Errorf("kept %v", kept)
+				}
+			})
+		})
+	}
+}
+
+// TestDamageIsTold: what is found of damage on the disk is in the metrics, and in the log once.
+func TestDamageIsTold(t *testing.T) {
+	for what, damage := range map[string]func(path string) error{
+		"truncated":          func(path string) error { return os.Truncate(path, 10) },
+		"unlinked":           os.Remove,
+		"a link":             func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) },
+		"its folder is gone": func(path string) error { return os.RemoveAll(filepath.Dir(path)) },
+		"all are":            func(path string) error { return os.RemoveAll(filepath.Dir(filepath.Dir(path))) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				h := newDiskHouse(t, t.TempDir(), nil)
+				m := metrics.New(metrics.BuildInfo{})
+				h.change(func() { h.metrics, h.disk.metrics, h.logger = m, m, slog.New(slog.NewTextHandler(&log, nil)) })
+				digest := h.put(Window, 1)
+				h.wants("the first", "a", digest, Miss, "GET")
+				if err := damage(h.path(digest)); err != nil {
+					t.Fatal(err)
+				}
+				h.wants("damaged", "a", digest, Miss, "GET")
+				w := httptest.NewRecorder()
+				if m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil)); !strings.Contains(w.Body.String(), `gatehouse_content_evictions_total{reason="rot",store="disk"} 1`+"\n") {
+					t.Error("no metric tells")
+				}
+				if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+					t.Errorf("%d lines:\n%s", n, log.String())
+				}
 			})
 		})
 	}
