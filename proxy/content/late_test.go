@@ -595,3 +595,108 @@ func TestJoinersAccept(t *testing.T) {
 		})
 	}
 }
+
+// TestStaleTypes: while the registry is away nobody gets a type that they do not take, by a tag either.
+func TestStaleTypes(t *testing.T) {
+	for accept, want := range map[string]Outcome{mediaType: Stale, "a/b": Miss} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, r := said(t)
+			cache.cfg.StaleFor = time.Hour
+			cache.Get(t.Context(), r.request("a", "v1"))
+			time.Sleep(2 * time.Minute)
+			r.answer = says(503)
+			q := r.request("a", "v1")
+			q.Accept = []string{accept}
+			for range 2 {
+				got := cache.Get(t.Context(), q)
+				got.Answer.Close()
+				if got.Outcome != want {
+					t.Errorf("%s: %+v", accept, got)
+				}
+			}
+		})
+	}
+}
+
+// TestFollowersAccept: nobody follows a download of a type that they do not take.
+func TestFollowersAccept(t *testing.T) {
+	for accept, asked := range map[string]string{"": "", "*/*": "", "application/octet-stream": "", "a/b": "GET", "*/*;q=0": "GET"} {
+		inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+			digest := h.put(3*Window, 1)
+			h.body = func(q Question, content []byte) (*Answer, error) {
+				a := whole(q, content)
+				a.Body = &stalling{Reader: a.Body, first: Window, until: time.After(time.Minute), ctx: context.Background()}
+				return a, nil
+			}
+			go h.pull(t.Context(), "a", digest)
+			h.took()
+			q := h.request("a", digest)
+			if accept != "" {
+				q.Accept = []string{accept}
+			}
+			got := h.Get(t.Context(), q)
+			if saw := h.took(); saw != asked {
+				t.Errorf("%q: asked %q, want %q", accept, saw, asked)
+			}
+			if got.Entry == nil || got.Entry.File == nil {
+				t.Fatalf("%q: %+v", accept, got)
+			}
+			got.Entry.File.Close()
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
+// TestSuspectTags: for a minute after a wrong answer by a tag each who asks has an answer of their own,
+// verified and not kept.
+func TestSuspectTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, r := said(t)
+		r.answer = func(q Question) (*Answer, error) {
+			a, err := has("wrong")(q)
+			a.Header["Docker-Content-Digest"] = []string{saidDigest}
+			return a, err
+		}
+		for range 2 {
+			if got := cache.Get(t.Context(), r.request("a", "v1")); got.Entry != nil || !errors.Is(got.Err, ErrMismatch) {
+				t.Errorf("%+v", got)
+			}
+		}
+		r.answer = has(saidBody)
+		for range 2 {
+			if got := cache.Get(t.Context(), r.request("a", "v1")); got.Outcome != Pass || got.Entry == nil || string(got.Entry.Body) != saidBody {
+				t.Errorf("mended: %+v", got)
+			}
+		}
+		if s := cache.Status(); s.Memory.Entries+s.Standings+s.Tags != 0 {
+			t.Errorf("kept: %+v", s)
+		}
+		time.Sleep(suspicion)
+		if got := cache.Get(t.Context(), r.request("a", "v1")); got.Outcome != Miss || cache.Status().Standings != 1 {
+			t.Errorf("a minute later: %+v", got)
+		}
+	})
+}
+
+// TestOlderYes: an answer to what was asked before a fault does not say that the registry is back.
+func TestOlderYes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, _ := said(t)
+		cache.cfg.StaleFor = time.Hour
+		before := cache.ledger.now()
+		time.Sleep(time.Second)
+		cache.heard("up", 0, cache.ledger.now())
+		for what, c := range map[string]struct {
+			upstream string
+			m        moment
+			away     bool
+		}{"an older yes": {"up", before, true}, "another's": {"other", cache.ledger.now(), true}} {
+			if cache.heard(c.upstream, 200, c.m); (cache.offlineLocked("up", time.Now()) != nil) != c.away {
+				t.Errorf("%s: away %v", what, !c.away)
+			}
+		}
+		if cache.heard("up", 200, cache.ledger.now()); cache.offlineLocked("up", time.Now()) != nil {
+			t.Error("a newer yes: away still")
+		}
+	})
+}
