@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"gatehouse/proxy/listener"
 )
 
 // timed notes the deadlines that are set for answers, as the time that they leave.
@@ -32,39 +31,59 @@ func (d *timed) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// TestDeadlinesOfConnection: of answers that follow each other on a connection of HTTP/1.1,
-// one sets a deadline only where that of the one before is another, whatever that was for;
-// answers of HTTP/2 know nothing of each other.
-func TestDeadlinesOfConnection(t *testing.T) {
-	type answer struct {
-		after time.Duration // the one before
-		lasts time.Duration
+// TestUnreadAnswer: the server takes the deadline of an answer off its connection, so each has one of
+// its own, however soon it follows another: a client that reads none of it is cut after a minute.
+func TestUnreadAnswer(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Second, 3 * time.Second, 2 * time.Minute} {
+		t.Run(after.String(), func(t *testing.T) {
+			inBubble(t, nil, func(b *bubble) {
+				c := b.plain(client)
+				defer c.Close()
+				ask := func() {
+					if _, err := io.WriteString(c, "HEAD /v2/a/manifests/v1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "+b.token("alice")+"\r\n\r\n"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				ask()
+				if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
+					t.Fatalf("%+v, %v", resp, err)
+				}
+				time.Sleep(after)
+				ask()
+				time.Sleep(progressWindow - time.Second)
+				if synctest.Wait(); b.gateway.load.open.Open() != 1 {
+					t.Error("it was cut early")
+				}
+				time.Sleep(2 * time.Second)
+				if synctest.Wait(); b.gateway.load.open.Open() != 0 {
+					t.Error("it was not cut")
+				}
+			})
+		})
 	}
+}
+
+// TestDeadlinesOfAnswer: within an answer a deadline is set only where it is another than the one
+// that is set, whatever that was for.
+func TestDeadlinesOfAnswer(t *testing.T) {
 	const minute, short = time.Minute, refusalLimit
 	for what, c := range map[string]struct {
-		alone   bool
-		answers []answer
-		want    []time.Duration
+		after, lasts, want []time.Duration
 	}{
-		"at once":              {false, []answer{{0, minute}, {time.Second, minute}, {0, minute}}, []time.Duration{minute}},
-		"later":                {false, []answer{{0, minute}, {3 * time.Second, minute}, {time.Second, minute}}, []time.Duration{minute, minute}},
-		"little by little":     {false, []answer{{0, minute}, {1500 * time.Millisecond, minute}, {1500 * time.Millisecond, minute}}, []time.Duration{minute, minute}},
-		"behind a refusal":     {false, []answer{{0, minute}, {0, short}, {time.Second, minute}}, []time.Duration{minute, short, minute}},
-		"behind a large one":   {false, []answer{{0, 90 * time.Second}, {time.Second, minute}}, []time.Duration{90 * time.Second, minute}},
-		"after it has run out": {false, []answer{{0, short}, {minute, short}}, []time.Duration{short, short}},
-		"on streams":           {true, []answer{{0, minute}, {0, minute}}, []time.Duration{minute, minute}},
+		"at once":              {[]time.Duration{0, time.Second, 0}, []time.Duration{minute, minute, minute}, []time.Duration{minute}},
+		"later":                {[]time.Duration{0, 3 * time.Second, time.Second}, []time.Duration{minute, minute, minute}, []time.Duration{minute, minute}},
+		"little by little":     {[]time.Duration{0, 1500 * time.Millisecond, 1500 * time.Millisecond}, []time.Duration{minute, minute, minute}, []time.Duration{minute, minute}},
+		"behind a short one":   {[]time.Duration{0, 0, time.Second}, []time.Duration{minute, short, minute}, []time.Duration{minute, short, minute}},
+		"behind a long one":    {[]time.Duration{0, time.Second}, []time.Duration{90 * time.Second, minute}, []time.Duration{90 * time.Second, minute}},
+		"after it has run out": {[]time.Duration{0, minute}, []time.Duration{short, short}, []time.Duration{short, short}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				to, conn := &timed{ResponseWriter: httptest.NewRecorder()}, &listener.Conn{}
-				if c.alone {
-					conn = nil
-				}
-				for _, a := range c.answers {
-					time.Sleep(a.after)
-					w := &recorder{ResponseWriter: to, body: &source{}}
-					w.on(conn)
-					w.deadline(a.lasts)
+				to := &timed{ResponseWriter: httptest.NewRecorder()}
+				w := &recorder{ResponseWriter: to, body: &source{}}
+				for i, after := range c.after {
+					time.Sleep(after)
+					w.deadline(c.lasts[i])
 				}
 				if !slices.Equal(to.set, c.want) {
 					t.Errorf("%v, want %v", to.set, c.want)

@@ -144,7 +144,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, serve func(*exc
 		x.w.hsts = g.hsts
 	}
 	if r.ProtoMajor == 1 {
-		x.w.on(c)
+		x.w.conn = c
 	}
 	g.answer(x, serve)
 	if x.w.body.pending() {

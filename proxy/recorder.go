@@ -59,15 +59,8 @@ func (w *recorder) write(p []byte) (int, error) {
 // nearly is by how much deadlines may differ that are as good as the same.
 const nearly = 2 * time.Second
 
-// on is the connection, of which the deadline is known that the answer before has set.
-func (w *recorder) on(c *listener.Conn) {
-	if c != nil {
-		w.conn, w.until = c, c.WriteUntil
-	}
-}
-
 // deadline is for the writes that follow: a client that takes nothing must not
-// hold on to the request. Each answer sets it again, so it need not be cleared.
+// hold on to the request. The server clears it behind each answer.
 // One that is set already and is nearly the same stays.
 func (w *recorder) deadline(d time.Duration) {
 	until := time.Now().Add(d)
@@ -75,9 +68,6 @@ func (w *recorder) deadline(d time.Duration) {
 		return
 	}
 	w.until = until
-	if w.conn != nil {
-		w.conn.WriteUntil = until
-	}
 	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(until) // no connection, no deadline
 }
 

@@ -22,10 +22,6 @@ import (
 // else each part (handshake, HTTP/2 preface, header) could be stretched again.
 type Conn struct {
 	net.Conn
-	// WriteUntil is the deadline of writes that was set last for an answer. It is for the
-	// one request at a time that HTTP/1.1 has on a connection.
-	WriteUntil time.Time
-
 	open    *Connections // not the Door: a connection may live longer than its config
 	metrics *metrics.Metrics
 	from    netip.Addr // an address, or an IPv6 /64; guarded by open.mu
