@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -70,8 +71,12 @@ func short(err error) error {
 }
 
 // sendFile has the kernel send the next n bytes. What it takes in at once says little of a client
-// that reads slowly, so what that has taken is looked at every few seconds.
+// that reads slowly, so what that has taken is looked at every few seconds. The header goes out first, in
+// its own time: the library would go on without it.
 func (f *forwarder) sendFile(w *recorder, to io.ReaderFrom, from *os.File, n int64) (int64, error) {
+	if err := http.NewResponseController(w.ResponseWriter).Flush(); err != nil {
+		return 0, err
+	}
 	pace, unsent := newPace(f.caps.limits.progressNeeded(), time.Now()), w.unsent()
 	for sent := int64(0); ; {
 		begun := time.Now()

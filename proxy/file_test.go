@@ -345,3 +345,44 @@ func TestPace(t *testing.T) {
 		t.Errorf("who took much at once, and then nothing, is cut after %s", p.until.Sub(start))
 	}
 }
+
+// TestLateHeader: a client may take a while before it reads the header of a file, which goes out
+// before any of the file does.
+func TestLateHeader(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		const size = 5000
+		name, body := filepath.Join(t.TempDir(), "file"), bytes.Repeat([]byte("12345"), size/5)
+		if err := os.WriteFile(name, body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pipes, sent := newPipes(), make(chan error, 1)
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			file, err := os.Open(name)
+			if err != nil {
+				t.Error(err)
+			}
+			defer file.Close()
+			answer := &recorder{ResponseWriter: w, body: &source{}}
+			answer.body.watch(r)
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+			answer.WriteHeader(200)
+			_, err = b.gateway.forwarder.sendFile(answer, answer.byKernel(), file, size)
+			sent <- err
+		})}
+		defer server.Close()
+		go server.Serve(&accepting{pipes, b.gateway, nil})
+		for _, late := range []time.Duration{0, 2 * paceStep, progressWindow + time.Second} {
+			c := pipes.dial(client)
+			if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(late)
+			answer, _ := io.ReadAll(io.LimitReader(c, size))
+			c.Close()
+			err := <-sent
+			if begins := bytes.HasPrefix(answer, []byte("HTTP/1.1 200 OK\r\n")); begins != (late < progressWindow) || timedOut(err) == begins {
+				t.Errorf("after %s: %.20q, %v", late, answer, err)
+			}
+		}
+	})
+}
