@@ -87,6 +87,11 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error 
 		}
 		return err
 	}
+	c.begin(c.newGrowth(ask, q, e, a, m, file, info))
+	return nil
+}
+
+func (c *Cache) newGrowth(ask Ask, q *Question, e *Entry, a *Answer, m moment, file *os.File, info os.FileInfo) *growth {
 	_, last := c.disk.folder.place(q.Reference)
 	g := &growth{q: *q, entry: e, file: file, info: info, last: last, first: m, moment: m, changed: make(chan struct{}), answer: a}
 	g.ask = func(from int64) (*Answer, error) {
@@ -100,13 +105,22 @@ func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error 
 	}
 	g.drop = func() { c.drop(q.Reference, errShort) }
 	e.growth = g
+	return g
+}
+
+// begin lets a download for which there is room run. Where the cache has begun to close meanwhile it
+// ends at once.
+func (c *Cache) begin(g *growth) {
 	c.mu.Lock()
-	c.growing[q.Subject.key(q.Reference)] = g
+	c.growing[g.q.Subject.key(g.q.Reference)] = g
 	c.growths[g] = true
 	c.flights.n++
+	late := c.closing
 	c.mu.Unlock()
 	go c.raise(g)
-	return nil
+	if late {
+		g.stop()
+	}
 }
 
 // raise downloads to the end, and says what became of it.

@@ -700,3 +700,42 @@ func TestOlderYes(t *testing.T) {
 		}
 	})
 }
+
+// TestLateBeginning: a download for which room was taken just before the cache closed ends with it, and
+// does not keep it from ending.
+func TestLateBeginning(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		const size = 3 * Window
+		digest := h.put(size, 1)
+		q := Question{Subject: Subject{Upstream: "up", Repository: "a", Kind: Blob}, Reference: digest}
+		ask := func(ctx context.Context, q Question) (*Answer, error) {
+			a := whole(q, h.has[digest])
+			a.Body = &stalling{Reader: a.Body, first: 1, until: make(chan time.Time), ctx: ctx}
+			return a, nil
+		}
+		a, _ := h.ask(t.Context(), ask, q)
+		if err := h.reserveDisk(size); err != nil {
+			t.Fatal(err)
+		}
+		file, info, err := h.disk.folder.create(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan bool)
+		go func() { h.end(); close(ended) }()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("it ended before the download that had its room")
+		default:
+		}
+		h.begin(h.newGrowth(ask, &q, &Entry{Digest: digest, Header: a.Header, Size: size}, a, moment{time: time.Now()}, file, info))
+		<-ended
+		if h.disk.reserved != 0 || h.flights.n != 0 || len(h.growths) != 0 || len(h.files()) != 0 {
+			t.Errorf("left: %d bytes, %d flights, %d downloads, %v", h.disk.reserved, h.flights.n, len(h.growths), h.files())
+		}
+		if err := h.reserveDisk(size); !errors.Is(err, errNotForUs) {
+			t.Errorf("later: %v", err)
+		}
+	})
+}
