@@ -75,7 +75,7 @@ func New(cfg Config, m *metrics.Metrics, logger *slog.Logger) *Cache {
 // Take takes other sizes and times at once, and makes every standing due, though still good
 // as stale on a fault. Where the upstream is another one than before, all of them end.
 func (c *Cache) Take(cfg Config, upstream string) {
-	c.disk.discard(c.takeOver(cfg, upstream), "space")
+	c.discard(c.takeOver(cfg, upstream), "space")
 	if c.disk != nil {
 		if err := c.keepFree(0); err != nil {
 			c.faultyDisk(err)

@@ -55,7 +55,7 @@ type disk struct {
 	ill         time.Time       // until then nothing is written
 	cause       error           // of that
 	told        time.Time       // when the log last said that there is no room
-	naming      map[string]bool // digests whose files are being given their names
+	naming      map[string]bool // digests whose files are being given their names, or removed
 	toCheck     []*item
 	known       bool          // what was in the folder at the start
 	early       []string      // what was to be forgotten before that: digests, or everything for ""
@@ -70,16 +70,6 @@ func newDisk(f *Folder, m *metrics.Metrics) *disk {
 func (d *disk) measure(cfg *Config) {
 	if d != nil {
 		d.most, d.keep = int64(cfg.Disk), int64(cfg.Free)
-	}
-}
-
-// discard removes what is no longer known. The lock is not held.
-func (d *disk) discard(gone []string, reason string) {
-	for _, digest := range gone {
-		d.folder.remove(digest)
-	}
-	if len(gone) > 0 {
-		d.metrics.ContentEvicted("disk", reason, len(gone))
 	}
 }
 

@@ -118,10 +118,12 @@ func (c *Cache) openItem(i *item) (*os.File, error) {
 // errShort is that of a file that ended, or broke, while it was read.
 var errShort = errors.New("it could not be read to its end")
 
-// drop removes content from the disk that is not as it was left, if it is there. That there are
-// too many open files says nothing of it.
+// tooMany reports whether too many files were open, which says nothing of the one that was to be.
+func tooMany(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// drop removes content from the disk that is not as it was left, if it is there.
 func (c *Cache) drop(digest string, err error) {
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if tooMany(err) {
 		return
 	}
 	c.mu.Lock()
@@ -131,7 +133,39 @@ func (c *Cache) drop(digest string, err error) {
 		return
 	}
 	c.logger.Error("a file of the cache is not what it was; it is removed", "digest", digest, "error", err.Error())
-	c.disk.discard([]string{digest}, "rot")
+	c.discard([]string{digest}, "rot")
+}
+
+// discard removes files of what is no longer known. What has come again meanwhile stays.
+func (c *Cache) discard(gone []string, reason string) {
+	for _, digest := range gone {
+		if c.mayRemove(digest) {
+			c.disk.folder.remove(digest)
+			c.named(digest)
+		}
+	}
+	if len(gone) > 0 {
+		c.metrics.ContentEvicted("disk", reason, len(gone))
+	}
+}
+
+// mayRemove reports whether a file is of nothing that is known. Until named is called no download is
+// given its name.
+func (c *Cache) mayRemove(digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.disk.naming[digest] || c.disk.peek(digest) != nil {
+		return false
+	}
+	c.disk.naming[digest] = true
+	return true
+}
+
+// named is told when the file of a digest is under its name, or removed, or neither.
+func (c *Cache) named(digest string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.disk.naming, digest)
 }
 
 // touch notes that a file was used, so that the next start knows what was used last.

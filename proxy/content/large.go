@@ -30,8 +30,8 @@ func (c *Cache) keepFree(n int64) error {
 	c.mu.Lock()
 	over, lacking := c.disk.makeRoom(n, free, all)
 	c.mu.Unlock()
-	c.disk.discard(over, "space")
-	c.disk.discard(lacking, "free")
+	c.discard(over, "space")
+	c.discard(lacking, "free")
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (c *Cache) makeWay(n int64, err error) bool {
 		gone = c.disk.shrink(n)
 	}
 	c.mu.Unlock()
-	c.disk.discard(gone, "free")
+	c.discard(gone, "free")
 	return len(gone) > 0
 }
 
@@ -263,8 +263,8 @@ func (c *Cache) forgetGrowthLocked(g *growth) {
 	}
 }
 
-// mayName reports whether a whole download is to have its name: it has none yet, and no other
-// download of the same content is being given it. What was not believed by that name goes.
+// mayName reports whether a whole download is to have its name: it has none yet, and it is not
+// being given to another download of the same content, or removed. What was not believed by that name goes.
 func (c *Cache) mayName(digest string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,9 +286,7 @@ func (c *Cache) store(g *growth) *item {
 		return &item{digest: g.q.Reference, stamp: looks, checked: time.Now().UnixNano()}
 	}
 	c.faultyDisk(err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.disk.naming, g.q.Reference)
+	c.named(g.q.Reference)
 	return nil
 }
 

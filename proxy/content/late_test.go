@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -738,4 +739,63 @@ func TestLateBeginning(t *testing.T) {
 			t.Errorf("later: %v", err)
 		}
 	})
+}
+
+// TestComesAgain: what is pulled again while its old file waits to be removed stays, and is kept; while
+// the old file is being removed no other one gets its name.
+func TestComesAgain(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(Window, 1)
+		h.wants("first", "a", digest, Miss, "GET")
+		synctest.Wait()
+		gone := func() []string {
+			_, gone := h.forget(Purge{All: true})
+			return gone
+		}
+		old := gone()
+		h.wants("again", "a", digest, Miss, "GET")
+		synctest.Wait()
+		h.discard(old, "purge")
+		h.wants("after the removal", "a", digest, Hit, "")
+		old = gone()
+		if !h.mayRemove(digest) || h.mayRemove(digest) {
+			t.Error("it is not removed once")
+		}
+		h.wants("while it is removed", "a", digest, Miss, "GET")
+		synctest.Wait()
+		h.named(digest)
+		h.discard(old, "purge")
+		if files := h.files(); len(files) != 0 {
+			t.Errorf("left: %q", files)
+		}
+		h.wants("removed", "a", digest, Miss, "GET")
+		synctest.Wait()
+		h.wants("kept", "a", digest, Hit, "")
+		if len(h.disk.naming) != 0 {
+			t.Errorf("being named: %v", h.disk.naming)
+		}
+	})
+}
+
+// TestTooManyToCheck: a file that could not be opened for want of descriptors stays, and is hashed at
+// its next use.
+func TestTooManyToCheck(t *testing.T) {
+	for _, err := range []error{syscall.EMFILE, syscall.ENFILE, &os.PathError{Op: "open", Err: syscall.EMFILE}} {
+		inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+			digest := h.put(Window, 1)
+			h.wants("first", "a", digest, Miss, "GET")
+			synctest.Wait()
+			i := h.disk.peek(digest)
+			i.waits, i.checked = true, 0
+			h.checked(i, err)
+			if h.disk.peek(digest) != i || i.waits || i.checked != 0 || len(h.files()) != 1 {
+				t.Errorf("%v: %+v, %q", err, i, h.files())
+			}
+			h.wants("used", "a", digest, Hit, "")
+			time.Sleep(time.Minute)
+			if synctest.Wait(); i.checked == 0 {
+				t.Errorf("%v: it was not hashed", err)
+			}
+		})
+	}
 }

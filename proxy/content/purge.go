@@ -51,7 +51,7 @@ func (c *Cache) Status() Status {
 func (c *Cache) Purge(p Purge) (removed int) {
 	memory, gone := c.forget(p)
 	c.metrics.ContentEvicted("memory", "purge", memory)
-	c.disk.discard(gone, "purge")
+	c.discard(gone, "purge")
 	return memory + len(gone)
 }
 

@@ -67,8 +67,8 @@ func (c *Cache) scan() {
 	c.disk.show()
 	entries, bytes := c.disk.entries(), c.disk.bytes()
 	c.mu.Unlock()
-	c.disk.discard(purged, "purge")
-	c.disk.discard(gone, "space")
+	c.discard(purged, "purge")
+	c.discard(gone, "space")
 	c.logger.Info("the cache's folder is known", "blobs", entries, "bytes", bytes, "ended_in_order", inOrder)
 }
 
@@ -149,7 +149,10 @@ func (c *Cache) check(ctx context.Context, i *item) error {
 // checked takes what a check has found.
 func (c *Cache) checked(i *item, err error) {
 	c.mu.Lock()
-	i.waits, i.checked = false, time.Now().UnixNano()
+	i.waits = false
+	if !tooMany(err) {
+		i.checked = time.Now().UnixNano()
+	}
 	current := c.disk.peek(i.digest) == i
 	if err == nil {
 		i.suspect = false
