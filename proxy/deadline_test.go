@@ -146,3 +146,32 @@ func (b *awaitedParts) Read(p []byte) (int, error) {
 	}
 	return copy(p, "part"), nil
 }
+
+// TestDeadlinesOfBody: what is here already has the time of its header where it is as small as that
+// allows. A larger one has its time for each part, and where any progress will do a minute for each.
+func TestDeadlinesOfBody(t *testing.T) {
+	for _, c := range []struct {
+		rate, size, want int // bytes a second, bytes, deadlines
+	}{
+		{1024, 1 << 10, 1}, {1024, 4 << 10, 3}, {1024, 4 * copyBuffer, 6},
+		{0, 1 << 10, 1}, {0, copyBuffer, 1}, {0, 4 * copyBuffer, 5},
+		{1 << 20, copyBuffer, 1}, {1 << 20, 4 * copyBuffer, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			got := httptest.NewRecorder()
+			to := &timed{ResponseWriter: got, slow: progressWindow - time.Second}
+			x := &exchange{w: &recorder{ResponseWriter: to, body: &source{r: &http.Request{}}}, r: &http.Request{}}
+			limits := Limits{MinRate: c.rate}
+			f := &forwarder{caps: &caps{limits: &limits}}
+			x.w.WriteHeader(200)
+			if err := f.body(x, make([]byte, c.size)); err != nil || got.Body.Len() != c.size || len(to.set) != c.want {
+				t.Errorf("%d bytes at %d a second: %v, %d bytes by deadlines %v, want %d", c.size, c.rate, err, got.Body.Len(), to.set, c.want)
+			}
+			for _, left := range to.set {
+				if left < progressWindow {
+					t.Errorf("%d bytes at %d a second: a deadline after %s", c.size, c.rate, left)
+				}
+			}
+		})
+	}
+}

@@ -219,7 +219,7 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 // body sends one that is here already.
 func (f *forwarder) body(x *exchange, body []byte) error {
 	needed := f.caps.limits.progressNeeded()
-	if writeAllowance(len(body), needed) < progressWindow+nearly { // it is in time with the header
+	if len(body) <= copyBuffer && writeAllowance(len(body), needed) < progressWindow+nearly { // it is in time with the header
 		_, err := x.w.Write(body)
 		f.cut(x, err)
 		return nil
