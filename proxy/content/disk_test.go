@@ -370,6 +370,16 @@ func TestResume(t *testing.T) {
 			a.Header["Content-Encoding"] = []string{"gzip"}
 			return a, nil
 		}, ErrBroken},
+		"no part": {func(q Question, content []byte) (*Answer, error) {
+			a := whole(q, content)
+			a.Status = 200
+			return a, nil
+		}, ErrBroken},
+		"of another name": {func(q Question, content []byte) (*Answer, error) {
+			a := whole(q, content)
+			a.Header["Docker-Content-Digest"] = []string{digestOf("sha256", nil)}
+			return a, nil
+		}, ErrBroken},
 		"another rest": {func(q Question, content []byte) (*Answer, error) {
 			content = bytes.Clone(content)
 			content[size-1] ^= 1

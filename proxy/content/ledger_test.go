@@ -127,6 +127,8 @@ func TestHints(t *testing.T) {
 	}{
 		"named":               {func(l *ledger) { l.name(of, "v1", digest, l.now()) }, true},
 		"another named":       {func(l *ledger) { l.name(of, "v2", digest, l.now()) }, false},
+		"elsewhere":           {func(l *ledger) { l.name(&Subject{"up", "b", Manifest}, "v1", digest, l.now()) }, false},
+		"at another upstream": {func(l *ledger) { l.name(&Subject{"other", "a", Manifest}, "v1", digest, l.now()) }, false},
 		"unnamed":             {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.unname(of, "v1") }, false},
 		"another unnamed":     {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.unname(of, "v2") }, true},
 		"a DELETE afterwards": {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.change("a", true) }, false},
