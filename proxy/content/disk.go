@@ -262,7 +262,7 @@ func (d *disk) good() map[string]stamp {
 	list := make(map[string]stamp, d.entries())
 	for _, part := range []*simplelru.LRU[string, *item]{d.once, d.often} {
 		for _, i := range part.Values() {
-			if !i.suspect {
+			if !i.suspect && !i.rotten.Load() {
 				list[i.digest] = i.stamp
 			}
 		}

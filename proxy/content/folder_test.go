@@ -3,6 +3,7 @@ package content
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -142,13 +143,39 @@ func TestRotWhileRead(t *testing.T) {
 		if _, err := file.Ready(t.Context(), 0); err != nil {
 			t.Errorf("the beginning: %v", err)
 		}
+		if n, err := io.CopyN(io.Discard, file, 10); n != 10 || err != nil {
+			t.Errorf("a part: %d bytes, %v", n, err)
+		}
 		time.Sleep(time.Second) // 16 MiB are hashed by then
 		synctest.Wait()
 		if _, err := file.Ready(t.Context(), Window); !errors.Is(err, errRotten) {
 			t.Errorf("the rest: %v", err)
 		}
+		if n, err := io.Copy(io.Discard, io.LimitReader(file, 10)); n != 0 || !errors.Is(err, errRotten) {
+			t.Errorf("another part: %d bytes, %v", n, err)
+		}
 		h.took()
 		h.wants("again", "a", digest, Miss, "GET")
+	})
+}
+
+// TestRotAtTheEnd: what a check found to be wrong just as the process ended is not believed by the next
+// one, and what was right is.
+func TestRotAtTheEnd(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		wrong, right := h.put(Window, 1), h.put(Window, 2)
+		for _, digest := range []string{wrong, right} {
+			h.wants("the first", "a", digest, Miss, "GET")
+		}
+		synctest.Wait()
+		rot(t, h.path(wrong))
+		h.disk.peek(wrong).rotten.Store(true)
+		next := h.restarted(true)
+		if !next.disk.peek(wrong).suspect || next.disk.peek(right).suspect {
+			t.Errorf("suspect: %v, %v; want the first", next.disk.peek(wrong).suspect, next.disk.peek(right).suspect)
+		}
+		next.wants("wrong", "a", wrong, Miss, "GET")
+		next.wants("right", "a", right, Hit, "GET")
 	})
 }
 

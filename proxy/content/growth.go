@@ -242,6 +242,14 @@ func (f *File) Ready(ctx context.Context, offset int64) (int64, error) {
 	return f.size, nil
 }
 
+// Read reads on, of what has not rotted.
+func (f *File) Read(p []byte) (int, error) {
+	if f.rotten != nil && f.rotten.Load() {
+		return 0, errRotten
+	}
+	return f.File.Read(p)
+}
+
 // Size is how many bytes it has when it is whole.
 func (f *File) Size() int64 { return f.size }
 
