@@ -48,6 +48,7 @@ type ledger struct {
 	cut   [places]uint64 // the last deletion: what older questions brought is void
 	all   uint64         // the same for every repository
 	due   uint64         // what older questions brought is no longer fresh
+	dim   uint64         // the latest refusal that is no longer remembered: it may have been of anything
 
 	standings *simplelru.LRU[key, *standing]
 	hints     *simplelru.LRU[key, hint]
@@ -110,7 +111,7 @@ func (l *ledger) countsFor(of *subject, digest string, m moment) bool {
 // voided reports whether what a question brought of a digest was ended since.
 func (l *ledger) voided(of *subject, digest string, m moment) bool {
 	no, _ := l.ended.Peek(of.key(digest))
-	return m.count < no || !l.holds(of, m) || l.wasPurged(of, digest, m)
+	return m.count < max(no, l.dim) || !l.holds(of, m) || l.wasPurged(of, digest, m)
 }
 
 // standing is what is known of a digest; nil: nothing.
@@ -122,10 +123,20 @@ func (l *ledger) standing(of *subject, digest string) *standing {
 	return s
 }
 
+// remember notes when something happened to a digest, and returns the moment of what there is no
+// more room for: whatever is older may have been that, and is to be void.
+func (l *ledger) remember(events *simplelru.LRU[key, uint64], k key) (lost uint64) {
+	_, oldest, _ := events.GetOldest()
+	if events.Add(k, l.event()) {
+		return oldest
+	}
+	return 0
+}
+
 // forgetDigest ends what is known of a digest in a repository of any upstream; "": in all of
 // them.
 func (l *ledger) forgetDigest(repository, digest string) {
-	l.purged.Add(keyOf(repository, digest), l.event())
+	l.all = max(l.all, l.remember(l.purged, keyOf(repository, digest)))
 }
 
 // wasPurged reports whether a digest was to be forgotten after that moment.
@@ -180,7 +191,7 @@ func (l *ledger) renew(of *subject, digest string, m moment, h Header) bool {
 func (l *ledger) refuse(of *subject, digest string) {
 	k := of.key(digest)
 	l.standings.Remove(k)
-	l.ended.Add(k, l.event())
+	l.dim = max(l.dim, l.remember(l.ended, k))
 }
 
 // name notes what a tag names.

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"strconv"
 	"testing"
 	"time"
 	"unique"
@@ -88,6 +89,45 @@ func TestLedger(t *testing.T) {
 	}
 	if l := newLedger(); l.renew(of, digest, l.now(), header(func(Header) {})) {
 		t.Error("what was never made is renewed")
+	}
+}
+
+// TestForgottenEvents: of more purges and refusals than are remembered, none is undone. What is
+// older than one that was forgotten does not count; what came after it does.
+func TestForgottenEvents(t *testing.T) {
+	of := &Subject{"up", "a", Manifest}
+	first, second := digestOf("sha256", []byte("first")), digestOf("sha256", []byte("second"))
+	made := func(l *ledger, digest string, m moment) bool {
+		l.make(of, digest, &standing{moment: m, size: 7, label: unique.Make("Content-Type:" + mediaType)})
+		return l.standing(of, digest) != nil
+	}
+	many := func(happen func(digest string)) {
+		for i := range mostEnded {
+			happen(strconv.Itoa(i))
+		}
+	}
+	l := newLedger()
+	made(l, first, l.now())
+	l.forgetDigest("", first)
+	made(l, second, l.now())
+	many(func(digest string) { l.forgetDigest("", digest) })
+	if l.standing(of, first) != nil {
+		t.Error("a purge was forgotten")
+	}
+	if l.standing(of, second) == nil || !made(l, first, l.now()) {
+		t.Error("what came after the purge does not count")
+	}
+
+	l = newLedger()
+	before := l.now()
+	l.refuse(of, first)
+	after := l.now()
+	many(func(digest string) { l.refuse(of, digest) })
+	if made(l, first, before) {
+		t.Error("a refusal was forgotten")
+	}
+	if !made(l, first, after) {
+		t.Error("what was asked after the refusal does not count")
 	}
 }
 
