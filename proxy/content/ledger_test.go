@@ -201,3 +201,35 @@ func TestWithin(t *testing.T) {
 		t.Error("asked after all was due, and not fresh")
 	}
 }
+
+// TestWhatOthersChanged: a push or a deletion through somebody else voids what it would through
+// us, there and nowhere else; and where there is no cache nothing.
+func TestWhatOthersChanged(t *testing.T) {
+	digest := digestOf("sha256", []byte("content"))
+	of := Subject{"up", "a", Manifest}
+	for deletes, stands := range map[bool]bool{false: true, true: false} {
+		cache := New(Config{}, nil, nil)
+		before := cache.ledger.now()
+		cache.ledger.make(&of, digest, &standing{moment: before, size: 7, label: unique.Make("Content-Type:" + mediaType)})
+		cache.ledger.name(&of, "v1", digest, before)
+		cache.ledger.name(&of, "v2", digest, before)
+		cache.Changed(of, []string{"v1"}, deletes)
+		if cache.ledger.standing(&of, digest) != nil != stands || cache.ledger.counts(&of, before) {
+			t.Errorf("deletes %v: stands %v, and older questions count: %v", deletes, !stands, cache.ledger.counts(&of, before))
+		}
+		if _, known := cache.ledger.hint(&of, "v1"); known {
+			t.Errorf("deletes %v: the tag's meaning is known", deletes)
+		}
+		if _, known := cache.ledger.hint(&of, "v2"); known != stands {
+			t.Errorf("deletes %v: the other tag is known: %v", deletes, known)
+		}
+		if beside := (Subject{"up", "b", Manifest}); !cache.ledger.counts(&beside, before) {
+			t.Error("elsewhere older questions do not count")
+		}
+		if !cache.mu.TryLock() {
+			t.Fatal("the lock is held")
+		}
+	}
+	var none *Cache
+	none.Changed(of, nil, true)
+}
