@@ -172,7 +172,8 @@ func (c *Cache) offlineLocked(upstream string, now time.Time) *fault {
 	return last
 }
 
-// ask asks a question on a context of its own, which ends with the answer.
+// ask asks a question on a context of its own, which ends with the answer. A no, whoever it was
+// asked for, ends what is known.
 func (c *Cache) ask(ctx context.Context, ask Ask, q Question) (*Answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a, err := ask(ctx, q)
@@ -181,5 +182,8 @@ func (c *Cache) ask(ctx context.Context, ask Ask, q Question) (*Answer, error) {
 		return nil, err
 	}
 	a.cancel = cancel
+	if refuses(a.Status) {
+		c.deny(&q)
+	}
 	return a, err
 }

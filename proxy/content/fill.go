@@ -59,7 +59,6 @@ func (c *Cache) confirmed(q *Question, a *Answer, m moment) verdict {
 	defer c.mu.Unlock()
 	switch status := statusOf(a); {
 	case refuses(status):
-		c.ledger.refuse(&q.Subject, q.Reference)
 		return gone
 	case status != 200 || !names(a.Header, q.Reference):
 		return away
@@ -91,8 +90,6 @@ func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outco
 	case faulty(status):
 		c.metrics.ContentFill("fault")
 		return outcome{verdict: away, answer: a, err: err}
-	case refuses(status):
-		c.deny(q)
 	case lies(q, a):
 		a.Close()
 		c.suspectAnswer(q, a.Header)

@@ -171,14 +171,11 @@ func (c *Cache) Alone(ctx context.Context, r *Request) Result {
 	q := Question{Subject: r.Subject, Reference: r.Reference, Tag: r.Tag, Accept: r.Accept}
 	a, err := c.ask(ctx, r.Asker.Ask(), q)
 	switch {
-	case refuses(statusOf(a)):
-		c.deny(&q)
-	case err == nil && lies(&q, a):
+	case err != nil:
+		return Result{Outcome: Pass, Answer: a, Err: err}
+	case lies(&q, a):
 		a.Close()
 		return Result{Outcome: Pass, Err: ErrMismatch}
-	}
-	if err != nil {
-		return Result{Outcome: Pass, Answer: a, Err: err}
 	}
 	return c.unkept(&q, a)
 }

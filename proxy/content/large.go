@@ -97,11 +97,7 @@ func (c *Cache) newGrowth(ask Ask, q *Question, e *Entry, a *Answer, m moment, f
 	g.ask = func(from int64) (*Answer, error) {
 		rest := g.q
 		rest.From = from
-		a, err := c.ask(context.Background(), ask, rest)
-		if refuses(statusOf(a)) {
-			c.deny(&rest)
-		}
-		return a, err
+		return c.ask(context.Background(), ask, rest)
 	}
 	g.drop = func() { c.drop(q.Reference, errShort) }
 	e.growth = g
