@@ -91,14 +91,7 @@ func TestResumedPulls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			layers, err := image.Layers()
-			if err != nil {
-				t.Fatal(err)
-			}
-			digest, err := layers[0].Digest()
-			if err != nil {
-				t.Fatal(err)
-			}
+			digest := firstLayer(t, image)
 			bare := &gateway{address: r.address, scheme: "http", client: http.DefaultClient}
 			if err := remote.Write(bare.reference(t, "team/app:v1"), image); err != nil {
 				t.Fatal(err)

@@ -127,6 +127,16 @@ func (g *gateway) as(user, password string) []remote.Option {
 	}
 }
 
+// firstLayer is the digest of an image's first layer.
+func firstLayer(t *testing.T, image v1.Image) v1.Hash {
+	t.Helper()
+	m, err := image.Manifest()
+	if err != nil || len(m.Layers) == 0 {
+		t.Fatalf("an image without layers: %v", err)
+	}
+	return m.Layers[0].Digest
+}
+
 // push pushes a small random image with crane's library.
 func (g *gateway) push(t *testing.T, repositoryTag, user, password string) v1.Image {
 	t.Helper()

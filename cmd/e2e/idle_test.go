@@ -45,14 +45,7 @@ func TestIdleConnections(t *testing.T) {
 // source has, and what it lacks becomes an upload; the log says why.
 func TestMountFromElsewhere(t *testing.T) {
 	g := startGateway(t, setup{Upstream: startRegistry(t).url(), BlobMount: "auto"})
-	layers, err := g.push(t, "team/lib:x", "admin", adminPassword).Layers()
-	if err != nil || len(layers) == 0 {
-		t.Fatalf("%d layers: %v", len(layers), err)
-	}
-	layer, err := layers[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	layer := firstLayer(t, g.push(t, "team/lib:x", "admin", adminPassword))
 	token := g.token(t, "admin", adminPassword, "repository:team/app:pull,push", "repository:team/lib:pull", "repository:team/none:pull")
 	for _, c := range []struct {
 		from string

@@ -32,14 +32,7 @@ func TestSeveralRegistries(t *testing.T) {
 	var paths []string
 	for _, repository := range []string{"team/app", "other/app"} {
 		image := g.push(t, repository+":v1", "admin", adminPassword)
-		layers, err := image.Layers()
-		if err != nil {
-			t.Fatal(err)
-		}
-		digest, err := layers[0].Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
+		digest := firstLayer(t, image)
 		paths = append(paths, "/v2/"+repository+"/manifests/v1", "/v2/"+repository+"/blobs/"+digest.String(), "/v2/"+repository+"/tags/list")
 	}
 	var list struct{ Repositories []string }
