@@ -1,7 +1,9 @@
 // Testreport reads what `go test -json` writes on its standard input and shows it
 // as `go test` would: a line a package, the whole output of what failed, and of
 // what passed only the lines that a test logged (figures and tables). It ends with
-// the counts, and with status 1 if any test failed or was skipped or none ran.
+// the counts, below the output of what failed once more, since who reads only the end
+// of a long log must find it there, and with status 1 if any test failed or was
+// skipped or none ran.
 package main
 
 import (
@@ -27,7 +29,17 @@ type report struct {
 	output                   map[[2]string][]string // by package and test, until it ends
 	passed, failed, packages int
 	skipped                  []string
+	failures                 []failure
 }
+
+// failure is a test, or a package outside its tests, that failed, and what it printed.
+type failure struct {
+	name  string
+	lines []string
+}
+
+// kept is how many of the last lines of a failure are shown again at the end.
+const kept = 40
 
 func main() {
 	r := &report{out: os.Stdout, output: map[[2]string][]string{}}
@@ -71,6 +83,9 @@ func (r *report) add(e event) {
 		r.output[key] = append(r.output[key], e.Output)
 	case "pass", "fail", "skip":
 		r.show(e, r.output[key])
+		if e.Action == "fail" {
+			r.failures = append(r.failures, failure{strings.TrimSpace(e.Package + " " + e.Test), r.output[key]})
+		}
 		delete(r.output, key)
 		r.count(e)
 	}
@@ -78,7 +93,7 @@ func (r *report) add(e event) {
 
 func (r *report) count(e event) {
 	switch {
-	case e.Test == "" && e.Action == "fail":
+	case e.Action == "fail":
 		r.failed++
 	case e.Test == "":
 		if e.Action == "pass" {
@@ -86,8 +101,6 @@ func (r *report) count(e event) {
 		}
 	case e.Action == "pass":
 		r.passed++
-	case e.Action == "fail":
-		r.failed++
 	default:
 		r.skipped = append(r.skipped, e.Package+" "+e.Test)
 	}
@@ -109,6 +122,12 @@ func (r *report) show(e event, lines []string) {
 
 // end prints the counts and returns the exit status.
 func (r *report) end() int {
+	for _, f := range r.failures {
+		fmt.Fprintln(r.out, "FAILED:", f.name)
+		for _, line := range f.lines[max(0, len(f.lines)-kept):] {
+			fmt.Fprint(r.out, line)
+		}
+	}
 	for _, test := range r.skipped {
 		fmt.Fprintln(r.out, "SKIPPED:", test)
 	}

@@ -24,7 +24,9 @@ func TestReport(t *testing.T) {
 		"all pass":       {pass, 0, []string{"ok  \tp\t0.1s\n", "a_test.go:7: 12 MiB/s", "1 tests passed, 0 failed, 0 skipped in 1 packages\nPASS\n"}, "=== RUN"},
 		"nothing ran":    {`{"Action":"skip","Package":"q"}`, 1, []string{"0 tests passed"}, "SKIPPED"},
 		"a skip":         {pass + `{"Action":"skip","Package":"p","Test":"TestB"}`, 1, []string{"SKIPPED: p TestB", "1 skipped", "FAIL"}, "PASS\n"},
-		"a failure":      {pass + `{"Action":"output","Package":"p","Test":"TestC","Output":"boom\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`, 1, []string{"boom\n", "1 failed"}, "PASS\n"},
+		"a failure":      {pass + `{"Action":"output","Package":"p","Test":"TestC","Output":"boom\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`, 1, []string{"boom\n", "FAILED: p TestC\nboom\n", "1 failed"}, "PASS\n"},
+		"a long failure": {pass + strings.Repeat(`{"Action":"output","Package":"p","Test":"TestC","Output":"a\n"}`+"\n", 50) + `{"Action":"fail","Package":"p","Test":"TestC"}`, 1, []string{strings.Repeat("a\n", 50), "TestC\n" + strings.Repeat("a\n", 40) + "1 tests passed"}, "PASS\n"},
+		"a package":      {pass + `{"Action":"output","Package":"q","Output":"panic: x\n"}` + "\n" + `{"Action":"fail","Package":"q"}`, 1, []string{"FAILED: q\npanic: x\n1 tests"}, "PASS\n"},
 		"does not build": {pass + `{"Action":"build-output","ImportPath":"z","Output":"z.go:1: undefined: x\n"}` + "\n" + `{"Action":"build-fail","ImportPath":"z"}`, 1, []string{"undefined: x", "FAIL"}, "PASS\n"},
 		"not an event":   {"warning: odd\n" + pass, 0, []string{"warning: odd\n"}, "FAIL"},
 	}
