@@ -92,11 +92,11 @@ func (c *Cache) openFile(e *Entry) (*File, error) {
 	}
 	file, err := c.openItem(i)
 	if err != nil {
-		c.drop(e.Digest, err)
+		c.drop(e.Digest, i, err)
 		return nil, err
 	}
 	c.touch(file, i)
-	return &File{File: file, rotten: &i.rotten, size: e.Size, drop: func() { c.drop(e.Digest, errShort) }}, nil
+	return &File{File: file, rotten: &i.rotten, size: e.Size, drop: func() { c.drop(e.Digest, i, errShort) }}, nil
 }
 
 // openItem opens a file that looks as it was left.
@@ -121,13 +121,14 @@ var errShort = errors.New("it could not be read to its end")
 // tooMany reports whether too many files were open, which says nothing of the one that was to be.
 func tooMany(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
-// drop removes content from the disk that is not as it was left, if it is there.
-func (c *Cache) drop(digest string, err error) {
+// drop removes content from the disk that is not as it was left, if it is there. What has come
+// again since it was looked at stays; for nil whatever is there goes.
+func (c *Cache) drop(digest string, seen *item, err error) {
 	if tooMany(err) {
 		return
 	}
 	c.mu.Lock()
-	known := c.disk.forget(digest)
+	known := (seen == nil || c.disk.peek(digest) == seen) && c.disk.forget(digest)
 	c.mu.Unlock()
 	if !known {
 		return
@@ -165,7 +166,7 @@ func (c *Cache) mayRemove(digest string) bool {
 func (c *Cache) named(digest string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.disk.naming, digest)
+	c.disk.doneNaming(digest)
 }
 
 // touch notes that a file was used, so that the next start knows what was used last.

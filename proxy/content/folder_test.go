@@ -196,17 +196,17 @@ func TestTooManyOpen(t *testing.T) {
 		digest := h.put(Window, 1)
 		h.wants("the first", "a", digest, Miss, "GET")
 		for _, err := range []error{syscall.EMFILE, &os.PathError{Err: syscall.ENFILE}} {
-			h.drop(digest, err)
+			h.drop(digest, nil, err)
 		}
 		h.wants("a hit", "a", digest, Hit, "")
-		h.drop(digest, syscall.EIO)
+		h.drop(digest, nil, syscall.EIO)
 		h.wants("broken", "a", digest, Miss, "GET")
 	})
 }
 
 // TestNoRoomForAll: what could not be kept if all else went takes nobody's place.
 func TestNoRoomForAll(t *testing.T) {
-	d := newDisk(nil, nil)
+	d := newDisk(nil, nil, nil)
 	d.measure(&Config{Disk: 1000, Free: 10})
 	fill := func() {
 		d.shrink(d.bytes())
@@ -351,7 +351,7 @@ func TestItemsAreBounded(t *testing.T) {
 	}
 	var cfg Config
 	cfg.Defaults()
-	d, before := newDisk(nil, nil), heap()
+	d, before := newDisk(nil, nil, nil), heap()
 	d.measure(&cfg)
 	add := func(n int, size int64) {
 		for i := range n {
@@ -387,7 +387,7 @@ func TestEarlyPurge(t *testing.T) {
 		"another":       {[]string{digestOf("sha256", nil)}, "", nil},
 		"one that came": {[]string{one}, one, nil},
 	} {
-		d := newDisk(nil, nil)
+		d := newDisk(nil, nil, nil)
 		for _, p := range c.purges {
 			if gone := d.purge(p); gone != nil {
 				t.Errorf("%s: %q went", what, gone)

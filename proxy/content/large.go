@@ -15,7 +15,7 @@ func (c *Cache) Use(f *Folder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.disk == nil && f != nil {
-		c.disk = newDisk(f, c.metrics)
+		c.disk = newDisk(f, c.metrics, &c.mu)
 		c.disk.measure(&c.cfg)
 	}
 }
@@ -99,7 +99,7 @@ func (c *Cache) newGrowth(ask Ask, q *Question, e *Entry, a *Answer, m moment, f
 		rest.From = from
 		return c.ask(context.Background(), ask, rest)
 	}
-	g.drop = func() { c.drop(q.Reference, errShort) }
+	g.drop = func() { c.drop(q.Reference, nil, errShort) }
 	e.growth = g
 	return g
 }
@@ -259,12 +259,16 @@ func (c *Cache) forgetGrowthLocked(g *growth) {
 	}
 }
 
-// mayName reports whether a whole download is to have its name: it has none yet, and it is not
-// being given to another download of the same content, or removed. What was not believed by that name goes.
+// mayName reports whether a whole download is to have its name: no other one of the same content
+// has it. It waits while that is being given, or a file of that name removed. What was not believed
+// by that name goes.
 func (c *Cache) mayName(digest string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.disk.peek(digest); c.disk.naming[digest] || old != nil && !old.suspect {
+	for c.disk.naming[digest] {
+		c.disk.named.Wait()
+	}
+	if old := c.disk.peek(digest); old != nil && !old.suspect {
 		return false
 	}
 	c.disk.forget(digest)
@@ -294,8 +298,8 @@ func (c *Cache) ended(g *growth, i *item, whole bool) {
 	c.flights.n--
 	delete(c.growths, g)
 	if i != nil {
-		delete(c.disk.naming, i.digest)
 		c.disk.add(i)
+		c.disk.doneNaming(i.digest)
 	}
 	if whole && !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
 		c.standLocked(&g.q, g.entry, g.moment)

@@ -262,7 +262,7 @@ func TestPartOfADownload(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		h.body = func(q Question, content []byte) (*Answer, error) {
 			if q.Head { // meanwhile it is gone from the disk
-				h.drop(digest, errShort)
+				h.drop(digest, nil, errShort)
 				return &Answer{Status: 500, Header: Header{}}, nil
 			}
 			a := whole(q, content)
@@ -742,7 +742,7 @@ func TestLateBeginning(t *testing.T) {
 }
 
 // TestComesAgain: what is pulled again while its old file waits to be removed stays, and is kept; while
-// the old file is being removed no other one gets its name.
+// the old file is being removed the new one waits for its name.
 func TestComesAgain(t *testing.T) {
 	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
 		digest := h.put(Window, 1)
@@ -763,13 +763,13 @@ func TestComesAgain(t *testing.T) {
 		}
 		h.wants("while it is removed", "a", digest, Miss, "GET")
 		synctest.Wait()
-		h.named(digest)
-		h.discard(old, "purge")
-		if files := h.files(); len(files) != 0 {
-			t.Errorf("left: %q", files)
+		if h.disk.peek(digest) != nil {
+			t.Error("it has its name, and loses it")
 		}
-		h.wants("removed", "a", digest, Miss, "GET")
+		h.disk.folder.remove(digest)
+		h.named(digest)
 		synctest.Wait()
+		h.discard(old, "purge")
 		h.wants("kept", "a", digest, Hit, "")
 		if len(h.disk.naming) != 0 {
 			t.Errorf("being named: %v", h.disk.naming)
@@ -798,4 +798,23 @@ func TestTooManyToCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFoundTooLate: what a check, or a reader, found of a file says nothing of the one that came
+// after it.
+func TestFoundTooLate(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(Window, 1)
+		h.wants("first", "a", digest, Miss, "GET")
+		synctest.Wait()
+		old := h.disk.peek(digest)
+		h.drop(digest, old, errShort)
+		h.wants("again", "a", digest, Miss, "GET")
+		synctest.Wait()
+		h.checked(old, errRotten)
+		h.drop(digest, old, errShort)
+		h.wants("kept", "a", digest, Hit, "")
+		h.checked(h.disk.peek(digest), errRotten)
+		h.wants("found of itself", "a", digest, Miss, "GET")
+	})
 }

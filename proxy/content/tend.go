@@ -153,12 +153,11 @@ func (c *Cache) checked(i *item, err error) {
 	if !tooMany(err) {
 		i.checked = time.Now().UnixNano()
 	}
-	current := c.disk.peek(i.digest) == i
 	if err == nil {
 		i.suspect = false
 	}
 	c.mu.Unlock()
-	if err != nil && current {
-		c.drop(i.digest, err)
+	if err != nil {
+		c.drop(i.digest, i, err)
 	}
 }
