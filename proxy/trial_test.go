@@ -202,7 +202,7 @@ func TestTrialPatience(t *testing.T) {
 			h := triedHouse(t, policyOf(t, []authz.Rule{c.now}), next)
 			h.gateway.decider.trial.patience.limit, h.gateway.decider.trial.patience.pause = time.Minute, c.pause
 			if strings.HasPrefix(c.name, "hangs") {
-				h.gateway.decider.trial.patience.limit = 50 * time.Millisecond
+				h.gateway.decider.trial.patience.limit = 300 * time.Millisecond // the HEAD is sent within it
 			}
 			h.upstream.answers(c.answer)
 			for range 4 {
