@@ -150,8 +150,8 @@ func TestCacheOutage(t *testing.T) {
 	if !await(10*time.Second, func() bool { return pulls.Load() > 100 }) {
 		t.Fatal("no load")
 	}
-	r.Kill()
 	killed := time.Now()
+	r.Kill()
 	stale := func() int { return strings.Count(g.Log(), `"cache":"stale"`) }
 	if !await(staleFor/2, func() bool { return stale() > 100 }) {
 		t.Errorf("%d stale answers", stale())

@@ -62,10 +62,11 @@ type disk struct {
 	known       bool          // what was in the folder at the start
 	early       []string      // what was to be forgotten before that: digests, or everything for ""
 	wake        chan struct{} // something is to be checked
+	room        chan struct{} // full while a download makes room for itself: what it frees no other one takes
 }
 
 func newDisk(f *Folder, m *metrics.Metrics, lock sync.Locker) *disk {
-	return &disk{folder: f, metrics: m, named: sync.NewCond(lock), once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), naming: map[string]bool{}, wake: make(chan struct{}, 1)}
+	return &disk{folder: f, metrics: m, named: sync.NewCond(lock), once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), naming: map[string]bool{}, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // measure takes the config's sizes.

@@ -669,6 +669,10 @@ func TestStart(t *testing.T) {
 					time.Sleep(time.Second) // bad is hashed on its first use
 					return
 				}
+				next.body = func(q Question, content []byte) (*Answer, error) {
+					time.Sleep(time.Second) // it would be hashed by then
+					return whole(q, content), nil
+				}
 				next.wants("suspect", "a", good, Miss, "GET")
 				next.wants("suspect, and wrong", "b", bad, Miss, "GET")
 				next.wants("known now", "a", good, Hit, "")
@@ -690,7 +694,13 @@ func TestAdopted(t *testing.T) {
 		os.Remove(filepath.Join(dir, "v1", "clean"))
 		os.WriteFile(h.path(bad), bytes.Repeat([]byte("x"), Window+2), 0o600)
 		next := newDiskHouse(t, dir, nil)
-		for _, digest := range []string{good, bad} { // the first request, which the registry refuses
+		next.has = h.has
+		next.body = func(q Question, content []byte) (*Answer, error) {
+			a := whole(q, content)
+			a.Body = io.NopCloser(strings.NewReader("half"))
+			return a, nil
+		}
+		for _, digest := range []string{good, bad} { // the first request, of which the answer breaks
 			if _, _, err := next.pull(t.Context(), "a", digest); err == nil {
 				t.Error("served")
 			}

@@ -49,15 +49,6 @@ func (c *Cache) hasLocked(digest string, now time.Time) (h *held, size int64, ok
 	return nil, 0, false
 }
 
-// look has content hashed that is on the disk, but cannot be believed yet.
-func (c *Cache) look(digest string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if i := c.disk.peek(digest); i != nil && i.suspect {
-		c.disk.check(i)
-	}
-}
-
 // open opens what an entry has in a file; false: that cannot be read, or not in parts yet.
 func (c *Cache) open(of *Request, r *Result) bool {
 	e := r.Entry

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -337,6 +338,119 @@ func TestSameTwice(t *testing.T) {
 		if s := h.Status(); len(h.files()) != 1 || s.Disk.Entries != 1 || h.disk.reserved != 0 || len(h.disk.naming) != 0 {
 			t.Errorf("%q, %+v, %d reserved", h.files(), s.Disk, h.disk.reserved)
 		}
+	})
+}
+
+// TestNamedByAnother: where another download has brought the same content meanwhile, its repository has
+// it before the file of this one goes: nobody is left between the two.
+func TestNamedByAnother(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(Window, 1)
+		h.wants("the first", "a", digest, Miss, "GET")
+		g := h.whole("b", digest)
+		if i := h.store(g); i != nil {
+			t.Errorf("named twice: %+v", i)
+		}
+		h.wants("the other, whose file is there still", "b", digest, Hit, "")
+		h.forget(Purge{Digest: digest})
+		g = h.whole("c", digest)
+		h.disk.add(&item{digest: digest, stamp: stamp{Window, 1}})
+		h.forget(Purge{Repository: "c"})
+		h.store(g)
+		if f := h.find(&g.q.Subject, digest); f.state != absent {
+			t.Error("its repository was to be forgotten, and has it")
+		}
+	})
+}
+
+// whole is a download in a repository that has come to its end, without a name yet.
+func (h *diskHouse) whole(repository, digest string) *growth {
+	h.t.Helper()
+	file, info, err := h.disk.folder.create(Window)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { file.Close() })
+	q := Question{Subject: h.request(repository, digest).Subject, Reference: digest}
+	g := h.newGrowth(nil, &q, &Entry{Digest: digest, Header: Header{}, Size: Window}, nil, h.ledger.now(), file, info)
+	h.growing[q.Subject.key(digest)] = g
+	return g
+}
+
+// TestNoNameGiven: where a download cannot get its name nothing stays by it that nobody knows of.
+func TestNoNameGiven(t *testing.T) {
+	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+		digest := h.put(Window, 1)
+		h.wants("the first", "a", digest, Miss, "GET")
+		h.disk.peek(digest).suspect = true
+		g := h.whole("b", digest)
+		g.file.Close() // so that it cannot be made to last
+		if i := h.store(g); i != nil || h.disk.peek(digest) != nil || len(h.disk.naming) != 0 {
+			t.Errorf("kept: %+v", i)
+		}
+		if _, err := os.Stat(h.path(digest)); err == nil {
+			t.Error("a file is there that is not counted")
+		}
+	})
+}
+
+// TestRoomForEach: where the budget is used up each of many downloads that begin at once has room, and
+// what one frees for itself no other one takes.
+func TestRoomForEach(t *testing.T) {
+	const size, many = 64 << 10, 16
+	inDiskHouse(t, func(c *Config) { c.Disk = 2 * many * size }, func(t *testing.T, h *diskHouse) {
+		for round := range 10 {
+			var digests []string
+			for i := range many {
+				digests = append(digests, h.put(size, byte(round*many+i)))
+			}
+			var all sync.WaitGroup
+			for _, digest := range digests {
+				all.Go(func() {
+					if outcome, got, err := h.pull(t.Context(), "a", digest); outcome != Miss || err != nil || len(got) != size {
+						t.Errorf("%s: %d bytes, %v", outcome, len(got), err)
+					}
+				})
+			}
+			all.Wait()
+			synctest.Wait()
+			for _, digest := range digests {
+				if h.disk.peek(digest) == nil {
+					t.Errorf("round %d: one is not kept", round)
+				}
+			}
+			if n := h.disk.bytes(); n > 2*many*size || round > 1 && n != 2*many*size {
+				t.Errorf("round %d: %d bytes", round, n)
+			}
+		}
+	})
+}
+
+// TestOneMakesRoom: who waits to make room takes nothing from others meanwhile, and what is too large,
+// or comes while the folder is at fault, does not wait.
+func TestOneMakesRoom(t *testing.T) {
+	inDiskHouse(t, func(c *Config) { c.Disk = 1 << 20 }, func(t *testing.T, h *diskHouse) {
+		one, two := h.put(256<<10, 1), h.put(256<<10, 2)
+		h.disk.room <- struct{}{}
+		done := make(chan error)
+		go func() {
+			_, _, err := h.pull(t.Context(), "a", one)
+			done <- err
+		}()
+		if saw := h.took(); saw != "GET" || h.disk.reserved != 0 || len(h.files()) != 0 {
+			t.Errorf("%q, %d bytes, %q", saw, h.disk.reserved, h.files())
+		}
+		h.wants("too large", "a", h.put(256<<10+1, 3), Miss, "GET")
+		<-h.disk.room
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		h.wants("kept", "a", one, Hit, "")
+		h.faultyDisk(errStorage)
+		h.disk.room <- struct{}{}
+		h.wants("at fault", "a", two, Miss, "GET")
+		<-h.disk.room
 	})
 }
 

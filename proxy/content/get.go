@@ -73,7 +73,6 @@ func (c *Cache) fetch(ctx context.Context, r *Request) Result {
 	if c.suspect(r) {
 		return c.Alone(ctx, r)
 	}
-	c.look(r.Reference)
 	if result, ok := c.followOn(ctx, r); ok {
 		return result
 	}

@@ -73,22 +73,42 @@ func (c *Cache) same(q *Question, e *Entry, m moment) bool {
 
 // grow begins to download into a file, where there is room.
 func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error {
-	if err := c.reserveDisk(e.Size); err != nil {
+	if err := c.takes(e.Size); err != nil {
 		return err
 	}
-	file, info, err := c.disk.folder.create(e.Size)
-	if c.makeWay(e.Size, err) {
-		file, info, err = c.disk.folder.create(e.Size)
-	}
+	c.disk.room <- struct{}{}
+	file, info, err := c.create(e.Size)
+	<-c.disk.room
 	if err != nil {
-		c.release(e.Size)
-		if !full(err) {
-			c.faultyDisk(err)
-		}
 		return err
 	}
 	c.begin(c.newGrowth(ask, q, e, a, m, file, info))
 	return nil
+}
+
+// takes is nil where content of that size may be kept.
+func (c *Cache) takes(n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.disk.takes(n, time.Now())
+}
+
+// create makes a file for so many bytes, and room for them, of which nothing is left where it fails.
+func (c *Cache) create(n int64) (*os.File, os.FileInfo, error) {
+	if err := c.reserveDisk(n); err != nil {
+		return nil, nil, err
+	}
+	file, info, err := c.disk.folder.create(n)
+	if c.makeWay(n, err) {
+		file, info, err = c.disk.folder.create(n)
+	}
+	if err != nil {
+		c.release(n)
+		if !full(err) {
+			c.faultyDisk(err)
+		}
+	}
+	return file, info, err
 }
 
 func (c *Cache) newGrowth(ask Ask, q *Question, e *Entry, a *Answer, m moment, file *os.File, info os.FileInfo) *growth {
@@ -154,10 +174,7 @@ func (c *Cache) makeWay(n int64, err error) bool {
 
 // reserveDisk takes room in the budget, which release gives back, or ended.
 func (c *Cache) reserveDisk(n int64) error {
-	c.mu.Lock()
-	err := c.disk.takes(n, time.Now())
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.takes(n); err != nil {
 		return err
 	}
 	if err := c.keepFree(n); err != nil {
@@ -262,13 +279,15 @@ func (c *Cache) forgetGrowthLocked(g *growth) {
 // mayName reports whether a whole download is to have its name: no other one of the same content
 // has it. It waits while that is being given, or a file of that name removed. What was not believed
 // by that name goes.
-func (c *Cache) mayName(digest string) bool {
+func (c *Cache) mayName(g *growth) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	digest := g.q.Reference
 	for c.disk.naming[digest] {
 		c.disk.named.Wait()
 	}
 	if old := c.disk.peek(digest); old != nil && !old.suspect {
+		c.hereLocked(g) // before its file goes
 		return false
 	}
 	c.disk.forget(digest)
@@ -278,7 +297,7 @@ func (c *Cache) mayName(digest string) bool {
 
 // store gives a whole download its name; nil: it has none. Nobody waits for it.
 func (c *Cache) store(g *growth) *item {
-	if !c.mayName(g.q.Reference) {
+	if !c.mayName(g) {
 		return nil
 	}
 	looks, err := c.disk.folder.keep(g.file, g.q.Reference)
@@ -286,12 +305,12 @@ func (c *Cache) store(g *growth) *item {
 		return &item{digest: g.q.Reference, stamp: looks, checked: time.Now().UnixNano()}
 	}
 	c.faultyDisk(err)
+	c.disk.folder.remove(g.q.Reference) // where it has its name, but may not last, or another one had it
 	c.named(g.q.Reference)
 	return nil
 }
 
-// ended gives back what a download held, and makes it what the cache has. Where it has no name
-// the same content may have come by another one.
+// ended gives back what a download held, and makes it what the cache has.
 func (c *Cache) ended(g *growth, i *item, whole bool) {
 	c.mu.Lock()
 	c.disk.reserved -= g.entry.Size
@@ -301,12 +320,19 @@ func (c *Cache) ended(g *growth, i *item, whole bool) {
 		c.disk.add(i)
 		c.disk.doneNaming(i.digest)
 	}
-	if whole && !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
+	if whole {
+		c.hereLocked(g)
+	}
+	c.mu.Unlock()
+	c.grows.Done()
+}
+
+// hereLocked notes that the content of a download is no longer in its file alone.
+func (c *Cache) hereLocked(g *growth) {
+	if !c.ledger.voided(&g.q.Subject, g.q.Reference, g.first) {
 		c.standLocked(&g.q, g.entry, g.moment)
 	}
 	c.forgetGrowthLocked(g)
-	c.mu.Unlock()
-	c.grows.Done()
 }
 
 // follows is the download that runs for a digest, and whether the registry's yes to it still
