@@ -35,7 +35,7 @@ func (t watcher) watch(x *exchange, manifest []byte) *content.Watch {
 	if t.content == nil || !rt.Kind.Content() && rt.Kind != route.Session {
 		return nil
 	}
-	of := content.Forwarded{Subject: subjectOf(x), Reference: rt.Reference, Tag: rt.Tag}
+	of := content.Forwarded{Subject: subjectOf(x), Reference: rt.Reference, Tag: rt.Tag, Accept: x.r.Header["Accept"]}
 	switch {
 	case rt.Method == http.MethodDelete && rt.Kind.Content():
 		of.Act = content.Delete
@@ -57,12 +57,19 @@ func told(w *content.Watch, resp *upstream.Response, err error) {
 	case resp != nil:
 		w.Answered(resp.Status, content.Header(resp.Header))
 	default:
-		status := 0
-		if a := saidNo(err); a != nil {
-			status = a.Status
-		}
-		w.Answered(status, nil)
+		w.Answered(upstreamStatus(resp, err), nil)
 	}
+}
+
+// upstreamStatus is that of an answer, passed on or not; 0: nothing came.
+func upstreamStatus(resp *upstream.Response, err error) int {
+	if resp != nil {
+		return resp.Status
+	}
+	if a := saidNo(err); a != nil {
+		return a.Status
+	}
+	return 0
 }
 
 // saidNo is the status of an answer that cannot be passed on; nil: nothing came.

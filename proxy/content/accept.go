@@ -23,6 +23,20 @@ func accepts(field []string, kind Kind, mediaType string) bool {
 	return false
 }
 
+const (
+	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+// mayBeMade reports whether an answer by tag may be one that the registry made for who asked: for
+// those who take none of Docker's lists distribution chooses one manifest of a list.
+func mayBeMade(accept []string, h Header) bool {
+	return strings.HasPrefix(h.get("Content-Type"), dockerManifest) && !accepts(accept, Manifest, dockerList)
+}
+
+// meant reports whether what a tag was last seen to name is what it names for who accepts so.
+func (h *hint) meant(accept []string) bool { return !h.made || !accepts(accept, Manifest, dockerList) }
+
 // zero reports whether the quality among the parameters of an element is none (RFC 9110
 // section 12.4.2).
 func zero(parameters string) bool {

@@ -75,5 +75,5 @@ func statusOf(a *Answer) int {
 	return a.Status
 }
 
-// faulty reports whether the registry could not be asked.
-func faulty(status int) bool { return status == 0 || status >= 500 }
+// Faulty reports whether a status, 0 for none, means that the registry could not be asked.
+func Faulty(status int) bool { return status == 0 || status >= 500 }

@@ -57,8 +57,9 @@ type Cache struct {
 
 // fault is when a registry last could not be asked.
 type fault struct {
-	at    time.Time
-	tried time.Time // when it was last asked in the background
+	at     time.Time
+	tried  time.Time // when it was last asked in the background
+	asking int       // how many wait for an answer to that
 }
 
 // New returns an empty cache. Metrics may be nil, and so may logger.
@@ -153,9 +154,9 @@ func (c *Cache) heard(upstream string, status int, m moment) {
 	defer c.mu.Unlock()
 	last := c.faults[upstream]
 	switch {
-	case faulty(status) && last == nil:
+	case Faulty(status) && last == nil:
 		c.faults[upstream] = &fault{at: time.Now()}
-	case faulty(status):
+	case Faulty(status):
 		last.at = time.Now()
 	case last != nil && !m.time.Before(last.at):
 		delete(c.faults, upstream)
@@ -166,10 +167,27 @@ func (c *Cache) heard(upstream string, status int, m moment) {
 // not wait for the next fault; nil: it was not.
 func (c *Cache) offlineLocked(upstream string, now time.Time) *fault {
 	last := c.faults[upstream]
-	if c.cfg.StaleFor <= 0 || last == nil || now.Sub(last.at) >= faultMemory {
+	if c.cfg.StaleFor <= 0 || last == nil || now.Sub(last.at) >= faultMemory && last.asking == 0 {
 		return nil
 	}
 	return last
+}
+
+// tries notes that the registry, which is at fault, is being asked in the background: until done is
+// called it counts as being so still, however long it is silent.
+func (c *Cache) tries(upstream string) (done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.faults[upstream]
+	if last == nil {
+		return func() {}
+	}
+	last.asking++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		last.asking--
+	}
 }
 
 // ask asks a question on a context of its own, which ends with the answer. A no, whoever it was

@@ -258,7 +258,7 @@ func TestBounds(t *testing.T) {
 		c.note(&q, &Entry{Digest: q.Reference, Header: withoutLength(a.Header), Body: []byte(body)}, c.ledger.now())
 		c.Watch(Forwarded{Subject: q.Subject, Reference: q.Reference + "0"}).Answered(404, nil)
 		q.Tag = true
-		c.ledger.name(&q.Subject, "v1", q.Reference, c.ledger.now())
+		c.ledger.name(&q.Subject, "v1", q.Reference, c.ledger.now(), false)
 	}
 	if used := int64(heap()) - int64(before); used > 8<<20+32<<20 {
 		t.Errorf("%d MiB are used", used>>20)

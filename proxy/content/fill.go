@@ -87,7 +87,7 @@ func (c *Cache) take(ask Ask, q *Question, a *Answer, err error, m moment) outco
 	status := statusOf(a)
 	c.heard(q.Subject.Upstream, status, m)
 	switch {
-	case faulty(status):
+	case Faulty(status):
 		c.metrics.ContentFill("fault")
 		return outcome{verdict: away, answer: a, err: err}
 	case lies(q, a):
@@ -142,11 +142,16 @@ func lies(q *Question, a *Answer) bool {
 	return !q.Tag && a.Status == 200 && belies(a.Header, q.Reference)
 }
 
-// keepable reports whether an answer is content in a form to keep. What a tag names can be
-// verified by the digest alone that the answer names.
+// keepable reports whether an answer is content in a form to keep.
 func keepable(q *Question, a *Answer) bool {
-	named := a.Header.get("Docker-Content-Digest")
-	return !signed(q.Subject.Kind, a.Header) && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || named == "" || Known(named)) && a.Header.length() >= 0
+	return !signed(q.Subject.Kind, a.Header) && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || vouched(q, a.Header)) && a.Header.length() >= 0
+}
+
+// vouched reports whether something speaks for what a tag is said to name: the digest that the answer
+// names, by which it can be verified, or without one that it has a type which was asked for.
+func vouched(q *Question, h Header) bool {
+	named := h.get("Docker-Content-Digest")
+	return Known(named) || named == "" && accepts(q.Accept, q.Subject.Kind, h.get("Content-Type"))
 }
 
 // fits reports whether an answer is one to read whole.

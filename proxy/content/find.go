@@ -231,7 +231,7 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	h, ok := c.ledger.hint(&r.Subject, r.Reference)
-	if !ok {
+	if !ok || !h.meant(r.Accept) {
 		return "", found{}
 	}
 	f = c.findLocked(&r.Subject, h.digest, now)
@@ -248,14 +248,22 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 	return h.digest, f
 }
 
-// lasting is what may be given out while the registry cannot be asked; nil: nothing.
+// Lasting is what may be given out, of a type that they take, while the registry cannot be asked; nil:
+// nothing. The entry is one to be opened yet where it has no Body.
+func (c *Cache) Lasting(r *Request) *Entry {
+	if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
+		return e
+	}
+	return nil
+}
+
 func (c *Cache) lasting(r *Request) *Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, digest := time.Now(), r.Reference
 	if r.Tag {
 		h, ok := c.ledger.hint(&r.Subject, r.Reference)
-		if !ok || now.Sub(h.time) >= c.cfg.StaleFor {
+		if !ok || now.Sub(h.time) >= c.cfg.StaleFor || !h.meant(r.Accept) {
 			return nil
 		}
 		digest = h.digest

@@ -125,7 +125,7 @@ func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) R
 	case !leads && o.verdict == wrong:
 		return c.Alone(ctx, r)
 	case o.verdict == away:
-		if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
+		if e := c.Lasting(r); e != nil {
 			if leads {
 				o.answer.Close()
 			}
@@ -226,7 +226,9 @@ func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
 	}
 	again := Request{Subject: r.Subject, Reference: digest, Accept: []string{mediaType}}
 	again.Asker = r.Asker.Ask()
+	done := c.tries(r.Upstream)
 	go func() {
+		defer done()
 		<-f.done
 		if f.outcome.verdict != away {
 			c.heard(again.Upstream, 200, f.moment)
@@ -234,6 +236,7 @@ func (c *Cache) askAgain(r *Request, s state, digest, mediaType string) {
 		}
 		if fill, leads := c.joinFill(&again); leads {
 			c.flights.leave(fill)
+			<-fill.done
 		}
 	}()
 }

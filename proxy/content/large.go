@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -41,6 +42,9 @@ func (c *Cache) large(ask Ask, q *Question, a *Answer, m moment) (outcome, error
 	n := a.Header.length()
 	e := &Entry{Digest: q.Reference, Header: withoutLength(a.Header), Size: n}
 	if c.same(q, e, m) {
+		if n <= pieces {
+			_, _ = io.Copy(io.Discard, a.Body) // so that its connection can be used again
+		}
 		a.Close()
 		c.metrics.ContentFill("ok")
 		return outcome{verdict: kept, entry: e, asked: true, counts: c.countsStill(q, m)}, nil

@@ -33,6 +33,7 @@ type standing struct {
 type hint struct {
 	moment
 	digest string
+	made   bool // perhaps by the registry, of a list, for who takes none
 }
 
 // ledger is what the registry said of repositories, and what changed them since. It asks
@@ -194,12 +195,12 @@ func (l *ledger) refuse(of *subject, digest string) {
 	l.dim = max(l.dim, l.remember(l.ended, k))
 }
 
-// name notes what a tag names.
-func (l *ledger) name(of *subject, tag, digest string, m moment) {
+// name notes what a tag names, or what the registry may have made of that.
+func (l *ledger) name(of *subject, tag, digest string, m moment, made bool) {
 	k := of.tagKey(tag)
 	old, known := l.hints.Peek(k)
 	if l.counts(of, m) && !(known && old.time.After(m.time)) {
-		l.hints.Add(k, hint{m, digest})
+		l.hints.Add(k, hint{m, digest, made})
 	}
 }
 

@@ -146,12 +146,12 @@ func TestOlderIsNotNewer(t *testing.T) {
 	if s := l.standing(of, digest); s.size != 3 {
 		t.Errorf("size %d", s.size)
 	}
-	l.name(of, "v1", digest, m)
-	l.name(of, "v1", other, older)
+	l.name(of, "v1", digest, m, false)
+	l.name(of, "v1", other, older, false)
 	if h, ok := l.hint(of, "v1"); !ok || h.digest != digest {
 		t.Errorf("v1 names %s", h.digest)
 	}
-	l.name(of, "v1", other, moment{m.count, m.time.Add(time.Second)})
+	l.name(of, "v1", other, moment{m.count, m.time.Add(time.Second)}, false)
 	if h, ok := l.hint(of, "v1"); !ok || h.digest != other {
 		t.Errorf("v1 names %s", h.digest)
 	}
@@ -165,16 +165,16 @@ func TestHints(t *testing.T) {
 		happen func(l *ledger)
 		known  bool
 	}{
-		"named":               {func(l *ledger) { l.name(of, "v1", digest, l.now()) }, true},
-		"another named":       {func(l *ledger) { l.name(of, "v2", digest, l.now()) }, false},
-		"elsewhere":           {func(l *ledger) { l.name(&Subject{"up", "b", Manifest}, "v1", digest, l.now()) }, false},
-		"at another upstream": {func(l *ledger) { l.name(&Subject{"other", "a", Manifest}, "v1", digest, l.now()) }, false},
-		"unnamed":             {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.unname(of, "v1") }, false},
-		"another unnamed":     {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.unname(of, "v2") }, true},
-		"a DELETE afterwards": {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.change("a", true) }, false},
-		"a PUT afterwards":    {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.change("a", false) }, true},
-		"asked before a PUT":  {func(l *ledger) { m := l.now(); l.change("a", false); l.name(of, "v1", digest, m) }, false},
-		"the end afterwards":  {func(l *ledger) { l.name(of, "v1", digest, l.now()); l.end() }, false},
+		"named":               {func(l *ledger) { l.name(of, "v1", digest, l.now(), false) }, true},
+		"another named":       {func(l *ledger) { l.name(of, "v2", digest, l.now(), false) }, false},
+		"elsewhere":           {func(l *ledger) { l.name(&Subject{"up", "b", Manifest}, "v1", digest, l.now(), false) }, false},
+		"at another upstream": {func(l *ledger) { l.name(&Subject{"other", "a", Manifest}, "v1", digest, l.now(), false) }, false},
+		"unnamed":             {func(l *ledger) { l.name(of, "v1", digest, l.now(), false); l.unname(of, "v1") }, false},
+		"another unnamed":     {func(l *ledger) { l.name(of, "v1", digest, l.now(), false); l.unname(of, "v2") }, true},
+		"a DELETE afterwards": {func(l *ledger) { l.name(of, "v1", digest, l.now(), false); l.change("a", true) }, false},
+		"a PUT afterwards":    {func(l *ledger) { l.name(of, "v1", digest, l.now(), false); l.change("a", false) }, true},
+		"asked before a PUT":  {func(l *ledger) { m := l.now(); l.change("a", false); l.name(of, "v1", digest, m, false) }, false},
+		"the end afterwards":  {func(l *ledger) { l.name(of, "v1", digest, l.now(), false); l.end() }, false},
 	} {
 		l := newLedger()
 		c.happen(l)
@@ -211,8 +211,8 @@ func TestWhatOthersChanged(t *testing.T) {
 		cache := New(Config{}, nil, nil)
 		before := cache.ledger.now()
 		cache.ledger.make(&of, digest, &standing{moment: before, size: 7, label: unique.Make("Content-Type:" + mediaType)})
-		cache.ledger.name(&of, "v1", digest, before)
-		cache.ledger.name(&of, "v2", digest, before)
+		cache.ledger.name(&of, "v1", digest, before, false)
+		cache.ledger.name(&of, "v2", digest, before, false)
 		cache.Changed(of, []string{"v1"}, deletes)
 		if cache.ledger.standing(&of, digest) != nil != stands || cache.ledger.counts(&of, before) {
 			t.Errorf("deletes %v: stands %v, and older questions count: %v", deletes, !stands, cache.ledger.counts(&of, before))

@@ -26,7 +26,7 @@ func (c *Cache) note(q *Question, e *Entry, m moment) bool {
 		c.manners[q.Subject.Upstream] = text
 	}
 	if q.Tag {
-		c.ledger.name(&q.Subject, q.Reference, e.Digest, m)
+		c.ledger.name(&q.Subject, q.Reference, e.Digest, m, mayBeMade(q.Accept, e.Header))
 	}
 	return c.ledger.countsFor(&q.Subject, e.Digest, m)
 }

@@ -28,7 +28,7 @@ func (c *Cache) resolve(ask Ask, q Question, m moment) outcome {
 	if !c.ledger.counts(&q.Subject, m) || c.ledger.standing(&q.Subject, known.Digest) == nil {
 		return outcome{verdict: void}
 	}
-	c.ledger.name(&q.Subject, q.Reference, known.Digest, m)
+	c.ledger.name(&q.Subject, q.Reference, known.Digest, m, false)
 	return outcome{verdict: kept, entry: known, asked: true, counts: true}
 }
 

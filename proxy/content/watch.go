@@ -29,6 +29,8 @@ type Forwarded struct {
 	Tags []string
 	// Body is a manifest that is stored; nil: there is none.
 	Body []byte
+	// Accept are the media types that are wanted.
+	Accept []string
 	// MediaType is the body's Content-Type.
 	MediaType string
 }
@@ -103,15 +105,18 @@ func (w *Watch) namedLocked(status int, h Header) {
 	case refuses(status):
 		l.unname(&w.of.Subject, w.of.Reference)
 	case status == 200 && Known(digest):
-		l.name(&w.of.Subject, w.of.Reference, digest, w.sent)
+		l.name(&w.of.Subject, w.of.Reference, digest, w.sent, mayBeMade(w.of.Accept, h))
 		l.renew(&w.of.Subject, digest, w.sent, h)
 	}
 }
 
-// stored is the digest of a manifest that the registry took, which it names itself; "":
-// there is none.
+// stored is the digest of a manifest that the registry took, by which it was put, or which it
+// names itself; "": there is none.
 func (w *Watch) stored(status int, h Header) string {
 	digest := h.get("Docker-Content-Digest")
+	if digest == "" && !w.of.Tag {
+		digest = w.of.Reference // which its bytes have to have
+	}
 	if w.of.Act != Put || w.of.Body == nil || status != 201 || digestOf(digest, w.of.Body) != digest {
 		return ""
 	}
@@ -133,7 +138,7 @@ func (w *Watch) keepLocked(digest string) {
 	c.memory.put(digest, body)
 	c.ledger.make(&w.of.Subject, digest, &standing{moment: m, size: int64(len(body)), label: unique.Make(text)})
 	if w.of.Tag {
-		c.ledger.name(&w.of.Subject, w.of.Reference, digest, m)
+		c.ledger.name(&w.of.Subject, w.of.Reference, digest, m, false)
 	}
 }
 
