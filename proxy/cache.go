@@ -58,16 +58,53 @@ func (c *cache) serve(x *exchange) error {
 	if c.content == nil || !x.route.Kind.Content() || x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		return c.forwarder.forward(x)
 	}
+	if headByTag(x) {
+		return c.look(x)
+	}
 	if !c.takes(x) {
 		c.count(x, content.Pass)
 		return c.forwarder.forward(x)
 	}
-	question := &x.own.question
-	*question = content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
-		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Head: x.r.Method == http.MethodHead, Asker: x}
-	result := c.content.Get(x.r.Context(), question)
+	result := c.content.Get(x.r.Context(), questionOf(x))
 	c.count(x, result.Outcome)
 	return c.answer(x, &result)
+}
+
+// questionOf is the request as the cache is asked.
+func questionOf(x *exchange) *content.Request {
+	x.own.question = content.Request{Subject: subjectOf(x), Reference: x.route.Reference, Tag: x.route.Tag,
+		Accept: x.r.Header["Accept"], Partial: x.r.Header["Range"] != nil, Head: x.r.Method == http.MethodHead, Asker: x}
+	return &x.own.question
+}
+
+func headByTag(x *exchange) bool { return x.r.Method == http.MethodHead && x.route.Tag }
+
+// look forwards a HEAD by tag. While the registry cannot be asked it is answered as a GET would be, as
+// containerd begins each pull with one.
+func (c *cache) look(x *exchange) error {
+	resp, err := c.forwarder.ask(x.r.Context(), x, &outgoing{})
+	if err == nil {
+		defer resp.Body.Close()
+	}
+	if e := c.lasting(x, resp, err); e != nil {
+		x.event.upstreamStatus = 0
+		c.count(x, content.Stale)
+		return c.give(x, &content.Result{Outcome: content.Stale, Entry: e})
+	}
+	c.count(x, content.Pass)
+	if err != nil {
+		return err
+	}
+	return c.forwarder.relay(x, resp)
+}
+
+// lasting is what may be given out in the place of an answer that says that the registry cannot be
+// asked; nil: nothing. Who may push is told nothing that only a cache remembers.
+func (c *cache) lasting(x *exchange, resp *upstream.Response, err error) *content.Entry {
+	if x.r.Context().Err() != nil || !content.Faulty(upstreamStatus(resp, err)) || !c.takes(x) {
+		return nil
+	}
+	return c.content.Lasting(questionOf(x))
 }
 
 // answer gives a client what the cache has brought.
@@ -104,7 +141,7 @@ func (c *cache) takes(x *exchange) bool {
 		return false
 	case h["If-Modified-Since"] != nil || h["If-Unmodified-Since"] != nil || !takesIdentity(h["Accept-Encoding"]):
 		return false
-	case x.r.Method == http.MethodHead && (rt.Kind == route.Blob || rt.Tag || h["Range"] != nil || c.mayPush(x)):
+	case x.r.Method == http.MethodHead && (rt.Kind == route.Blob || h["Range"] != nil || c.mayPush(x)):
 		return false
 	}
 	for name := range h {

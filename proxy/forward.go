@@ -43,10 +43,7 @@ func (f *forwarder) forward(x *exchange) error {
 		return err
 	}
 	defer stop()
-	watch := f.watcher.watch(x, body.manifest)
-	resp, err := x.send(ctx, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
-	told(watch, resp, err)
-	f.changed(x)
+	resp, err := f.ask(ctx, x, &body)
 	held.release()
 	if body.client != nil {
 		defer body.client.finish()
@@ -57,6 +54,15 @@ func (f *forwarder) forward(x *exchange) error {
 	}
 	defer resp.Body.Close()
 	return f.relay(x, resp)
+}
+
+// ask sends the request on. Who needs to know has heard of the answer when it returns.
+func (f *forwarder) ask(ctx context.Context, x *exchange, body *outgoing) (*upstream.Response, error) {
+	watch := f.watcher.watch(x, body.manifest)
+	resp, err := x.send(ctx, upstream.Request{Route: x.route, Header: requestHeader(x), Body: body.reader(), Length: body.length})
+	told(watch, resp, err)
+	f.changed(x)
+	return resp, err
 }
 
 // send asks the upstream for the one thing that the request wants; what becomes of it
