@@ -66,25 +66,59 @@ func (c *cutter) asked() []string {
 	return c.ranges
 }
 
+// pullsOfV1 are clients that pull team/app:v1, as a new machine would.
+var pullsOfV1 = map[string]func(t *testing.T, g *gateway) error{
+	"skopeo": func(t *testing.T, g *gateway) error {
+		out, err := trySkopeo("copy", "--src-creds=test:"+testPassword, "--src-tls-verify=false", "docker://"+g.address+"/team/app:v1", "dir:"+t.TempDir())
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	},
+	"containerd": func(t *testing.T, g *gateway) error {
+		_, err := authntest.Run(exec.Command(authntest.Program("ctr"), "-a", startContainerd(t, "containerd", ""), "content", "fetch", "--plain-http",
+			"--user", "test:"+testPassword, g.address+"/team/app:v1"))
+		return err
+	},
+}
+
+// TestPullsWhileAway: while the registry is away each client pulls by tag what was pulled so before,
+// containerd too, which begins with a HEAD.
+func TestPullsWhileAway(t *testing.T) {
+	authntest.Need(t, "containerd", "ctr", "skopeo")
+	for name, pull := range pullsOfV1 {
+		t.Run(name, func(t *testing.T) {
+			r := startRegistry(t)
+			g := startGateway(t, setup{Upstream: r.url(), Sections: "cache: {fresh_for: 1s, stale_for: 1h}"})
+			image, err := random.Image(10<<10, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remote.Write(r.bare().reference(t, "team/app:v1"), image); err != nil {
+				t.Fatal(err)
+			}
+			if err := pull(t, g); err != nil {
+				t.Fatal(err)
+			}
+			r.Kill()
+			for range 2 {
+				if err := pull(t, g); err != nil {
+					t.Errorf("away: %v", err)
+				}
+			}
+			if !strings.Contains(g.Log(), `"cache":"stale"`) {
+				t.Error("nothing was stale")
+			}
+		})
+	}
+}
+
 // TestResumedPulls: a layer of which the registry cuts one answer after the other. The gateway goes
 // on once by itself; then its client is cut, and containerd goes on by a Range where it was, skopeo
 // from the beginning: the image is whole, and the next client has it too.
 func TestResumedPulls(t *testing.T) {
 	authntest.Need(t, "containerd", "ctr", "skopeo")
-	for name, pull := range map[string]func(t *testing.T, g *gateway) error{
-		"skopeo": func(t *testing.T, g *gateway) error {
-			out, err := trySkopeo("copy", "--src-creds=test:"+testPassword, "--src-tls-verify=false", "docker://"+g.address+"/team/app:v1", "dir:"+t.TempDir())
-			if err != nil {
-				err = fmt.Errorf("%w: %s", err, out)
-			}
-			return err
-		},
-		"containerd": func(t *testing.T, g *gateway) error {
-			_, err := authntest.Run(exec.Command(authntest.Program("ctr"), "-a", startContainerd(t, "containerd", ""), "content", "fetch", "--plain-http",
-				"--user", "test:"+testPassword, g.address+"/team/app:v1"))
-			return err
-		},
-	} {
+	for name, pull := range pullsOfV1 {
 		t.Run(name, func(t *testing.T) {
 			r := startRegistry(t)
 			image, err := random.Image(24<<20, 1)
@@ -92,8 +126,7 @@ func TestResumedPulls(t *testing.T) {
 				t.Fatal(err)
 			}
 			digest := firstLayer(t, image)
-			bare := &gateway{address: r.address, scheme: "http", client: http.DefaultClient}
-			if err := remote.Write(bare.reference(t, "team/app:v1"), image); err != nil {
+			if err := remote.Write(r.bare().reference(t, "team/app:v1"), image); err != nil {
 				t.Fatal(err)
 			}
 			c := startCutter(t, r.url(), digest.String(), 2)

@@ -108,3 +108,8 @@ func (r *registry) resume(t *testing.T) {
 }
 
 func (r *registry) url() string { return r.scheme + "://" + r.address }
+
+// bare is the registry itself, to be asked as if it were a gateway.
+func (r *registry) bare() *gateway {
+	return &gateway{address: r.address, scheme: r.scheme, client: http.DefaultClient}
+}

@@ -154,6 +154,11 @@ func belies(h Header, digest string) bool {
 
 // names reports whether an answer is, by its own words, not another digest.
 func names(h Header, digest string) bool {
-	named := h.get("Docker-Content-Digest")
-	return named == "" || named == digest
+	return !slices.ContainsFunc(h["Docker-Content-Digest"], func(named string) bool { return named != digest && named != "" })
+}
+
+// same reports whether a 304 says so of a digest: its entity tag is not that of another one either.
+func same(h Header, digest string) bool {
+	etag := strings.Trim(strings.TrimPrefix(h.get("Etag"), "W/"), `"`)
+	return names(h, digest) && (etag == digest || !Known(etag))
 }

@@ -163,11 +163,19 @@ func (*gated) Close() error { return nil }
 // TestSameAsWhat: a 304 that names another digest than the one that need not be sent says
 // nothing, and the tag is asked for once more.
 func TestSameAsWhat(t *testing.T) {
+	other := digestOf("sha256", []byte("new"))
 	for what, c := range map[string]struct {
-		named []string
-		body  string
+		named, etag []string
+		body        string
 	}{
-		"it": {[]string{saidDigest}, saidBody}, "nothing": {nil, saidBody}, "another": {[]string{digestOf("sha256", []byte("new"))}, "new"},
+		"it": {[]string{saidDigest}, nil, saidBody}, "nothing": {nil, nil, saidBody}, "another": {[]string{other}, nil, "new"},
+		"it and another":           {[]string{saidDigest, other}, nil, "new"},
+		"by its tag":               {nil, []string{`"` + saidDigest + `"`}, saidBody},
+		"another by its tag":       {nil, []string{`"` + other + `"`}, "new"},
+		"another by a weak tag":    {nil, []string{`W/"` + other + `"`}, "new"},
+		"a tag that is no digest":  {nil, []string{`"1-2-3"`}, saidBody},
+		"it, and by tag another":   {[]string{saidDigest}, []string{`"` + other + `"`}, "new"},
+		"another, and it by a tag": {[]string{other}, []string{`"` + saidDigest + `"`}, "new"},
 	} {
 		cache, r := said(t)
 		cache.Get(t.Context(), r.request("a", "v1"))
@@ -175,7 +183,7 @@ func TestSameAsWhat(t *testing.T) {
 			if q.Unless == "" {
 				return has("new")(q)
 			}
-			return &Answer{Status: 304, Header: Header{"Docker-Content-Digest": c.named}}, nil
+			return &Answer{Status: 304, Header: Header{"Docker-Content-Digest": c.named, "Etag": c.etag}}, nil
 		}
 		if got := cache.Get(t.Context(), r.request("a", "v1")); got.Entry == nil || string(got.Entry.Body) != c.body {
 			t.Errorf("%s: %+v", what, got)
