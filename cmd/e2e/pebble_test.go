@@ -93,7 +93,8 @@ func (p *pebble) start(t *testing.T) {
 	cmd := exec.Command(goProgram(t, pebbleModule), "-config", p.config, "-dnsserver", p.dns)
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
 	p.Process = authntest.Start(t, cmd)
-	if err := p.Await(20*time.Second, func() bool { _, err := p.client.Get(p.directory); return err == nil }); err != nil {
+	listens := func(url string) bool { _, err := p.client.Get(url); return err == nil }
+	if err := p.Await(20*time.Second, func() bool { return listens(p.directory) && listens("https://"+p.management+"/roots/0") }); err != nil { // each in its own time
 		t.Fatal(err)
 	}
 }
