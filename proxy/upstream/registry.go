@@ -48,7 +48,7 @@ func NewRegistry(e Entry, states *States, m *metrics.Metrics) (*Registry, error)
 			continue
 		}
 		u.name = e.Name
-		r.identity += cfg.URL + "\x00" + cfg.Username + "\x00"
+		r.identity += cfg.URL + "\x00" + cfg.Username + "\x00" + cfg.CertFile.Name + "\x00"
 		r.addresses = append(r.addresses, &address{u, cfg.URL, states.of(e.Name, cfg.URL)})
 	}
 	return r, faults.Err()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"gatehouse/authn"
+	"gatehouse/authn/authntest"
 	"gatehouse/proxy/route"
 )
 
@@ -334,6 +336,41 @@ func TestEntry(t *testing.T) {
 	_, err := NewRegistry(Entry{Name: "a", URLs: []string{"http://h", "h:1", "http://h/v2/"}}, nil, nil)
 	if got := keysOf(err); got != "urls[1] urls[2]" {
 		t.Errorf("%q: %v", got, err)
+	}
+}
+
+// TestIdentity: two entries are one registry, to which we are the same, by their addresses, user and
+// certificate; what they are called, and how long they may take, is nothing to it.
+func TestIdentity(t *testing.T) {
+	dir := t.TempDir()
+	pair := func(name string) Config {
+		cert, key := authntest.WriteClient(t, dir, name, authntest.NewAuthority(t, "CA").URI(t, "spiffe://gate.test/"+name))
+		c, err := os.ReadFile(cert)
+		k, kerr := os.ReadFile(key)
+		if err := errors.Join(err, kerr); err != nil {
+			t.Fatal(err)
+		}
+		return Config{CertFile: authn.File{Name: name, Data: c}, KeyFile: authn.SecretFile{Name: name, Secret: authn.Secret(k)}}
+	}
+	first, second := pair("first"), pair("second")
+	of := func(name, url string, c Config) string {
+		r, err := NewRegistry(Entry{Name: name, URL: url, Config: c}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Identity()
+	}
+	is := of("a", "https://h", first)
+	slow := first
+	slow.Timeout = time.Minute
+	if of("b", "https://h", first) != is || of("a", "https://h", slow) != is {
+		t.Error("another name, or time, makes it another registry")
+	}
+	for what, other := range map[string]string{"an address": of("a", "https://i", first), "a certificate": of("a", "https://h", second),
+		"no certificate": of("a", "https://h", Config{}), "a user": of("a", "https://h", Config{Username: "u"})} {
+		if other == is {
+			t.Errorf("another by %s is the same", what)
+		}
 	}
 }
 
