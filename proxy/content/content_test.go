@@ -2,8 +2,10 @@ package content
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -341,6 +343,47 @@ func TestAnswersAreClosed(t *testing.T) {
 			t.Errorf("closed %d times", closed)
 		}
 	})
+}
+
+// TestWhoLeaves: who stops waiting is counted by what they waited for, and not as one whose request
+// is not for the cache: for an answer, and for a yes to what is due.
+func TestWhoLeaves(t *testing.T) {
+	for what, second := range map[string]Outcome{"a digest": Joined, "a digest that is due": Joined, "a tag": Miss} { // of a tag another question is to come
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, r := said(t)
+				reference := saidDigest
+				switch what {
+				case "a tag":
+					reference = "v1"
+				case "a digest that is due":
+					c.Get(t.Context(), r.request("a", reference))
+					time.Sleep(2 * time.Minute)
+				}
+				gate := make(chan bool)
+				r.answer = func(q Question) (*Answer, error) { <-gate; return has(saidBody)(q) }
+				ctx, leave := context.WithCancel(t.Context())
+				left := make(chan Result, 2)
+				for range cap(left) {
+					go func() { left <- c.Get(ctx, r.request("a", reference)) }()
+					synctest.Wait()
+				}
+				leave()
+				counted := map[Outcome]int{}
+				for range cap(left) {
+					got := <-left
+					if counted[got.Outcome]++; !errors.Is(got.Err, context.Canceled) || got.Entry != nil || got.Answer != nil {
+						t.Errorf("who left has %+v", got)
+					}
+				}
+				want := map[Outcome]int{Miss: 1}
+				if want[second]++; !maps.Equal(counted, want) {
+					t.Errorf("who left is counted as %v", counted)
+				}
+				close(gate)
+			})
+		})
+	}
 }
 
 // closer is an empty body that tells when it is closed.

@@ -57,7 +57,7 @@ func (c *Cache) askFirst(ctx context.Context, r *Request, mediaType string) Resu
 	o, err := c.flights.wait(ctx, f, leads)
 	switch {
 	case err != nil:
-		return Result{Outcome: Pass, Err: err}
+		return stopped(leads, err)
 	case o.verdict == gone:
 		return c.ownWay(ctx, r)
 	case o.verdict == kept:
@@ -94,7 +94,7 @@ func (c *Cache) followOn(ctx context.Context, r *Request) (result Result, ok boo
 		o, err := c.flights.wait(ctx, f, leads)
 		switch {
 		case err != nil:
-			return Result{Outcome: Pass, Err: err}, true
+			return stopped(leads, err), true
 		case o.verdict == gone:
 			return c.ownWay(ctx, r), true
 		}
@@ -113,7 +113,7 @@ func (c *Cache) settle(ctx context.Context, r *Request, f *flight, leads bool) R
 	o, err := c.flights.wait(ctx, f, leads)
 	switch {
 	case err != nil:
-		return Result{Outcome: Pass, Err: err}
+		return stopped(leads, err)
 	case o.verdict == kept && leads && o.asked:
 		return Result{Outcome: Hit, Entry: o.entry}
 	case o.verdict == kept && leads:
@@ -147,6 +147,14 @@ func (c *Cache) ownWay(ctx context.Context, r *Request) Result {
 		return Result{Outcome: Pass}
 	}
 	return c.Alone(ctx, r)
+}
+
+// stopped is the result of who stopped waiting.
+func stopped(leads bool, err error) Result {
+	if leads {
+		return Result{Outcome: Miss, Err: err}
+	}
+	return Result{Outcome: Joined, Err: err}
 }
 
 // shared is the result of those who joined.
@@ -264,7 +272,7 @@ func (c *Cache) asNamed(ctx context.Context, r *Request, digest string, f *found
 	}
 	o, err := c.flights.wait(ctx, flight, leads)
 	if err != nil {
-		return Result{Outcome: Pass, Err: err}, true
+		return stopped(leads, err), true
 	}
 	if o.verdict == kept {
 		e = c.since(&r.Subject, digest, flight.moment)
