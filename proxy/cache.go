@@ -246,6 +246,7 @@ func (c *cache) give(x *exchange, result *content.Result) error {
 	h := x.w.Header()
 	maps.Copy(h, http.Header(e.Header))
 	x.ownHeaders()
+	asTyped(h)
 	switch result.Outcome {
 	case content.Hit, content.Stale:
 		h["Cache-Status"] = cacheHit

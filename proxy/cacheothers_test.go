@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -155,4 +156,39 @@ func TestCachePushers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCacheUntyped: what the registry names no type for has none, wherever it is kept: a type that
+// the server finds in the bytes would differ from one place to the other.
+func TestCacheUntyped(t *testing.T) {
+	for where, cfg := range cachePlaces(t) {
+		t.Run(where, func(t *testing.T) {
+			inCacheHouse(t, cfg, func(t *testing.T, h *cacheHouse) {
+				large := []byte(strings.Repeat("<html>", 100_000))
+				held := map[string][]byte{theBlob: blobBody, sha(string(large)): large, theManifest: manifestBody}
+				h.registry.hook(nil, func(w http.ResponseWriter, r *http.Request) bool {
+					body, ok := held[r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]]
+					if ok {
+						w.Header()["Content-Type"] = nil
+						http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+					}
+					return ok
+				})
+				for digest, body := range held {
+					kind := "blobs"
+					if digest == theManifest {
+						kind = "manifests"
+					}
+					a := ask{method: "GET", path: "/v2/team/a/" + kind + "/" + digest, user: "alice"}
+					for _, g := range []*Gateway{h.bare, h.cached, h.cached} {
+						got := h.do(g, a)
+						if got.expect(t, a.path, 200, string(body)); got.header["Content-Type"] != nil {
+							t.Errorf("%s has the type %q", a.path, got.header["Content-Type"])
+						}
+						synctest.Wait()
+					}
+				}
+			})
+		})
+	}
 }

@@ -211,6 +211,7 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 		h[key] = values
 	}
 	x.ownHeaders()
+	asTyped(h)
 	if !x.route.Kind.Content() {
 		h["Cache-Control"] = noStore
 	}
@@ -220,6 +221,13 @@ func (f *forwarder) relay(x *exchange, resp *upstream.Response) error {
 	}
 	f.cut(x, f.buffers.stream(x.w, resp.Body, f.caps.limits.progressNeeded()))
 	return nil
+}
+
+// asTyped keeps the server from making up a type where the registry named none.
+func asTyped(h http.Header) {
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = nil
+	}
 }
 
 // body sends one that is here already.
