@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -380,18 +381,25 @@ func TestCacheWrongContent(t *testing.T) {
 		})
 	})
 	t.Run("schema 1", func(t *testing.T) { // whose digest is of what was signed
+		const signed, protected = `{"name":"a","signatures":[{"protected":"PROTECTED"}]}`, `{"formatLength":11,"formatTail":"fQ"}` // which is "}"
+		body := strings.Replace(signed, "PROTECTED", base64.RawURLEncoding.EncodeToString([]byte(protected)), 1)
+		digest := sha(`{"name":"a"}`)
 		inCacheHouse(t, content.Config{FreshFor: minute}, func(t *testing.T, h *cacheHouse) {
 			h.registry.hook(nil, func(w http.ResponseWriter, r *http.Request) bool {
 				w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
-				w.Header().Set("Docker-Content-Digest", theManifest)
-				w.Header().Set("Content-Length", "6")
-				w.Write([]byte("signed"))
+				w.Header().Set("Docker-Content-Digest", digest)
+				w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+				w.Write([]byte(body))
 				return true
 			})
 			for range 2 {
-				h.pull("alice", tag).expect(t, "by tag", 200, "signed")
-				h.pull("alice", manifest).expect(t, "by digest", 200, "signed")
+				h.pull("alice", tag).expect(t, "by tag", 200, body)
+				h.pull("alice", "/v2/team/a/manifests/"+digest).expect(t, "by digest", 200, body)
+				h.pull("alice", manifest).expect(t, "by another digest", 502, "")
 			}
+			digest = theManifest
+			h.pull("alice", tag).expect(t, "with another digest", 502, "")
+			h.pull("alice", manifest).expect(t, "with another digest", 502, "")
 			h.registry.hook(nil, nil)
 			h.pull("alice", manifest).expect(t, "later", 200, string(manifestBody))
 		})

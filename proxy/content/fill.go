@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"time"
@@ -142,9 +143,10 @@ func lies(q *Question, a *Answer) bool {
 	return !q.Tag && a.Status == 200 && belies(a.Header, q.Reference)
 }
 
-// keepable reports whether an answer is content in a form to keep.
+// keepable reports whether an answer is content in a form to keep, or at least, where it is
+// signed, to verify.
 func keepable(q *Question, a *Answer) bool {
-	return !signed(q.Subject.Kind, a.Header) && a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || vouched(q, a.Header)) && a.Header.length() >= 0
+	return a.Status == 200 && a.Body != nil && !encoded(a.Header) && (!q.Tag || vouched(q, a.Header)) && a.Header.length() >= 0
 }
 
 // vouched reports whether something speaks for what a tag is said to name: the digest that the answer
@@ -196,11 +198,12 @@ func read(a *Answer) ([]byte, verdict) {
 // that the answer names.
 func verified(q *Question, a *Answer, body []byte) string {
 	named := a.Header.get("Docker-Content-Digest")
-	if Known(named) && digestOf(named, body) != named {
+	is := signed(q.Subject.Kind, a.Header)
+	if Known(named) && !hasDigest(named, body, is) {
 		return ""
 	}
 	switch {
-	case !q.Tag && digestOf(q.Reference, body) == q.Reference:
+	case !q.Tag && hasDigest(q.Reference, body, is):
 		return q.Reference
 	case !q.Tag:
 		return ""
@@ -228,6 +231,10 @@ func (c *Cache) readWhole(q *Question, a *Answer, m moment) outcome {
 	if digest == "" {
 		c.suspectAnswer(q, a.Header)
 		return outcome{verdict: wrong, err: ErrMismatch}
+	}
+	if signed(q.Subject.Kind, a.Header) { // what is kept has its own digest
+		c.metrics.ContentFill("unkept")
+		return outcome{verdict: other, answer: &Answer{Status: a.Status, Header: a.Header, Body: io.NopCloser(bytes.NewReader(body)), cancel: a.cancel}}
 	}
 	c.metrics.ContentFill("ok")
 	e := &Entry{Digest: digest, Header: withoutLength(a.Header), Size: int64(len(body)), Body: body}

@@ -138,12 +138,6 @@ func encoded(h Header) bool {
 	return e != "" && !strings.EqualFold(e, "identity")
 }
 
-// signed reports whether an answer is of Docker's schema 1, the digest of which is one of a
-// part of it, without the signatures.
-func signed(kind Kind, h Header) bool {
-	return kind == Manifest && strings.HasPrefix(h.get("Content-Type"), "application/vnd.docker.distribution.manifest.v1+")
-}
-
 // belies reports whether an answer says that it is another digest of the same algorithm.
 func belies(h Header, digest string) bool {
 	algorithm, _, _ := strings.Cut(digest, ":")
