@@ -33,7 +33,9 @@ func TestSilentRegistry(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
+			r.mu.Lock()
 			r.answer = has(saidBody)
+			r.mu.Unlock()
 			time.Sleep(2 * silence) // what was sent before has its end
 			for range 2 {
 				cache.Get(t.Context(), r.request("a", saidDigest))
@@ -42,6 +44,8 @@ func TestSilentRegistry(t *testing.T) {
 			if got := cache.Get(t.Context(), r.request("a", saidDigest)); got.Outcome != Hit {
 				t.Errorf("back: %+v", got)
 			}
+			cache.mu.Lock()
+			defer cache.mu.Unlock()
 			if f := cache.offlineLocked("up", time.Now()); f != nil {
 				t.Errorf("back, and at fault still: %+v", f)
 			}
