@@ -185,8 +185,13 @@ func TestFileLimit(t *testing.T) {
 	if log := g.Log(); !strings.Contains(log, "file too large") && !strings.Contains(log, "has no room for a blob") { // some file systems say so at once
 		t.Error("the log does not tell")
 	}
-	if !await(10*time.Second, func() bool { return len(files(t, dir)) == 0 }) {
+	if !await(10*time.Second, func() bool { return len(tmpFiles(dir)) == 0 }) {
 		t.Errorf("files: %q", files(t, dir))
+	}
+	for _, name := range files(t, dir) { // the smaller one, where the folder was not found at fault
+		if content, err := os.ReadFile(filepath.Join(dir, "v1", name)); err != nil || !bytes.Equal(content, registry.content[1]) {
+			t.Errorf("%s: %d bytes, %v", name, len(content), err)
+		}
 	}
 }
 

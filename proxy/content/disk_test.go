@@ -726,7 +726,7 @@ func TestDamage(t *testing.T) {
 		"unlinked":  os.Remove,
 		"touched":   func(path string) error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) },
 		"rewritten": func(path string) error {
-			return errors.Join(os.Remove(path), os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600))
+			return errors.Join(os.Remove(path), os.WriteFile(path, bytes.Repeat([]byte("x"), size), 0o600), later(path))
 		},
 		"unreadable": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
 		"a link": func(path string) error {
@@ -768,7 +768,7 @@ func rot(t *testing.T, path string) {
 	}
 }
 
-// overwrite changes the first byte of a file.
+// overwrite changes the first byte of a file, at another time.
 func overwrite(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -782,6 +782,19 @@ func overwrite(t *testing.T, path string) {
 	if _, werr := file.WriteAt(first, 0); err != nil || werr != nil {
 		t.Fatal(err, werr)
 	}
+	if err := later(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// later is what a file's time would be, were the file system's clock not as coarse as it is on some.
+func later(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	t := info.ModTime().Add(timeStep)
+	return os.Chtimes(path, t, t)
 }
 
 // TestRot: a file whose bytes changed under their size is found on its first use after a
