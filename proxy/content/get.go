@@ -13,7 +13,7 @@ func (c *Cache) Get(ctx context.Context, r *Request) Result {
 			return result
 		}
 	}
-	return Result{Outcome: Pass}
+	return c.ownWay(ctx, r)
 }
 
 func (c *Cache) get(ctx context.Context, r *Request) Result {

@@ -232,7 +232,8 @@ func TestLeavesOnce(t *testing.T) {
 	}
 }
 
-// TestEndingDownload: who comes when a download ends for want of readers is not cut with it.
+// TestEndingDownload: who comes when a download ends for want of readers is not cut with it, and what
+// they get instead is verified.
 func TestEndingDownload(t *testing.T) {
 	inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
 		digest := h.put(nearEnd+2*Window, 1)
@@ -244,8 +245,17 @@ func TestEndingDownload(t *testing.T) {
 		r := h.Get(t.Context(), h.request("a", digest))
 		r.Entry.File.Close()
 		time.Sleep(patience + time.Second)
-		if got := h.Get(t.Context(), h.request("a", digest)); got.Outcome != Pass || got.Entry != nil || got.Err != nil {
-			t.Errorf("%+v", got)
+		h.body = func(q Question, content []byte) (*Answer, error) {
+			wrong := bytes.Clone(content)
+			wrong[0] ^= 1
+			return whole(q, wrong), nil
+		}
+		if outcome, got, err := h.pull(t.Context(), "a", digest); outcome != Pass || !errors.Is(err, ErrMismatch) || len(got) >= len(h.has[digest]) {
+			t.Errorf("what is wrong: %s, %d bytes, %v", outcome, len(got), err)
+		}
+		h.body = nil
+		if outcome, got, err := h.pull(t.Context(), "a", digest); outcome != Pass || err != nil || !bytes.Equal(got, h.has[digest]) {
+			t.Errorf("what is right: %s, %d bytes, %v", outcome, len(got), err)
 		}
 		time.Sleep(time.Hour)
 	})
