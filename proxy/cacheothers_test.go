@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/authn"
 	"gatehouse/proxy/content"
+	"gatehouse/proxy/upstream"
 	"gatehouse/tokens"
 )
 
@@ -191,4 +192,37 @@ func TestCacheUntyped(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCacheMounts: what the registry says to the gateway's own question whether the source of a mount
+// has the blob counts as what it says to anybody: a yes renews, a no ends.
+func TestCacheMounts(t *testing.T) {
+	inCacheHouse(t, content.Config{FreshFor: minute}, func(t *testing.T, h *cacheHouse) {
+		h.config.Upstream.BlobMount = upstream.MountAuto
+		h.cached = h.gateway(h.cached.cache.config)
+		path := "/v2/other/b/blobs/" + theBlob
+		pull := func(when string, status int, saw ...string) {
+			t.Helper()
+			h.pull("bob", path).expect(t, when, status, "")
+			h.saw(when, saw...)
+		}
+		mount := func(to string) {
+			t.Helper()
+			start := "/v2/" + to + "/blobs/uploads/"
+			h.do(h.cached, ask{method: "POST", path: start + "?from=other/b&mount=" + theBlob, user: "root"}).expect(t, "a mount", 202, "")
+			h.saw("a mount", "HEAD "+path, "POST "+start)
+		}
+		pull("first", 200, "GET "+path)
+		time.Sleep(50 * time.Second)
+		mount("team/c")
+		time.Sleep(20 * time.Second)
+		pull("after a yes", 200)
+		h.registry.change(func() { delete(h.registry.blobs, "other/b@"+theBlob) })
+		mount("team/d")
+		pull("after a no", 404, "GET "+path)
+		h.registry.change(func() { h.registry.blobs["other/b@"+theBlob] = blobBody })
+		mount("team/e")
+		pull("a yes alone makes nothing", 200, "GET "+path)
+		pull("but a pull does", 200)
+	})
 }

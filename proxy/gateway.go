@@ -84,10 +84,10 @@ func (g *Gateway) assemble(cfg Config) {
 	g.ownTokens = ownTokens{cfg.Personal, cfg.Keyring, cfg.Chain, &g.caps, cfg.Metrics}
 	g.identifier = identifier{cfg.Keyring, cfg.Chain, cfg.Listen.Basic, cfg.UploadGrace, g.metrics}
 	g.decider = decider{cfg.Policy, &g.load.counts, trial{cfg.PolicyNext, &g.load.trial, g.metrics, newPatience()}, g.metrics}
-	g.mounter = mounter{g.upstreams, cfg.Policy, &g.decider.trial}
 	g.forwarder = newForwarder(&g.caps, g.metrics)
 	g.forwarder.guard = tagGuard{&g.decider, &g.load.holds, holdLimit}
 	g.cache = newCache(&cfg, g.load, g.upstreams, g.forwarder)
+	g.mounter = mounter{g.upstreams, cfg.Policy, &g.decider.trial, g.forwarder.watcher}
 	g.catalog = catalog{g.upstreams, cfg.Policy, &g.decider.trial, g.load.turns, g.forwarder, catalogLimit}
 	g.answers = answers{cfg.Service, g.metrics, &g.pages}
 	g.records = records{metrics: g.metrics, access: cfg.Access, allOf: cfg.AuditAllOf, audit: cfg.Audit, pages: &g.pages}

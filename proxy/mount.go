@@ -15,6 +15,7 @@ type mounter struct {
 	upstreams destinations
 	policy    *authz.Policy
 	trial     *trial
+	watcher   watcher
 }
 
 // settle passes a mount on, or makes it a plain upload start, which every client
@@ -64,8 +65,10 @@ func (m *mounter) allowed(x *exchange, source route.Access) bool {
 func (m *mounter) missing(x *exchange) (why string) {
 	header := http.Header{}
 	forwardedHeader(x, header)
-	resp, err := x.upstream.Do(x.r.Context(), upstream.Request{Header: header,
-		Route: route.Route{Kind: route.Blob, Method: http.MethodHead, Repository: x.route.Source, Reference: x.route.Mount}})
+	head := route.Route{Kind: route.Blob, Method: http.MethodHead, Repository: x.route.Source, Reference: x.route.Mount}
+	watch := m.watcher.looks(x.upstream, &head)
+	resp, err := x.upstream.Do(x.r.Context(), upstream.Request{Header: header, Route: head})
+	told(watch, resp, err)
 	if failed := new(upstream.Error); errors.As(err, &failed) && failed.Status == 0 {
 		return failed.Reason.Error()
 	} else if err != nil {

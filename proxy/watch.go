@@ -50,6 +50,14 @@ func (t watcher) watch(x *exchange, manifest []byte) *content.Watch {
 	return t.content.Watch(of)
 }
 
+// looks begins before the gateway itself looks whether something is there.
+func (t watcher) looks(at *upstream.Registry, rt *route.Route) *content.Watch {
+	if t.content == nil {
+		return nil
+	}
+	return t.content.Watch(content.Forwarded{Subject: subjectAt(at, rt.Repository, rt.Kind), Reference: rt.Reference, Tag: rt.Tag})
+}
+
 // told ends a watch, before the client hears of the answer.
 func told(w *content.Watch, resp *upstream.Response, err error) {
 	switch {
