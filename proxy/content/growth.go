@@ -29,14 +29,15 @@ var (
 
 // growth is a download into a file, which its readers follow.
 type growth struct {
-	q     Question
-	ask   func(from int64) (*Answer, error) // once more, for the bytes from there on
-	entry *Entry                            // as it will be
-	file  *os.File
-	info  os.FileInfo // of file
-	last  string      // the name that it gets
-	drop  func()      // takes it out of the cache
-	first moment      // when it was sent
+	q      Question
+	ask    func(from int64) (*Answer, error) // once more, for the bytes from there on
+	cancel context.CancelFunc                // ends that
+	entry  *Entry                            // as it will be
+	file   *os.File
+	info   os.FileInfo // of file
+	last   string      // the name that it gets
+	drop   func()      // takes it out of the cache
+	first  moment      // when it was sent
 
 	moment moment // the registry's latest yes; guarded by the Cache's lock
 
@@ -134,6 +135,7 @@ func (g *growth) leaveAlone() {
 	answer, cut := g.answer, g.unwanted
 	g.mu.Unlock()
 	if cut {
+		g.cancel()
 		answer.Cut()
 	}
 }
@@ -144,6 +146,7 @@ func (g *growth) stop() {
 	g.unwanted = true
 	answer := g.answer
 	g.mu.Unlock()
+	g.cancel()
 	answer.Cut()
 }
 

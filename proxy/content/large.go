@@ -118,10 +118,12 @@ func (c *Cache) create(n int64) (*os.File, os.FileInfo, error) {
 func (c *Cache) newGrowth(ask Ask, q *Question, e *Entry, a *Answer, m moment, file *os.File, info os.FileInfo) *growth {
 	_, last := c.disk.folder.place(q.Reference)
 	g := &growth{q: *q, entry: e, file: file, info: info, last: last, first: m, moment: m, changed: make(chan struct{}), answer: a}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
 	g.ask = func(from int64) (*Answer, error) {
 		rest := g.q
 		rest.From = from
-		return c.ask(context.Background(), ask, rest)
+		return c.ask(ctx, ask, rest)
 	}
 	g.drop = func() { c.drop(q.Reference, nil, errShort) }
 	e.growth = g
@@ -148,6 +150,7 @@ func (c *Cache) raise(g *growth) {
 	time.AfterFunc(patience, g.leaveAlone)
 	err := g.download()
 	g.answer.Close()
+	g.cancel()
 	c.grown(g, err)
 	var i *item
 	if err == nil {

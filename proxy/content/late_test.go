@@ -261,6 +261,51 @@ func TestEndingDownload(t *testing.T) {
 	})
 }
 
+// TestEndWhileResuming: a download that ends, with the gateway or for want of readers, does not wait for a
+// registry that is asked to go on with it and says nothing.
+func TestEndWhileResuming(t *testing.T) {
+	for what, stops := range map[string]bool{"the gateway ends": true, "nobody reads": false} {
+		t.Run(what, func(t *testing.T) {
+			inDiskHouse(t, nil, func(t *testing.T, h *diskHouse) {
+				digest := h.put(nearEnd+2*Window, 1)
+				h.body = func(q Question, content []byte) (*Answer, error) {
+					if q.From > 0 {
+						h.mu.Lock()
+						ctx := h.ctx
+						h.mu.Unlock()
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					a := whole(q, content)
+					a.Body = breaking(content, Window)
+					return a, nil
+				}
+				r := h.Get(t.Context(), h.request("a", digest))
+				if saw := h.took(); saw != fmt.Sprint("GET, from ", Window) {
+					t.Fatalf("asked %q", saw)
+				}
+				begun := time.Now()
+				if stops {
+					h.end()
+				} else {
+					r.Entry.File.Close()
+					time.Sleep(patience)
+					synctest.Wait()
+				}
+				if took := time.Since(begun); took > patience || len(h.growths) != 0 || len(h.files()) != 0 {
+					t.Errorf("after %s %d downloads, %q", took, len(h.growths), h.files())
+				}
+				if stops {
+					if _, err := follow(t.Context(), r.Entry.File, nil); err == nil {
+						t.Error("who read had all of it")
+					}
+					r.Entry.File.Close()
+				}
+			})
+		})
+	}
+}
+
 // TestPartOfADownload: nobody gets a part of what is still being downloaded: neither its length
 // nor its digest is known to be right.
 func TestPartOfADownload(t *testing.T) {
