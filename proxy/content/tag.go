@@ -28,7 +28,8 @@ func (c *Cache) resolve(ask Ask, q Question, m moment) outcome {
 	if !c.ledger.counts(&q.Subject, m) || c.ledger.standing(&q.Subject, known.Digest) == nil {
 		return outcome{verdict: void}
 	}
-	c.ledger.name(&q.Subject, q.Reference, known.Digest, m, false)
+	last, _ := c.ledger.hint(&q.Subject, q.Reference)
+	c.ledger.name(&q.Subject, q.Reference, known.Digest, m, last.made && mayBeMade(q.Accept, known.Header))
 	return outcome{verdict: kept, entry: known, asked: true, counts: true}
 }
 

@@ -76,11 +76,24 @@ func TestMadeOfAList(t *testing.T) {
 			c.Watch(seen).Answered(200, given)
 		}
 	}
+	same := func(accept string) func(*Cache, *registry) { // asked once more, and a 304
+		return func(c *Cache, r *registry) {
+			answer := r.answer
+			r.answer = says(304)
+			c.cfg.TagsFreshFor = 0
+			get(accept)(c, r)
+			r.answer = answer
+		}
+	}
 	for what, c := range map[string]struct {
 		before func(*Cache, *registry)
 		accept string
 		given  bool
 	}{
+		"304 to who takes none":                          {func(c *Cache, r *registry) { get(dockerManifest)(c, r); same(dockerManifest)(c, r) }, both, false},
+		"304 to who takes none, seen by who takes lists": {func(c *Cache, r *registry) { get(both)(c, r); same(dockerManifest)(c, r) }, both, true},
+		"304 to who takes lists":                         {func(c *Cache, r *registry) { get(dockerManifest)(c, r); same(both)(c, r) }, both, true},
+
 		"GET by who takes none, for them":            {get(dockerManifest), dockerManifest, true},
 		"GET by who takes none, for who takes lists": {get(dockerManifest), both, false},
 		"GET by who takes lists":                     {get(both), both, true},
