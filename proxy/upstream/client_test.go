@@ -509,11 +509,16 @@ func TestPool(t *testing.T) {
 			time.Sleep(4 * time.Second)
 		}
 		open := func(w *wire) bool { return w.SetDeadline(time.Time{}) == nil }
-		if open(wires[0]) || !open(wires[1]) || p.pop(time.Now()) != wires[2] || len(p.idle) != 1 {
+		idle := func() int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.idle)
+		}
+		if open(wires[0]) || !open(wires[1]) || p.pop(time.Now()) != wires[2] || idle() != 1 {
 			t.Error("after 12 s")
 		}
 		time.Sleep(3 * time.Second)
-		if open(wires[1]) || len(p.idle) != 0 || !open(wires[2]) || p.pop(time.Now()) != nil {
+		if open(wires[1]) || idle() != 0 || !open(wires[2]) || p.pop(time.Now()) != nil {
 			t.Error("after 15 s")
 		}
 		p.put(wires[2])
