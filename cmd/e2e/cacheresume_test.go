@@ -106,7 +106,7 @@ func TestPullsWhileAway(t *testing.T) {
 					t.Errorf("away: %v", err)
 				}
 			}
-			if !strings.Contains(g.Log(), `"cache":"stale"`) {
+			if !g.logs(`"cache":"stale"`) {
 				t.Error("nothing was stale")
 			}
 		})

@@ -147,7 +147,7 @@ func (f *fleet) seen(t *testing.T) {
 	t.Helper()
 	for _, want := range []string{`"user":"ns/web/sa/app"`, `"directory":"fleet"`, `"credential":"certificate"`, `"subject":"` + fleetName + `"`, `"grant":"certificate"`,
 		`workloads[0]: uri is \"spiffe://prod.example/robot\"`, "2 values of uri fit, and there may be one", `"claims":{"uri":`} {
-		if !strings.Contains(f.Log(), want) {
+		if !f.logs(want) {
 			t.Errorf("the log never has %s", want)
 		}
 	}

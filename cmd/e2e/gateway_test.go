@@ -241,6 +241,12 @@ func (g *gateway) inspect(t *testing.T) {
 	g.judge(t)
 }
 
+// logs reports whether the gateway's log comes to have a text: lines of requests are written
+// together, some time after their answers.
+func (g *gateway) logs(text string) bool {
+	return await(10*time.Second, func() bool { return strings.Contains(g.Log(), text) })
+}
+
 // judge looks for what no log of the gateway may have.
 func (g *gateway) judge(t *testing.T) {
 	t.Helper()

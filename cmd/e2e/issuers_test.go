@@ -163,7 +163,7 @@ func TestIssuerClients(t *testing.T) {
 					}
 				})
 			}
-			if want := `"user":"` + issuer.machine + `"`; !strings.Contains(g.Log(), want) {
+			if want := `"user":"` + issuer.machine + `"`; !g.logs(want) {
 				t.Errorf("the log never has %s", want)
 			}
 		})
@@ -326,7 +326,7 @@ func TestIDTokenEndsAmidPush(t *testing.T) {
 		t.Errorf("in %s: too fast to tell", took)
 	}
 	g.realm("github", token).refusal(t, http.StatusUnauthorized, "UNAUTHORIZED")
-	if !strings.Contains(g.Log(), `"grant":"refresh"`) {
+	if !g.logs(`"grant":"refresh"`) {
 		t.Error("docker showed no refresh token")
 	}
 }

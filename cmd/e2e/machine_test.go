@@ -55,7 +55,7 @@ func TestMachine(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) { machineRefused(t, g, token) })
 	for _, want := range []string{`"user":"team/jenkins"`, `"directory":"robots"`, `"credential":"machine"`, `"credential_id":"` + token[5:15] + `"`} {
-		if !strings.Contains(g.Log(), want) {
+		if !g.logs(want) {
 			t.Errorf("the log never has %s", want)
 		}
 	}

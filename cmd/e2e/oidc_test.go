@@ -78,7 +78,7 @@ func TestIDToken(t *testing.T) {
 		}
 	}
 	for _, want := range []string{`"user":"octo-org/app"`, `"directory":"github"`, `"credential":"oidc"`, `"subject":"repo:octo-org/app:ref:refs/heads/main"`, `"claims":{"run_id":"77"}`} {
-		if !strings.Contains(g.Log(), want) {
+		if !g.logs(want) {
 			t.Errorf("the log never has %s", want)
 		}
 	}
@@ -132,7 +132,7 @@ func TestJobOutlivesItsToken(t *testing.T) {
 	e.Run(t, "push", image)
 	e.Run(t, "image", "rm", image)
 	e.Run(t, "pull", image)
-	if !strings.Contains(g.Log(), `"grant":"refresh"`) {
+	if !g.logs(`"grant":"refresh"`) {
 		t.Error("docker showed no refresh token")
 	}
 	text, err := os.ReadFile(g.config)

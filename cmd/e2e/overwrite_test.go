@@ -44,7 +44,7 @@ func TestReleasesStay(t *testing.T) {
 	skopeo(t, push(second, "v2")...)
 	skopeo(t, push(first, "latest")...)
 	skopeo(t, push(second, "latest")...)
-	if !strings.Contains(g.Log(), `(releases-stay)`) {
+	if !g.logs(`(releases-stay)`) {
 		t.Error("the log does not name the rule")
 	}
 

@@ -60,7 +60,7 @@ func TestPersonal(t *testing.T) {
 	})
 	t.Run("crane", func(t *testing.T) { g.push(t, "anyuser/ci/crane:v1", "x", made.Token) })
 	for _, want := range []string{`"user":"mozart"`, `"credential":"personal"`, `"credential_id":"` + made.ID + `"`} {
-		if !strings.Contains(g.Log(), want) {
+		if !g.logs(want) {
 			t.Errorf("the log never has %s", want)
 		}
 	}

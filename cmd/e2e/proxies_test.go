@@ -87,7 +87,7 @@ func TestProxies(t *testing.T) {
 				t.Errorf("the challenge leads elsewhere: %s", realm)
 			}
 			clients(t, outer)
-			if !strings.Contains(inner.Log(), `"client_ip":"127.0.0.77"`) || strings.Contains(inner.Log(), `"status":421`) {
+			if !inner.logs(`"client_ip":"127.0.0.77"`) || strings.Contains(inner.Log(), `"status":421`) {
 				t.Errorf("the gateway does not know its client:\n%s", inner.Tail(2000))
 			}
 		})
@@ -354,7 +354,7 @@ func TestProxyProtocol(t *testing.T) {
 				return err == nil && response.StatusCode == http.StatusUnauthorized
 			})
 			clients(t, outer)
-			if !strings.Contains(inner.Log(), `"client_ip":"127.0.0.77"`) {
+			if !inner.logs(`"client_ip":"127.0.0.77"`) {
 				t.Errorf("the gateway does not know its client:\n%s", inner.Tail(2000))
 			}
 			if _, err := through(inner.address, "127.0.0.1").client.Get("https://" + inner.address + "/v2/"); err == nil {

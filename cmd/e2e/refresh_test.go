@@ -65,7 +65,7 @@ func TestDockerRefresh(t *testing.T) {
 	g.restart(t)
 	e.Run(t, "image", "rm", image)
 	e.Run(t, "pull", image)
-	if log := g.Log(); !strings.Contains(log, `"grant":"refresh"`) || strings.Contains(log, `"grant":"basic"`) || strings.Contains(log, token) {
+	if seen, log := g.logs(`"grant":"refresh"`), g.Log(); !seen || strings.Contains(log, `"grant":"basic"`) || strings.Contains(log, token) {
 		t.Errorf("docker did not come by its token alone, or the log shows it:\n%s", log)
 	}
 	time.Sleep(time.Until(nextStamp))
