@@ -55,7 +55,7 @@ func TestCacheLooks(t *testing.T) {
 						a.header[k] = v
 					}
 					want, outcome := own[fault], "pass"
-					if c.stale != 0 && (want >= 500) {
+					if c.stale != 0 && want >= 500 {
 						want, outcome = c.stale, "stale"
 					}
 					answer := h.do(h.cached, a)

@@ -210,11 +210,7 @@ func TestCachePushAgain(t *testing.T) {
 				}
 			}
 			pulled, _ := pullWhole(g.reference(t, "team/"+name+":v1"), g.as("test", testPassword)...)
-			m, err := pulled.Manifest()
-			if err != nil {
-				t.Fatal(err)
-			}
-			layer := "/v2/team/" + name + "/blobs/" + m.Layers[0].Digest.String()
+			layer := "/v2/team/" + name + "/blobs/" + firstLayer(t, pulled).String()
 			direct := func(method string) int {
 				req, _ := http.NewRequest(method, r.url()+layer, nil)
 				res, err := http.DefaultClient.Do(req)

@@ -57,7 +57,7 @@ type disk struct {
 	cause       error           // of that
 	told        time.Time       // when the log last said that there is no room
 	naming      map[string]bool // digests whose files are being given their names, or removed
-	named       *sync.Cond      // one of these is no longer; its lock is the Cache's
+	nameFree    *sync.Cond      // one of these is no longer; its lock is the Cache's
 	toCheck     []*item
 	known       bool          // what was in the folder at the start
 	early       []string      // what was to be forgotten before that: digests, or everything for ""
@@ -66,7 +66,7 @@ type disk struct {
 }
 
 func newDisk(f *Folder, m *metrics.Metrics, lock sync.Locker) *disk {
-	return &disk{folder: f, metrics: m, named: sync.NewCond(lock), once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), naming: map[string]bool{}, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &disk{folder: f, metrics: m, nameFree: sync.NewCond(lock), once: newLRU[string, *item](math.MaxInt), often: newLRU[string, *item](math.MaxInt), naming: map[string]bool{}, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // measure takes the config's sizes.
@@ -192,7 +192,7 @@ func (d *disk) forget(digest string) bool {
 // doneNaming is told when the file of a digest is under its name, or removed, or neither.
 func (d *disk) doneNaming(digest string) {
 	delete(d.naming, digest)
-	d.named.Broadcast()
+	d.nameFree.Broadcast()
 }
 
 func (d *disk) bytes() int64 { return d.onceBytes + d.oftenBytes }

@@ -251,13 +251,6 @@ func (c *Cache) findNamed(r *Request) (digest string, f found) {
 // Lasting is what may be given out, of a type that they take, while the registry cannot be asked; nil:
 // nothing. The entry is one to be opened yet where it has no Body.
 func (c *Cache) Lasting(r *Request) *Entry {
-	if e := c.lasting(r); e != nil && accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
-		return e
-	}
-	return nil
-}
-
-func (c *Cache) lasting(r *Request) *Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, digest := time.Now(), r.Reference
@@ -273,7 +266,11 @@ func (c *Cache) lasting(r *Request) *Entry {
 	if s == nil || !ok || now.Sub(s.time) >= c.cfg.StaleFor {
 		return nil
 	}
-	return (&found{held: held, size: size, label: s.label}).entry(digest)
+	e := (&found{held: held, size: size, label: s.label}).entry(digest)
+	if !accepts(r.Accept, r.Kind, e.Header.get("Content-Type")) {
+		return nil
+	}
+	return e
 }
 
 // since is what a question that was sent at that moment allows to give out.

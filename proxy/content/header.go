@@ -151,8 +151,8 @@ func names(h Header, digest string) bool {
 	return !slices.ContainsFunc(h["Docker-Content-Digest"], func(named string) bool { return named != digest && named != "" })
 }
 
-// same reports whether a 304 says so of a digest: its entity tag is not that of another one either.
-func same(h Header, digest string) bool {
+// saysSame reports whether a 304 says so of a digest: its entity tag is not that of another one either.
+func saysSame(h Header, digest string) bool {
 	etag := strings.Trim(strings.TrimPrefix(h.get("Etag"), "W/"), `"`)
 	return names(h, digest) && (etag == digest || !Known(etag))
 }

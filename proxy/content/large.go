@@ -77,7 +77,7 @@ func (c *Cache) same(q *Question, e *Entry, m moment) bool {
 
 // grow begins to download into a file, where there is room.
 func (c *Cache) grow(ask Ask, q *Question, e *Entry, a *Answer, m moment) error {
-	if err := c.takes(e.Size); err != nil {
+	if err := c.takes(e.Size); err != nil { // it need not wait for its turn
 		return err
 	}
 	c.disk.room <- struct{}{}
@@ -291,7 +291,7 @@ func (c *Cache) mayName(g *growth) bool {
 	defer c.mu.Unlock()
 	digest := g.q.Reference
 	for c.disk.naming[digest] {
-		c.disk.named.Wait()
+		c.disk.nameFree.Wait()
 	}
 	if old := c.disk.peek(digest); old != nil && !old.suspect {
 		c.hereLocked(g) // before its file goes

@@ -17,8 +17,8 @@ func hasDigest(digest string, body []byte, isSigned bool) bool {
 	return digestOf(digest, body) == digest || isSigned && digestOf(digest, payload(body)) == digest
 }
 
-// payload is what was signed of a manifest of Docker's schema 1: as much of its beginning as each
-// signature says (a JSON Web Signature, RFC 7515, in its JSON form), and the end that it says. nil: it is not signed.
+// payload is what was signed of a manifest of Docker's schema 1: as much of its beginning as its
+// first signature says (a JSON Web Signature, RFC 7515, in its JSON form), and the end that it says. nil: it is not signed.
 func payload(body []byte) []byte {
 	var manifest struct {
 		Signatures []struct {

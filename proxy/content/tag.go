@@ -18,7 +18,7 @@ func (c *Cache) resolve(ask Ask, q Question, m moment) outcome {
 		return c.take(ask, &q, a, err, m)
 	}
 	a.Close()
-	if !same(a.Header, known.Digest) { // it is the same as nobody asked for
+	if !saysSame(a.Header, known.Digest) { // it is the same as nobody asked for
 		q.Unless = ""
 		return c.fill(ask, q, m)
 	}
